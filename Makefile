@@ -1,0 +1,61 @@
+PYTHON ?= python3
+PROFILE ?= quick
+OUT ?= runs/$(PROFILE)
+EXTRAS ?= cpu,test
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/installed-$(EXTRAS)
+WANTED := --constraint constraints/lock.txt --editable '.[$(EXTRAS)]'
+
+.DEFAULT_GOAL := help
+.PHONY: help env course test lessons build lint format lab lock clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "  PROFILE=full runs the lessons at full size, EXTRAS=gpu,test installs TensorFlow for NVIDIA GPUs."
+
+env: $(STAMP) ## make .venv and install the course into it, versions from constraints/lock.txt
+
+$(STAMP): pyproject.toml constraints/lock.txt
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else "The course needs Python 3.11 to 3.13, this is %d.%d; name another: make PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet uv
+	@# uv is several times quicker; pip knows the mirrors and proxies that some networks set up for it alone.
+	$(RUN) -m uv pip install --quiet --python $(RUN) $(WANTED) || $(RUN) -m pip install --quiet $(WANTED)
+	@touch $@
+
+course: env ## run all lessons on phantoms and write a report
+	$(RUN) -m helpers run --profile $(PROFILE) --out $(OUT)
+
+test: env lint lessons ## check the code, run the lessons with and without solutions, run the unit tests
+	$(RUN) -m pytest
+
+lessons: env ## run the quick lessons, as a learner opens them and with the exercises solved
+	$(RUN) -m helpers run --profile quick --out runs/quick
+	$(RUN) -m helpers run --profile quick --out runs/solutions --variant solution
+
+build: env ## write the notebooks from notebooks/src
+	$(RUN) -m helpers build
+
+lint: env ## ruff on code and notebooks; notebooks agree with their sources
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m helpers build --check
+
+format: env ## let ruff mend and format code, then write the notebooks again
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+	$(RUN) -m helpers build
+
+lab: env ## open the lessons in JupyterLab
+	$(RUN) -m jupyterlab notebooks
+
+lock: env ## resolve constraints/lock.txt anew, for Python 3.11 to 3.13 on Linux, macOS and Windows
+	$(RUN) -m uv pip compile --universal --python-version 3.11 --upgrade --extra dev --no-annotate \
+		--custom-compile-command 'make lock' --output-file constraints/lock.txt pyproject.toml
+
+clean: ## give the disk back: .venv, runs, build, phantoms, caches; your downloads in data/ stay
+	rm -rf $(VENV) build dist runs data/phantoms .pytest_cache .ruff_cache *.egg-info
+	find . -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +

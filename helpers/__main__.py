@@ -1,0 +1,5 @@
+"""`python -m helpers`: the course from the command line."""
+
+from helpers.cli import main
+
+main()

@@ -1,0 +1,156 @@
+"""`python -m helpers …`: every command is a thin door to a function of the package."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from helpers.data.errors import DataError
+from helpers.lessons.manifest import LessonError
+
+_STARTED = time.monotonic()  # --minutes counts from here: TensorFlow is imported later, inside the commands
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Biomedical image segmentation: the course and its tools.",
+)
+train_app = typer.Typer(no_args_is_help=True, help="Train on a folder of your own patients.")
+app.add_typer(train_app, name="train")
+
+Data = Annotated[Path, typer.Option("--data", help="A folder that is searched for patients.")]
+Out = Annotated[Path, typer.Option("--out", help="The folder to write to.")]
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+@app.command()
+def phantom(
+    out: Annotated[Path | None, typer.Option(help="Default: data/phantoms/brats.")] = None,
+    patients: Annotated[int | None, typer.Option(min=1)] = None,
+    fine: Annotated[
+        bool, typer.Option("--fine", help="1 mm voxels, as BraTS has them, instead of a coarse grid.")
+    ] = False,
+    seed: int = 0,
+) -> None:
+    """Make phantom patients, laid out as the Kaggle BraTS 2020 set."""
+    from helpers.data.phantom import QUICK, make_brats
+    from helpers.data.sources import home
+
+    grid = {} if fine else QUICK
+    count = {"patients": patients} if patients else {}
+    _say(str(make_brats(out or home() / "phantoms" / "brats", **{**grid, **count}, seed=seed)))
+
+
+@app.command()
+def build(
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; fail where a notebook is stale.")] = False,
+) -> None:
+    """Write the notebooks from notebooks/src."""
+    from helpers.lessons import build as builder
+
+    if not check:
+        builder.build()
+    elif complaints := builder.check():
+        raise LessonError("\n".join(complaints))
+
+
+@app.command()
+def run(
+    lessons: Annotated[list[str] | None, typer.Argument(help="Numbers or names; all without.")] = None,
+    profile: str = "quick",
+    data: Annotated[Path | None, typer.Option(help="A folder searched for data sets; phantoms without.")] = None,
+    out: Annotated[Path, typer.Option(help="Executed lessons, metrics and report.html.")] = Path("runs/course"),
+    variant: Annotated[Literal["student", "solution"], typer.Option(help="Exercises unfilled, or solved.")] = "student",
+    again: Annotated[bool, typer.Option("--again", help="Run also what has passed unchanged.")] = False,
+) -> None:
+    """Run lessons from start to end and write a report."""
+    from helpers.lessons.run import run_lessons
+
+    raise typer.Exit(run_lessons(lessons or [], profile, out, data, variant, again).exit_code)
+
+
+@train_app.command("brain")
+def train_brain_command(
+    data: Data,
+    out: Out,
+    minutes: Annotated[
+        float | None, typer.Option(help="Wall time until the folder is finished; 30 epochs without.")
+    ] = None,
+    filters: Annotated[int, typer.Option(help="Features of the U-Net's first level; the paper has 32.")] = 16,
+    size: Annotated[int, typer.Option(help="Pixels along each side of the 192 mm window; the paper has 128.")] = 96,
+    modalities: Annotated[str, typer.Option(help="Comma-separated, of flair, t1, t1ce, t2.")] = "flair,t1ce",
+    seed: int = 0,
+    folds: Annotated[int, typer.Option(help="Train this many models, so that each patient is tested once.")] = 1,
+) -> None:
+    """Train the U-Net on brain tumours, and score it on patients kept out."""
+    from helpers.learn.brain import train_brain, train_folds
+
+    settings = {"size": size, "filters": filters, "minutes": minutes, "seed": seed, "say": _say}
+    names = tuple(name.strip() for name in modalities.lower().split(","))
+    if folds > 1:
+        _table(train_folds(data, out, folds, names, **settings))
+    else:
+        import json
+
+        train_brain(data, out, names, started=_STARTED, **settings)
+        _table(json.loads((out / "metrics.json").read_text()))
+
+
+@app.command()
+def evaluate(
+    model_dir: Annotated[Path, typer.Argument(help="A folder that `train` left.")],
+    data: Data,
+    split: Annotated[
+        Literal["test", "all"], typer.Option(help="The kept-out patients, or all of a new folder.")
+    ] = "test",
+    json: Annotated[Path | None, typer.Option(help="Write the scores here as well.")] = None,
+) -> None:
+    """Score a trained model on patients it never saw."""
+    from helpers.learn.brain import evaluate_brain
+
+    _table(evaluate_brain(model_dir, data, split, json, _say))
+
+
+@app.command()
+def predict(
+    model_dir: Annotated[Path, typer.Argument(help="A folder that `train` left.")],
+    patient_dirs: Annotated[list[Path], typer.Argument(help="Folders with patients.")],
+    out: Out,
+) -> None:
+    """Outline tumours: writes <patient>_seg.nii.gz on each patient's own grid."""
+    from helpers.learn.brain import predict_brain
+
+    predict_brain(model_dir, patient_dirs, out, _say)
+
+
+def _table(result: dict) -> None:
+    """Scores per region beside those of the model that calls everything background."""
+    from rich.table import Table
+
+    table = Table(title=f"{result['n']} patients, mean and 95 % interval")
+    for column in ("region", "Dice", "Jaccard", "HD95 (mm)", "volume error (ml)", "Dice, all background"):
+        table.add_column(column)
+    for region, scores in result["regions"].items():
+        cells = [
+            f"{scores[key]['mean']:.{digits}f} ({scores[key]['ci95'][0]:.{digits}f} to {scores[key]['ci95'][1]:.{digits}f})"
+            for key, digits in (("dice", 3), ("jaccard", 3), ("hd95_mm", 1), ("volume_error_ml", 1))
+        ]
+        table.add_row(region, *cells, f"{result['trivial'][region]['dice']['mean']:.3f}")
+    Console().print(table)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one clear message, not in a traceback."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's greetings are not for learners
+    try:
+        app()
+    except (DataError, LessonError, FileExistsError) as error:
+        Console(stderr=True).print(f"[bold red]Error[/]: {error}", highlight=False, soft_wrap=True)
+        sys.exit(1)

@@ -1,0 +1,251 @@
+"""The brain half as three commands: train on a folder of patients, score a model, outline a patient."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import keras
+
+from helpers.data.brats import Patient, read_catalogue
+from helpers.data.errors import DataError
+from helpers.data.resample import Grid
+from helpers.data.splits import Split, load_split, make_split, save_split
+from helpers.data.store import open_store, voxel_hashes
+from helpers.data.volumes import read_scan, write_segmentation
+from helpers.learn.machine import device, versions
+from helpers.learn.predict import Segmenter
+from helpers.learn.train import Budget, fit, write_whole
+from helpers.measure.evaluate import evaluate, pooled
+from helpers.models.unet import unet
+
+Say = Callable[[str], None]
+
+
+def train_brain(
+    data: str | os.PathLike,
+    out: str | os.PathLike,
+    modalities: tuple[str, ...] = ("flair", "t1ce"),
+    size: int = 96,
+    filters: int = 16,
+    minutes: float | None = None,
+    seed: int = 0,
+    started: float | None = None,
+    say: Say = print,
+    split: Split | None = None,
+) -> Path:
+    """Train the U-Net on the patients under `data`, and score it on patients kept out.
+
+    Args:
+        out: receives `model.keras`, `run.json` (parameters, versions, hashes of the training patients), `split.json`,
+            `history.csv` and `metrics.json`. A finished training with the same parameters is left as it is.
+        modalities: volumes to look at; patients that lack one are left out.
+        size: pixels along each side of the 192 mm window.
+        filters: features of the U-Net's first level.
+        minutes: wall time from `started` (else from now) until the folder is finished; 30 epochs without it.
+        split: who trains, validates and tests; made from ids and seed if none is given.
+        say: told what happens, a line at a time.
+
+    Raises:
+        DataError: the data cannot be used as it is (each finding is named), or `out` holds another training.
+    """
+    budget = Budget(seconds=60 * minutes) if minutes else Budget(epochs=30)
+    budget.started = started or budget.started
+    out, grid = Path(out), Grid(size)
+    patients = read_catalogue(data).require(modalities)
+    split = split or make_split(patients, seed)
+    parameters = {
+        "modalities": list(modalities),
+        "size": size,
+        "extent_mm": grid.extent_mm,
+        "filters": filters,
+        "minutes": minutes,
+        "seed": seed,
+        "split": split.digest,
+    }
+    if _finished(out, parameters):
+        say(f"{out} holds this training, finished; nothing to do.")
+        return out
+    keras.utils.set_random_seed(seed)
+    out.mkdir(parents=True, exist_ok=True)
+    save_split(split, out / "split.json")
+    slices = out / "slices"
+    store = open_store(
+        patients, slices, modalities, grid, lambda done, total: say(f"prepared {done} of {total} patients")
+    )
+    tested = [patient for patient in patients if patient.id in split.test]
+    model = unet(size, len(modalities), filters=filters)
+    segmenter = Segmenter(model, modalities, grid)
+    budget.reserve = _seconds_to_score(segmenter, tested[0]) * len(tested)
+    fit(model, store, split, out, budget, seed=seed, say=say)
+    learned_from = [*split.train, *split.validation]
+    run = {
+        "task": "brain",
+        "parameters": parameters,
+        "precision": keras.mixed_precision.global_policy().name,
+        "versions": versions(),
+        "device": device(),
+        "learned_from": {identity: store.patients[identity]["voxels"] for identity in learned_from},
+    }
+    write_whole(json.dumps(run, indent=1), out / "run.json")
+    evaluate_brain(out, data, "test", out / "metrics.json", say)
+    shutil.rmtree(slices)
+    say(f"{out} is finished after {(time.monotonic() - budget.started) / 60:.1f} minutes.")
+    return out
+
+
+def train_folds(
+    data: str | os.PathLike,
+    out: str | os.PathLike,
+    folds: int,
+    modalities: tuple[str, ...] = ("flair", "t1ce"),
+    seed: int = 0,
+    say: Say = print,
+    **settings: object,
+) -> dict:
+    """Train `folds` models so that every patient is tested once, by a model that never saw it.
+
+    Folds that are finished in `out` are kept, so the command goes on where it was stopped.
+
+    Args:
+        settings: further arguments of `train_brain`; `minutes` counts for each fold.
+
+    Returns:
+        What `evaluate_brain` returns, over the test patients of all folds; also written to `out/metrics.json`.
+    """
+    out = Path(out)
+    patients = read_catalogue(data).require(modalities)
+    results = []
+    for fold in range(folds):
+        folder = out / f"fold_{fold + 1}_of_{folds}"
+        say(f"fold {fold + 1} of {folds}: {folder}")
+        split = make_split(patients, seed, folds, fold)
+        train_brain(data, folder, modalities, seed=seed, split=split, say=say, **settings)
+        results.append(json.loads((folder / "metrics.json").read_text()))
+    everyone = [
+        {**patient, "fold": fold} for fold, result in enumerate(results, start=1) for patient in result["patients"]
+    ]
+    result = {
+        **pooled([{k: v for k, v in p.items() if k != "trivial"} for p in everyone], [p["trivial"] for p in everyone]),
+        "run": {"folds": [result["run"] for result in results]},
+    }
+    write_whole(json.dumps(result, indent=1), out / "metrics.json")
+    return result
+
+
+def evaluate_brain(
+    model_dir: str | os.PathLike,
+    data: str | os.PathLike,
+    split: str = "test",
+    json_path: str | os.PathLike | None = None,
+    say: Say = print,
+) -> dict:
+    """Score a trained folder on the patients under `data`.
+
+    Args:
+        split: "test", the patients that training kept out; or "all", every patient of a folder the model never saw.
+        json_path: where to write the result as well.
+
+    Raises:
+        DataError: test patients are missing; or, for "all", patients are there that the model was trained or tuned on,
+            recognised by id or by their voxels. Each is named.
+    """
+    model_dir = Path(model_dir)
+    segmenter = Segmenter.load(model_dir)
+    run = json.loads((model_dir / "run.json").read_text())
+    trained_split = load_split(model_dir / "split.json")
+    patients = read_catalogue(data).require(segmenter.modalities)
+    if split == "test":
+        chosen = [patient for patient in patients if patient.id in trained_split.test]
+        if missing := sorted(set(trained_split.test) - {patient.id for patient in chosen}):
+            raise DataError(
+                f"{len(missing)} test patients of {model_dir} are not under {data}: {', '.join(missing)}. "
+                "Give the folder the model was trained from, or --split all for a folder it never saw."
+            )
+    elif split == "all":
+        chosen = list(patients)
+        _refuse_known(chosen, run["learned_from"], segmenter.modalities, model_dir)
+    else:
+        raise ValueError(f"split {split!r}; expected 'test' or 'all'.")
+    result = evaluate(
+        segmenter.labels,
+        chosen,
+        segmenter.modalities,
+        lambda done, total: say(f"scored {done} of {total} patients"),
+    )
+    result["run"] = {
+        **{key: run[key] for key in ("parameters", "precision")},
+        "versions": versions(),
+        "device": device(),
+        "split": {"name": split, "digest": trained_split.digest, "ids": [patient.id for patient in chosen]},
+    }
+    if json_path:
+        write_whole(json.dumps(result, indent=1), Path(json_path))
+    return result
+
+
+def predict_brain(
+    model_dir: str | os.PathLike,
+    folders: Sequence[str | os.PathLike],
+    out: str | os.PathLike,
+    say: Say = print,
+) -> list[Path]:
+    """Write `<patient>_seg.nii.gz` for every patient in the folders, on the patient's own grid and affine.
+
+    Raises:
+        DataError: a folder holds no patient the model can use, or one patient is there twice.
+        FileExistsError: an output is there already. Nothing is overwritten, and nothing is begun.
+    """
+    segmenter = Segmenter.load(model_dir)
+    patients = [p for folder in folders for p in read_catalogue(folder).require(segmenter.modalities, seg=False)]
+    targets = {}
+    for patient in patients:
+        target = Path(out) / f"{patient.id}_seg.nii.gz"
+        if target in targets:
+            raise DataError(f"{patient.id} is there twice: {targets[target].folder} and {patient.folder}; give one.")
+        if target.exists():
+            raise FileExistsError(f"{target} is there already and is not overwritten; choose another --out.")
+        targets[target] = patient
+    for target, patient in targets.items():
+        scan = read_scan(patient, segmenter.modalities, seg=False)
+        write_segmentation(target, segmenter.labels(scan), scan.affine)
+        say(f"{patient.id}: {target}")
+    return list(targets)
+
+
+def _finished(out: Path, parameters: dict) -> bool:
+    """Whether `out` holds this training, finished; DataError where it holds another."""
+    if not (out / "metrics.json").exists():
+        return False
+    held = json.loads((out / "run.json").read_text())["parameters"]
+    if held != parameters:
+        differ = ", ".join(f"{k} {held.get(k)!r} there, {v!r} now" for k, v in parameters.items() if held.get(k) != v)
+        raise DataError(f"{out} holds a finished training with other parameters ({differ}). Choose another folder.")
+    return True
+
+
+def _seconds_to_score(segmenter: Segmenter, patient: Patient) -> float:
+    """How long reading and outlining one patient takes on this machine, with half as much again for scoring."""
+    begun = time.monotonic()
+    segmenter.labels(read_scan(patient, segmenter.modalities))
+    return 1.5 * (time.monotonic() - begun)
+
+
+def _refuse_known(
+    patients: Sequence[Patient], learned_from: dict, modalities: tuple[str, ...], model_dir: Path
+) -> None:
+    owners = {value: identity for identity, hashes in learned_from.items() for value in hashes.values()}
+    known = []
+    for patient in patients:
+        if patient.id in learned_from:
+            known.append(f"{patient.id}: by its id")
+        elif same := set(voxel_hashes(read_scan(patient, modalities, seg=False)).values()) & set(owners):
+            known.append(f"{patient.id}: its voxels are those of {owners[same.pop()]}")
+    if known:
+        raise DataError.listing(
+            f"{model_dir} was trained or tuned on {len(known)} of these {len(patients)} patients; a score on them says "
+            "nothing about new ones. Leave them out, or use --split test:",
+            known,
+        )

@@ -1,0 +1,177 @@
+"""From a lesson's source to its notebooks: the same bytes each time, no outputs.
+
+Header and footer come from the manifest. The student's notebook keeps the stubs and folds the solutions; the
+solution notebook, built on demand, runs them.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Literal
+
+from .manifest import Course, Lesson, LessonError, read_manifest
+from .source import problems, read_source, tags, unlisted
+
+Variant = Literal["student", "solution"]
+
+NOTEBOOKS = Path("notebooks")
+SOLUTIONS = Path("build/solutions")
+MEND = "python -m helpers build"
+NEEDS = {"brats": "BraTS from Kaggle, or phantoms", "none": "no data"}
+
+
+def build(
+    notebooks: Path = NOTEBOOKS,
+    variant: Variant = "student",
+    out: Path | None = None,
+    course: Course | None = None,
+) -> list[Path]:
+    """Write the notebook of every lesson; return the paths written.
+
+    Args:
+        notebooks: folder with `src/`.
+        variant: student goes to `notebooks`, solution to `build/solutions` beside it.
+        out: a folder to write to instead.
+
+    Raises:
+        LessonError: sources break the contract or the manifest does not list them; nothing is written.
+    """
+    folder = out or (notebooks if variant == "student" else notebooks.parent / SOLUTIONS)
+    texts = render(notebooks, variant, course or read_manifest())
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (folder / name).write_bytes(text.encode())
+    return [folder / name for name in texts]
+
+
+def check(notebooks: Path = NOTEBOOKS, course: Course | None = None) -> list[str]:
+    """Complaints about notebooks that are not what their sources give; empty when all agree.
+
+    Raises:
+        LessonError: as `build`.
+    """
+    course = course or read_manifest()
+    complaints = unlisted(notebooks, ".ipynb", course)
+    for name, text in render(notebooks, "student", course).items():
+        path = notebooks / name
+        if not path.is_file():
+            complaints.append(f"{path} has not been built; run `{MEND}`.")
+        elif path.read_text(encoding="utf-8") != text:
+            complaints.append(f"{path} differs from src/{path.stem}.py; edit the source, then run `{MEND}`.")
+    return complaints
+
+
+def render(notebooks: Path, variant: Variant, course: Course) -> dict[str, str]:
+    """File name and text of every lesson's notebook.
+
+    Raises:
+        LessonError: as `build`.
+    """
+    import nbformat
+
+    faults, texts = unlisted(notebooks / "src", ".py", course), {}
+    for lesson in course.lessons:
+        path = notebooks / "src" / f"{lesson.name}.py"
+        try:
+            cells = read_source(path)
+        except LessonError as error:
+            faults.append(str(error))
+            continue
+        found = problems(cells, lesson)
+        faults += [f"{path}: {fault}" for fault in found]
+        if found:
+            continue
+        # nbformat sorts the keys, so the text depends on nothing but the cells.
+        texts[f"{lesson.name}.ipynb"] = nbformat.writes(assemble(cells, lesson, course, variant)) + "\n"
+    if faults:
+        raise LessonError("\n".join(faults))
+    return texts
+
+
+def assemble(cells: list[dict], lesson: Lesson, course: Course, variant: Variant) -> dict:
+    """The notebook of `lesson` from the cells of its source."""
+    from nbformat import v4
+
+    body = _student(cells) if variant == "student" else [cell for cell in cells if "stub" not in tags(cell)]
+    parts = [("markdown", header(lesson, course), [])]
+    parts += [(cell["cell_type"], cell["source"], tags(cell)) for cell in body]
+    parts.append(("markdown", footer(lesson, course), []))
+    metadata = {
+        "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+        "language_info": {"name": "python"},
+    }
+    make = {"markdown": v4.new_markdown_cell, "code": v4.new_code_cell}
+    return v4.new_notebook(
+        metadata=metadata,
+        cells=[
+            make[kind](
+                source,
+                # jupytext gives random ids, by which two builds of one source would differ.
+                id=hashlib.sha1(f"{i}{source}".encode()).hexdigest()[:8],
+                metadata={"tags": names} if names else {},
+            )
+            for i, (kind, source, names) in enumerate(parts)
+        ],
+        nbformat_minor=5,
+    )
+
+
+def header(lesson: Lesson, course: Course) -> str:
+    """What stands above every lesson: title, badge, question, objectives, what it takes, links."""
+    kaggle = f"https://kaggle.com/kernels/welcome?src={course.notebook_url(lesson)}"
+    minutes = lesson.minutes["read"] + lesson.minutes["work"]
+    gpu = "GPU memory not measured" if lesson.gpu_gb is None else f"{lesson.gpu_gb:g} GB of GPU memory"
+    needs = [_reference(wanted, course) for wanted in lesson.prerequisites]
+    return "\n\n".join(
+        [
+            f"# {lesson.number} · {lesson.title}",
+            f"[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)]({kaggle})",
+            f"**{lesson.question}**",
+            "After this lesson you can\n\n" + "\n".join(f"- {objective}" for objective in lesson.objectives),
+            f"*{minutes} minutes: {lesson.minutes['read']} to read, {lesson.minutes['work']} to work · "
+            f"{NEEDS[lesson.needs]} · {gpu}*",
+            f"Before this: {', '.join(needs) or 'nothing'}.  \nFrom the paper: {', '.join(lesson.paper)}.",
+            _links(lesson, course),
+        ]
+    )
+
+
+def footer(lesson: Lesson, course: Course) -> str:
+    """What stands below every lesson: take-aways and links."""
+    takeaways = "\n".join(f"- {takeaway}" for takeaway in lesson.takeaways)
+    return f"## What to take away\n\n{takeaways}\n\n---\n\n{_links(lesson, course)}"
+
+
+def _links(lesson: Lesson, course: Course) -> str:
+    before, after = course.neighbours(lesson)
+    links = [f"Previous: [{before.label}]({before.name}.ipynb)"] if before else []
+    links += [f"Next: [{after.label}]({after.name}.ipynb)"] if after else ["This is the last lesson."]
+    return " · ".join(links)
+
+
+def _reference(wanted: str, course: Course) -> str:
+    if not wanted.isdecimal():
+        return wanted
+    lesson = course.find(wanted)
+    return f"[{lesson.label}]({lesson.name}.ipynb)"
+
+
+def _student(cells: list[dict]) -> list[dict]:
+    """Every exercise as stub, check, folded solution: the learner meets the check before the answer."""
+    body: list[dict] = []
+    folded: dict | None = None
+    for cell in cells:
+        if "solution" in tags(cell):
+            folded = {**cell, "cell_type": "markdown", "source": _fold(cell["source"])}
+            continue
+        body.append(cell)
+        if folded and "check" in tags(cell):
+            body.append(folded)
+            folded = None
+    return body
+
+
+def _fold(code: str) -> str:
+    # A fence longer than any in the code, so that the code cannot close it.
+    fence = "`" * max([3, *(len(ticks) + 1 for ticks in re.findall("`{3,}", code))])
+    return f"<details>\n<summary>Solution</summary>\n\n{fence}python\n{code}\n{fence}\n\n</details>"

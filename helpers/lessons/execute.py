@@ -1,0 +1,117 @@
+"""One lesson, executed: from a notebook and its parameters to an executed copy and what happened in it."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import helpers
+
+# papermill #511: a kernel's ports are chosen before it binds them, and sometimes another process is quicker.
+START_RACE = "Kernel died before replying to kernel_info"
+
+
+@dataclass(frozen=True)
+class Execution:
+    """The executed notebook, and why it failed; `error` is None when it ran to its end."""
+
+    notebook: dict
+    error: str | None
+
+    @property
+    def cells(self) -> list[dict[str, Any]]:
+        """Place, first line and seconds of every code cell that ran."""
+        return [
+            {"cell": i, "line": cell["source"].partition("\n")[0], "seconds": round(_seconds(cell), 3)}
+            for i, cell in enumerate(self.notebook["cells"])
+            if _seconds(cell) is not None
+        ]
+
+
+def execute(notebook: Path, copy: Path, parameters: dict[str, Any], cell_timeout: int, strict: bool) -> Execution:
+    """Run `notebook` with nobody watching, and keep the executed copy at `copy`, finished or not.
+
+    Args:
+        parameters: replace the values of its `parameters` cell.
+        cell_timeout: seconds after which a cell counts as hung.
+        strict: exercises must be solved.
+    """
+    import nbformat
+
+    settings = {
+        "COURSE_STATIC": "1",  # a widget under papermill hangs until the time-out
+        "COURSE_STRICT": "1" if strict else "0",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        # The lesson works in a scratch folder, and still gets the helpers that run it.
+        "PYTHONPATH": os.pathsep.join(filter(None, [_root(), os.environ.get("PYTHONPATH")])),
+    }
+    with TemporaryDirectory(prefix=f"{notebook.stem}-") as scratch, _environment(settings):
+        error = _papermill(notebook, copy, parameters, cell_timeout, scratch)
+        if error and START_RACE in error:
+            error = _papermill(notebook, copy, parameters, cell_timeout, scratch)
+    if not copy.is_file():  # no kernel started, so nothing was written
+        shutil.copy(notebook, copy)
+    executed = nbformat.read(copy, as_version=4)
+    return Execution(executed, error or _left_early(executed))
+
+
+def _papermill(notebook: Path, copy: Path, parameters: dict[str, Any], cell_timeout: int, scratch: str) -> str | None:
+    """Execute once; what went wrong, in full, or None."""
+    import papermill
+
+    try:
+        papermill.execute_notebook(
+            notebook,
+            copy,
+            parameters,
+            kernel_name="python3",
+            execution_timeout=cell_timeout,
+            cwd=scratch,
+            progress_bar=False,
+        )
+    except papermill.PapermillException as error:
+        return _without_colour(str(error))
+    except Exception as error:  # nbclient's time-out and dead kernels have no common ancestor
+        return _without_colour(f"{type(error).__name__}: {error}")
+    return None
+
+
+def _left_early(notebook: dict) -> str | None:
+    """papermill calls a notebook that left through `sys.exit(0)` a success, with the rest of it unrun."""
+    for i, cell in enumerate(notebook["cells"]):
+        if cell["cell_type"] != "code" or not cell["source"].strip():
+            continue
+        if any(output.get("ename") == "SystemExit" for output in cell["outputs"]):
+            return f"Cell {i} left the notebook with sys.exit; the cells below it were not run."
+        if cell["execution_count"] is None:
+            return f"Cell {i} was never run."
+    return None
+
+
+def _seconds(cell: dict) -> float | None:
+    return cell["metadata"].get("papermill", {}).get("duration")
+
+
+def _without_colour(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text).strip()
+
+
+def _root() -> str:
+    return str(Path(helpers.__file__).parents[1])
+
+
+@contextmanager
+def _environment(settings: dict[str, str]) -> Iterator[None]:
+    """`settings` in the environment that the kernel inherits, and the old one again afterwards."""
+    before = dict(os.environ)
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,117 @@
+"""The manifest of the course (`course.yml`), read and checked."""
+
+import re
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import yaml
+
+MANIFEST = Path(__file__).with_name("course.yml")
+DATA_SETS = ("brats", "none")
+
+
+class LessonError(ValueError):
+    """Something about a lesson, its notebook or its profile is wrong; the message says how to mend it."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One entry of `course.yml`; the comments there say what each field holds."""
+
+    number: str
+    slug: str
+    title: str
+    question: str
+    objectives: tuple[str, ...]
+    minutes: dict[str, int]
+    needs: str
+    prerequisites: tuple[str, ...]
+    gpu_gb: float | None
+    takeaways: tuple[str, ...]
+    paper: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """File name without suffix, such as `04_build_the_unet`."""
+        return f"{self.number}_{self.slug}"
+
+    @property
+    def label(self) -> str:
+        """What a link to the lesson says, such as `04 Build the U-Net`."""
+        return f"{self.number} {self.title}"
+
+
+@dataclass(frozen=True)
+class Course:
+    """The lessons in their order, and the GitHub repository that the badges point to.
+
+    `folder` holds the manifest, and beside it `profiles/` and `baselines/`.
+    """
+
+    title: str
+    repository: str
+    branch: str
+    lessons: tuple[Lesson, ...]
+    folder: Path
+
+    def find(self, name: str) -> Lesson:
+        """The lesson called `name`: "04", "4", "build_the_unet" or "04_build_the_unet".
+
+        Raises:
+            LessonError: no lesson has that name; the message lists those there are.
+        """
+        wanted = name.zfill(2) if name.isdecimal() else name
+        for lesson in self.lessons:
+            if wanted in (lesson.number, lesson.slug, lesson.name):
+                return lesson
+        known = ", ".join(lesson.name for lesson in self.lessons)
+        raise LessonError(f"There is no lesson '{name}'. The course has: {known}.")
+
+    def neighbours(self, lesson: Lesson) -> tuple[Lesson | None, Lesson | None]:
+        """The lessons before and after `lesson`; None at either end of the course."""
+        i = self.lessons.index(lesson)
+        before = self.lessons[i - 1] if i > 0 else None
+        return before, self.lessons[i + 1] if i + 1 < len(self.lessons) else None
+
+    def notebook_url(self, lesson: Lesson) -> str:
+        """Address of the lesson's notebook on GitHub."""
+        return f"https://github.com/{self.repository}/blob/{self.branch}/notebooks/{lesson.name}.ipynb"
+
+
+def read_manifest(path: Path = MANIFEST) -> Course:
+    """Read and check the manifest.
+
+    Raises:
+        LessonError: an entry lacks a field, has one too many, or a value outside its rule.
+    """
+    entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    lessons = tuple(_lesson(entry, path) for entry in entries["lessons"])
+    numbers = [lesson.number for lesson in lessons]
+    if numbers != sorted(set(numbers)):
+        raise LessonError(f"{path.name}: lesson numbers must rise, each once; they are {', '.join(numbers)}.")
+    for lesson in lessons:
+        for wanted in lesson.prerequisites:
+            if wanted.isdecimal() and wanted not in numbers[: numbers.index(lesson.number)]:
+                raise LessonError(f"{path.name}: {lesson.name} needs lesson {wanted}, which is not before it.")
+    return Course(entries["title"], entries["repository"], entries["branch"], lessons, path.parent)
+
+
+def _lesson(entry: dict, path: Path) -> Lesson:
+    where = f"{path.name}: lesson {entry.get('number')} {entry.get('slug')}"
+    names = {field.name for field in fields(Lesson)}
+    if entry.keys() != names:
+        lacking, foreign = sorted(names - entry.keys()), sorted(entry.keys() - names)
+        raise LessonError(f"{where} lacks the fields {lacking} and has unknown fields {foreign}.")
+    rules = {
+        'number is two digits in quotes, such as "04"': re.fullmatch(r"\d\d", str(entry["number"]))
+        and isinstance(entry["number"], str),
+        "slug is lower case words joined by _": re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", entry["slug"]),
+        "objectives are two to four": 2 <= len(entry["objectives"]) <= 4,
+        "takeaways are three": len(entry["takeaways"]) == 3,
+        "minutes hold read and work": set(entry["minutes"]) == {"read", "work"},
+        f"needs is one of {DATA_SETS}": entry["needs"] in DATA_SETS,
+    }
+    for rule, kept in rules.items():
+        if not kept:
+            raise LessonError(f"{where} breaks a rule: {rule}.")
+    return Lesson(**{name: tuple(text) if isinstance(text, list) else text for name, text in entry.items()})

@@ -1,0 +1,136 @@
+"""What a run will do, settled before anything runs: every guard that needs no kernel stands here."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import helpers
+
+from . import machine
+from .build import MEND, SOLUTIONS, Variant, build
+from .manifest import Course, Lesson, LessonError
+from .profiles import Band, Profile, read_baselines, read_profile
+from .source import parameters, unlisted
+
+
+@dataclass(frozen=True)
+class Job:
+    """One lesson, ready to run, with everything that decides its outcome."""
+
+    lesson: str
+    notebook: Path
+    folder: Path
+    parameters: dict[str, Any]  # all that the notebook declares, with the values of this run
+    overrides: dict[str, Any]  # those that this run sets
+    bands: dict[str, Band]
+    cell_timeout: int
+    hours: dict[str, float]
+    profile: str
+    variant: Variant
+
+    @property
+    def strict(self) -> bool:
+        """Solutions must pass their own checks; the learner's notebook runs with its stubs unfilled."""
+        return self.variant == "solution"
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the notebook, its parameters and bands, the versions and the sources of `helpers`."""
+        digest = hashlib.sha256(self.notebook.read_bytes())
+        settings = (self.overrides, self.bands, self.profile, self.cell_timeout, self.variant)
+        digest.update(repr((settings, machine.versions())).encode())
+        package = Path(helpers.__file__).parent
+        for source in sorted([*package.rglob("*.py"), *package.rglob("*.mplstyle")]):
+            digest.update(str(source.relative_to(package)).encode() + source.read_bytes())
+        return digest.hexdigest()
+
+
+def plan(
+    names: Sequence[str],
+    profile: str,
+    out: Path,
+    data: Path | None,
+    variant: Variant,
+    notebooks: Path,
+    course: Course,
+) -> list[Job]:
+    """The jobs of a run, in the order of the course; no names means every lesson.
+
+    Raises:
+        LessonError: a lesson, notebook, parameter, profile, baseline or data folder is not in order.
+    """
+    wanted = [course.find(name) for name in names] or course.lessons
+    lessons = [lesson for lesson in course.lessons if lesson in wanted]
+    size = read_profile(profile, course)
+    # The bands were taken on the data that a run finds for itself; other data has other numbers.
+    bands = read_baselines(profile, course) if data is None else {}
+    built = _built(notebooks, variant, course)
+    declared = [_declared(lesson, built / f"{lesson.name}.ipynb", size) for lesson in lessons]
+    root = str(_data(lessons, data) or "")
+    jobs = []
+    for lesson, names_and_values in zip(lessons, declared, strict=True):
+        own = (out / lesson.name).resolve()
+        folders = {"DATA_DIR": root, "OUTPUT_DIR": str(own / "files")}
+        overrides = size.parameters[lesson.name] | {
+            name: value for name, value in folders.items() if name in names_and_values
+        }
+        job = Job(
+            lesson=lesson.name,
+            notebook=built / f"{lesson.name}.ipynb",
+            folder=own,
+            parameters=names_and_values | overrides,
+            overrides=overrides,
+            bands=bands.get(lesson.name, {}),
+            cell_timeout=size.cell_timeout,
+            hours=size.hours[lesson.name],
+            profile=profile,
+            variant=variant,
+        )
+        jobs.append(job)
+    return jobs
+
+
+def _built(notebooks: Path, variant: Variant, course: Course) -> Path:
+    """The folder of the variant's notebooks; solutions are built on the spot, as git does not keep them."""
+    foreign = unlisted(notebooks, ".ipynb", course)
+    if foreign:
+        raise LessonError("\n".join(foreign))
+    if variant == "student":
+        return notebooks
+    build(notebooks, "solution", course=course)
+    return notebooks.parent / SOLUTIONS
+
+
+def _declared(lesson: Lesson, notebook: Path, profile: Profile) -> dict[str, Any]:
+    """The parameters that a notebook declares, once the profile is seen to set no other.
+
+    papermill only warns of a parameter that nothing reads, and the smallest run silently becomes the longest.
+    """
+    import nbformat
+
+    if not notebook.is_file():
+        raise LessonError(f"{notebook} is missing; run `{MEND}`.")
+    try:
+        declared = parameters(nbformat.read(notebook, as_version=4)["cells"])
+    except LessonError as error:
+        raise LessonError(f"{notebook}: {error}") from None
+    unknown = sorted(profile.parameters[lesson.name].keys() - declared.keys())
+    if unknown:
+        raise LessonError(
+            f"Profile {profile.name} sets {', '.join(unknown)} for {lesson.name}, which declares "
+            f"{', '.join(declared) or 'no parameters'}; correct the name in one of the two."
+        )
+    return declared
+
+
+def _data(lessons: list[Lesson], data: Path | None) -> Path | None:
+    """The data folder; without one, what `sources` finds or makes, once for all lessons that need scans."""
+    if data is None and any(lesson.needs == "brats" for lesson in lessons):
+        from helpers.data import sources
+
+        data = sources.brats()
+    if data is not None and not data.is_dir():
+        raise LessonError(f"The data folder {data} is missing.")
+    return data and data.resolve()

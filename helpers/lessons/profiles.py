@@ -1,0 +1,93 @@
+"""Profiles (how big a run is) and baselines (what its numbers should come to)."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from .manifest import Course, LessonError
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Per lesson name its parameters and expected hours; for all, the longest a cell may take in seconds."""
+
+    name: str
+    cell_timeout: int
+    parameters: dict[str, dict[str, Any]]
+    hours: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Band:
+    """The accepted range of a recorded number, ends included, and what the trivial predictor would record."""
+
+    min: float
+    max: float
+    trivial: float
+
+    @property
+    def ends(self) -> dict[str, float | None]:
+        """The band in JSON, which knows no infinity: an open end is null."""
+        return {name: value if math.isfinite(value) else None for name, value in vars(self).items()}
+
+    def holds(self, value: Any) -> bool:
+        """Whether `value` is a number inside the band."""
+        return isinstance(value, int | float) and self.min <= value <= self.max
+
+
+def read_profile(name: str, course: Course) -> Profile:
+    """The profile called `name`, with an entry for every lesson of the course and no other.
+
+    Raises:
+        LessonError: there is no such profile, or its entries and the manifest differ.
+    """
+    path = course.folder / "profiles" / f"{name}.yml"
+    if not path.is_file():
+        known = ", ".join(sorted(found.stem for found in path.parent.glob("*.yml")))
+        raise LessonError(f"There is no profile '{name}'. There are: {known}.")
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    entries = content["lessons"]
+    listed = {lesson.name for lesson in course.lessons}
+    if entries.keys() != listed:
+        raise LessonError(
+            f"{path.name} lacks entries for {sorted(listed - entries.keys())} and has some for unknown "
+            f"lessons {sorted(entries.keys() - listed)}; it needs one for each lesson of course.yml."
+        )
+    return Profile(
+        name,
+        content["cell_timeout"],
+        {lesson: entry["parameters"] for lesson, entry in entries.items()},
+        {lesson: entry.get("hours", {}) for lesson, entry in entries.items()},
+    )
+
+
+def read_baselines(profile: str, course: Course) -> dict[str, dict[str, Band]]:
+    """Bands by lesson name and metric; empty for a profile that has none.
+
+    Raises:
+        LessonError: an unknown lesson, or a band that is none or that lets the trivial predictor pass.
+    """
+    path = course.folder / "baselines" / f"{profile}.yml"
+    entries = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    bands = {}
+    for lesson, metrics in entries.items():
+        course.find(lesson)
+        where = f"{path.name}: {lesson}"
+        bands[lesson] = {metric: _band(entry, f"{where}, {metric}") for metric, entry in metrics.items()}
+    return bands
+
+
+def _band(entry: dict[str, float], where: str) -> Band:
+    if "trivial" not in entry or not entry.keys() <= {"min", "max", "trivial"} or len(entry) < 2:
+        raise LessonError(f"{where} holds {sorted(entry)}; it needs trivial, and min or max or both.")
+    band = Band(entry.get("min", -math.inf), entry.get("max", math.inf), entry["trivial"])
+    if not band.min <= band.max:
+        raise LessonError(f"{where}: min {band.min} lies above max {band.max}.")
+    if band.holds(band.trivial):
+        raise LessonError(
+            f"{where}: the band {band.min} to {band.max} lets the trivial predictor pass ({band.trivial}); "
+            "a lesson that learnt nothing would go unnoticed. Narrow it."
+        )
+    return band

@@ -1,0 +1,77 @@
+"""One self-contained page from a run's folder: what passed, how long it took, numbers and pictures."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from .manifest import Course, Lesson
+from .pictures import inline, pictures
+
+METRICS = "metrics.json"
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+KEY_NUMBERS = 3  # of each lesson, in the table at the top
+
+
+def write_report(out: Path, course: Course) -> Path:
+    """Write OUT/report.html from the lessons that left a `metrics.json` there; return its path."""
+    from jinja2 import Environment, StrictUndefined
+
+    lessons = [_entry(lesson, course, out / lesson.name) for lesson in course.lessons]
+    ran = [entry for entry in lessons if entry["metrics"]]
+    found = [picture for entry in ran for picture in entry["pictures"]]
+    for picture in found:
+        picture["uri"], picture["width"] = inline(picture.pop("png"), len(found))
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": number, "clock": clock}
+    page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        course=course,
+        lessons=lessons,
+        passed=sum(entry["status"] == "passed" for entry in lessons),
+        seconds=sum(entry["metrics"]["seconds"] for entry in ran),
+        # Reused lessons may come from another day; the newest one speaks for the machine.
+        last=max((entry["metrics"] for entry in ran), key=lambda metrics: metrics["finished"], default=None),
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    path, beside = out / "report.html", out / "report.part"
+    beside.write_text(page, encoding="utf-8")
+    os.replace(beside, path)
+    return path
+
+
+def number(value: Any) -> str:
+    """A recorded value as a reader wants it: four digits of a fraction, thousands apart, lists in a row."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "not finite"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return ", ".join(number(entry) for entry in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number(entry)}" for name, entry in value.items())
+    return str(value)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as 8.2 s, 3 min 05 s or 2 h 10 min."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def _entry(lesson: Lesson, course: Course, folder: Path) -> dict[str, Any]:
+    """What the page says of one lesson; a lesson without metrics was not run."""
+    if not (folder / METRICS).is_file():
+        return {"lesson": lesson, "status": "not run", "metrics": None}
+    metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    return {
+        "lesson": lesson,
+        "status": metrics["status"],
+        "metrics": metrics,
+        "slowest": max(metrics["cells"], key=lambda cell: cell["seconds"], default=None),
+        "key": dict(list(metrics["values"].items())[:KEY_NUMBERS]),
+        "pictures": pictures(json.loads((folder / f"{lesson.name}.ipynb").read_text(encoding="utf-8"))),
+    }

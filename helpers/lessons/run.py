@@ -1,0 +1,169 @@
+"""Lessons, run one after the other with nobody watching; each leaves an executed copy and `metrics.json`."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from . import machine
+from .build import NOTEBOOKS, Variant
+from .execute import execute
+from .manifest import Course, read_manifest
+from .plan import Job, plan
+from .record import collect
+from .report import METRICS, write_report
+
+COLOURS = {"passed": "green", "out of band": "yellow", "failed": "red"}
+
+
+@dataclass(frozen=True)
+class LessonRun:
+    """How one lesson went. Its status is "passed", "failed" or "out of band"."""
+
+    lesson: str
+    status: str
+    seconds: float
+    error: str | None
+    reused: bool
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """All lessons of a run, and its report. `exit_code` is 0 when every lesson passed."""
+
+    lessons: tuple[LessonRun, ...]
+    report: Path
+    stopped: bool
+
+    @property
+    def exit_code(self) -> int:
+        """0 all passed, 1 not all, 130 stopped by Ctrl-C, as the shell has it."""
+        if self.stopped:
+            return 130
+        return int(any(run.status != "passed" for run in self.lessons))
+
+
+def run_lessons(
+    names: Sequence[str],
+    profile: str,
+    out: Path,
+    data: Path | None = None,
+    variant: Variant = "student",
+    again: bool = False,
+    notebooks: Path = NOTEBOOKS,
+    course: Course | None = None,
+) -> RunResult:
+    """Run lessons and write the report; a lesson that fails does not keep the others from running.
+
+    Each leaves OUT/NN_slug/ with the executed notebook, `files/` (its OUTPUT_DIR, empty when it starts) and
+    `metrics.json`, which is written last. A lesson that passed and would come out the same is reused.
+
+    Args:
+        names: lessons to run; none means all.
+        profile: "quick" or "full".
+        data: a folder with the data sets; None lets `helpers.data.sources` choose, and compares the numbers
+            with the profile's baselines, which were taken on that data.
+        again: run also what could be reused.
+        notebooks: the folder of the student's notebooks, with `src/`.
+
+    Raises:
+        LessonError: a lesson, notebook, parameter, profile or baseline is not in order; nothing has run.
+    """
+    console = Console()
+    course = course or read_manifest()
+    jobs = plan(names, profile, out, data, variant, notebooks, course)
+    _announce(console, jobs)
+    finished, stopped = [], False
+    try:
+        for job in jobs:
+            with console.status(job.lesson):
+                result = None if again else _reused(job)
+                result = result or _run(job)
+            finished.append(result)
+            _print(console, result)
+    except KeyboardInterrupt:
+        stopped = True
+        console.print(f"Stopped. {len(finished)} lessons are kept; the same command takes up from there.")
+    report = write_report(out, course)
+    console.print(f"Report: {report}")
+    return RunResult(tuple(finished), report, stopped)
+
+
+def _run(job: Job) -> LessonRun:
+    shutil.rmtree(job.folder, ignore_errors=True)
+    (job.folder / "files").mkdir(parents=True)
+    start = time.perf_counter()
+    done = execute(job.notebook, job.folder / job.notebook.name, job.overrides, job.cell_timeout, job.strict)
+    seconds, values, error = round(time.perf_counter() - start, 2), {}, done.error
+    try:
+        values = collect(done.notebook)
+    except ValueError as twice:
+        error = error or str(twice)
+    outside = [
+        f"{metric} is {values.get(metric)}; the band is {band.min:g} to {band.max:g}"
+        for metric, band in job.bands.items()
+        if not band.holds(values.get(metric))
+    ]
+    status = "failed" if error else "out of band" if outside else "passed"
+    error = error or "\n".join(outside) or None
+    content = {
+        "lesson": job.lesson,
+        "status": status,
+        "error": error,
+        "values": values,
+        "bands": {metric: band.ends for metric, band in job.bands.items()},
+        "seconds": seconds,
+        "cells": done.cells,
+        "profile": job.profile,
+        "variant": job.variant,
+        "parameters": job.parameters,
+        "versions": machine.versions(),
+        "device": machine.device(),
+        "commit": machine.commit(job.notebook.parent),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "fingerprint": job.fingerprint,
+    }
+    _write(job.folder / METRICS, json.dumps(content, indent=2))
+    return LessonRun(job.lesson, status, seconds, error, reused=False)
+
+
+def _reused(job: Job) -> LessonRun | None:
+    """The lesson's last run, if it passed and everything that decides the outcome is as it was."""
+    path = job.folder / METRICS
+    if not path.is_file():
+        return None
+    last = json.loads(path.read_text(encoding="utf-8"))
+    if last["status"] != "passed" or last["fingerprint"] != job.fingerprint:
+        return None
+    return LessonRun(job.lesson, "passed", last["seconds"], None, reused=True)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write beside the final name and move into place, so that a killed run leaves no half file."""
+    beside = path.with_suffix(".part")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
+def _announce(console: Console, jobs: list[Job]) -> None:
+    hours = {place: sum(job.hours.get(place, 0.0) for job in jobs) for place in ("cpu", "t4x2")}
+    if hours["cpu"] and not machine.gpus():
+        console.print(
+            f"This machine has no GPU. Expect about {hours['cpu']:.1f} hours for these {len(jobs)} lessons "
+            f"(an estimate; {hours['t4x2']:.1f} on Kaggle's two T4)."
+        )
+
+
+def _print(console: Console, run: LessonRun) -> None:
+    note = "  reused" if run.reused else ""
+    colour = COLOURS[run.status]
+    line = f"{run.lesson:<32} [{colour}]{run.status:<12}[/] {run.seconds:7.1f} s{note}"
+    console.print(line, highlight=False)
+    if run.error:
+        console.print(run.error, style="dim", markup=False, highlight=False)

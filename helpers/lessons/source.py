@@ -1,0 +1,136 @@
+"""A lesson's source, `notebooks/src/NN_slug.py` in py:percent, and what it must keep to.
+
+A lesson consists of markdown and code cells. Tags on code cells say which part they play:
+
+    parameters               the one cell of literals that a profile overrides
+    stub, solution, check    an exercise: these three in a row, after the markdown cell that sets the task
+    long                     more than 20 lines, on purpose
+"""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+from .manifest import Course, Lesson, LessonError
+
+LONGEST_CELL = 20
+EXERCISE = ("stub", "solution", "check")
+
+
+def read_source(path: Path) -> list[dict]:
+    """The cells of a py:percent file, as nbformat cells.
+
+    Raises:
+        LessonError: the file is missing.
+    """
+    import jupytext
+
+    if not path.is_file():
+        raise LessonError(f"{path} is missing; every lesson in course.yml has a source there.")
+    return jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent")["cells"]
+
+
+def tags(cell: dict) -> list[str]:
+    """The cell's tags."""
+    return cell["metadata"].get("tags", [])
+
+
+def parameters(cells: list[dict]) -> dict[str, Any]:
+    """Names and values of the cell tagged `parameters`.
+
+    Raises:
+        LessonError: there is no such cell or more than one, or it holds anything but `NAME = literal`.
+    """
+    tagged = [cell for cell in cells if "parameters" in tags(cell)]
+    if len(tagged) != 1:
+        raise LessonError(f"{len(tagged)} cells are tagged 'parameters'; a lesson has exactly one.")
+    values = {}
+    for line in ast.parse(tagged[0]["source"]).body:
+        try:
+            (target,) = line.targets
+            values[target.id] = ast.literal_eval(line.value)
+        except (AttributeError, ValueError):
+            raise LessonError(
+                f"the parameters cell holds `{ast.unparse(line)}`; it takes only NAME = literal, since a "
+                "profile replaces the values and the rest would still be computed from the old ones."
+            ) from None
+    return values
+
+
+def problems(cells: list[dict], lesson: Lesson) -> list[str]:
+    """Everything in which a source breaks the contract, one sentence each; empty when it keeps to it."""
+    found = []
+    for i, cell in enumerate(cells):
+        if cell["cell_type"] == "raw":
+            found.append(f"cell {i}: is raw; a lesson has markdown and code.")
+        if cell["cell_type"] == "code":
+            found += [f"cell {i}: {fault}" for fault in _code_problems(cell)]
+    if found:
+        return found
+    try:
+        values = parameters(cells)
+    except LessonError as error:
+        return [str(error)]
+    if lesson.needs != "none" and "DATA_DIR" not in values:
+        found.append(f"the lesson needs {lesson.needs}, so its parameters must hold DATA_DIR.")
+    return found + _exercise_problems(cells)
+
+
+def unlisted(folder: Path, suffix: str, course: Course) -> list[str]:
+    """Files in `folder` that no lesson of the manifest accounts for, one complaint each."""
+    names = {lesson.name for lesson in course.lessons}
+    return [
+        f"{path} is no lesson of course.yml; list it there or remove it."
+        for path in sorted(folder.glob(f"*{suffix}"))
+        if path.stem not in names
+    ]
+
+
+def _code_problems(cell: dict) -> list[str]:
+    lines = [line for line in cell["source"].splitlines() if line.strip()]
+    try:
+        tree = ast.parse(cell["source"])
+    except SyntaxError as error:
+        return [f"is not plain Python (magics and shell lines have no place in a lesson): {error}."]
+    found = []
+    if not lines:
+        found.append("is empty.")
+    if len(lines) > LONGEST_CELL and "long" not in tags(cell):
+        found.append(f"has {len(lines)} lines; aim at 8, split above {LONGEST_CELL}, or tag it 'long'.")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id == "FAST":
+            found.append("uses FAST; name the size as a parameter and let the profile set it.")
+        called = getattr(node, "attr", None) or getattr(node, "id", None)
+        if called in ("exit", "_exit", "quit", "SystemExit"):
+            found.append("leaves the notebook with exit; the cells below would not run.")
+    return found
+
+
+def _exercise_problems(cells: list[dict]) -> list[str]:
+    found = []
+    roles = [next((tag for tag in tags(cell) if tag in EXERCISE), None) for cell in cells]
+    for i, role in enumerate(roles):
+        if role == "stub":
+            if tuple(roles[i : i + 3]) != EXERCISE or i == 0 or cells[i - 1]["cell_type"] != "markdown":
+                found.append(f"cell {i}: an exercise is a markdown cell, then stub, solution, check in a row.")
+            elif _signature(cells[i]) != _signature(cells[i + 1]):
+                found.append(
+                    f"cell {i}: the stub begins with `{_signature(cells[i])}`, its solution with "
+                    f"`{_signature(cells[i + 1])}`; they must agree."
+                )
+        elif role and (i == 0 or roles[i - 1] != EXERCISE[EXERCISE.index(role) - 1]):
+            found.append(f"cell {i}: this {role} stands alone; stub, solution and check come in a row.")
+    return found
+
+
+def _signature(cell: dict) -> str:
+    """The first definition, without its body, or the names of the first assignment."""
+    for node in ast.parse(cell["source"]).body:
+        if isinstance(node, ast.FunctionDef):
+            returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+            return f"def {node.name}({ast.unparse(node.args)}){returns}"
+        if isinstance(node, ast.ClassDef):
+            return f"class {node.name}"
+        if isinstance(node, ast.Assign):
+            return " = ".join(ast.unparse(target) for target in node.targets)
+    return "nothing"

@@ -1,0 +1,89 @@
+"""The paper's U-Net, and its sibling with sharpened skips.
+
+An encoder halves the image four times while it doubles the features, a decoder doubles it back, and at every level a skip
+carries the encoder's detail across. With the default sizes, (128, 128, 2) becomes (8, 8, 512) and then (128, 128, 4), with
+7,759,908 parameters (section 2 and 5.2 of the paper; Ronneberger et al. 2015).
+"""
+
+from collections.abc import Callable
+
+import keras
+from keras import layers
+
+SHARPEN = [[[[-1.0]], [[-1.0]], [[-1.0]]], [[[-1.0]], [[8.0]], [[-1.0]]], [[[-1.0]], [[-1.0]], [[-1.0]]]]
+"""The 3x3 Laplacian of Sharp U-Net (Zunair and Ben Hamza 2021, arXiv 2107.12461): eight times a value less its neighbours."""
+
+
+def unet(
+    size: int = 128, channels: int = 2, classes: int = 4, filters: int = 32, depth: int = 4, dropout: float = 0.2
+) -> keras.Model:
+    """The U-Net of the paper.
+
+    Args:
+        size: pixels along each side; a multiple of 2 ** depth.
+        channels: input channels, one a modality.
+        classes: output classes; their probabilities sum to 1 in every pixel.
+        filters: features of the first level; every level below has twice as many.
+        depth: how often the image is halved.
+        dropout: share of the bottleneck's features dropped in training.
+
+    Returns:
+        A model from (batch, size, size, channels) to (batch, size, size, classes).
+    """
+    return _build("unet", size, channels, classes, filters, depth, dropout, across=lambda skip: skip)
+
+
+def sharp_unet(
+    size: int = 128, channels: int = 2, classes: int = 4, filters: int = 32, depth: int = 4, dropout: float = 0.2
+) -> keras.Model:
+    """The same network with a sharpening filter on every skip (Sharp U-Net, arXiv 2107.12461).
+
+    The filter is a depthwise 3x3 convolution with the fixed kernel `SHARPEN`: it has nothing to learn, so the number of
+    trainable parameters is that of `unet`. Arguments and result are those of `unet`.
+    """
+    return _build("sharp_unet", size, channels, classes, filters, depth, dropout, across=sharpen)
+
+
+def _build(
+    name: str,
+    size: int,
+    channels: int,
+    classes: int,
+    filters: int,
+    depth: int,
+    dropout: float,
+    across: Callable[[keras.KerasTensor], keras.KerasTensor],
+) -> keras.Model:
+    if size % 2**depth:
+        raise ValueError(
+            f"size {size} cannot be halved {depth} times; choose a multiple of {2**depth}, such as "
+            f"{max(1, round(size / 2**depth)) * 2**depth}."
+        )
+    inputs = keras.Input((size, size, channels))
+    x, skips = inputs, []
+    for level in range(depth):
+        x = _two_convolutions(x, filters * 2**level)  # (size, size, filters), then half as wide and twice as deep
+        skips.append(x)
+        x = layers.MaxPooling2D()(x)
+    x = _two_convolutions(x, filters * 2**depth)  # (size / 16, size / 16, 16 * filters): the bottleneck
+    x = layers.Dropout(dropout)(x)
+    for level in reversed(range(depth)):
+        x = layers.UpSampling2D()(x)  # nearest neighbour: every pixel becomes four
+        x = layers.Conv2D(filters * 2**level, 2, padding="same", activation="relu", kernel_initializer="he_normal")(x)
+        x = layers.Concatenate()([across(skips[level]), x])
+        x = _two_convolutions(x, filters * 2**level)
+    # float32 whatever the policy: probabilities near 1 have no neighbours in 16 bits.
+    outputs = layers.Conv2D(classes, 1, activation="softmax", dtype="float32")(x)
+    return keras.Model(inputs, outputs, name=name)
+
+
+def _two_convolutions(x: keras.KerasTensor, features: int) -> keras.KerasTensor:
+    for _ in range(2):
+        x = layers.Conv2D(features, 3, padding="same", activation="relu", kernel_initializer="he_normal")(x)
+    return x
+
+
+def sharpen(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Filter each feature map with the fixed kernel `SHARPEN`: (batch, rows, columns, features) to the same shape."""
+    kernel = keras.initializers.Constant(SHARPEN)  # (3, 3, 1, 1), the same for every feature
+    return layers.DepthwiseConv2D(3, padding="same", use_bias=False, depthwise_initializer=kernel, trainable=False)(x)

@@ -1,0 +1,44 @@
+"""Which slices a training step sees.
+
+Tumour is in two slices of five, enhancing tumour in fewer still. A batch drawn evenly is mostly easy; one drawn from tumour
+alone forgets what health looks like. Half a batch comes from any slice that shows brain, a quarter from slices with tumour,
+a quarter from slices with enhancing tumour.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from helpers.data.store import Store
+
+
+class SliceSampler:
+    """Draws the slices of batch number `step`: the same numbers for the same seed and step, whatever came before.
+
+    Args:
+        store: the slice store.
+        ids: the patients to draw from.
+        batch_size: slices in a batch.
+        seed: of the draw.
+        focus: share of a batch that is drawn from slices with tumour; half of it from slices with enhancing tumour.
+    """
+
+    def __init__(self, store: Store, ids: Sequence[str], batch_size: int, seed: int, focus: float = 0.5) -> None:
+        rows = store.rows(ids)
+        rows = rows[store.has_brain[rows]]
+        voxels = store.voxels_per_class[rows]
+        tumour, enhancing = rows[voxels[:, 1:].sum(axis=1) > 0], rows[voxels[:, 3] > 0]
+        focused = round(focus * batch_size)
+        # A set without (enhancing) tumour still trains: what cannot be drawn is drawn from the next larger pool.
+        tumour = tumour if len(tumour) else rows
+        enhancing = enhancing if len(enhancing) else tumour
+        self._pools = [(rows, batch_size - focused), (tumour, focused - focused // 2), (enhancing, focused // 2)]
+        self._seed = seed
+        self.slices = len(rows)
+        self.batch_size = batch_size
+
+    def __call__(self, step: int) -> np.ndarray:
+        """(batch_size,) positions in the store."""
+        rng = np.random.default_rng([self._seed, step])
+        drawn = [rng.choice(pool, count, replace=count > len(pool)) for pool, count in self._pools]
+        return np.concatenate(drawn)

@@ -1,0 +1,1 @@
+"""Pictures of scans and scores, in one style."""

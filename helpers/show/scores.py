@@ -1,0 +1,214 @@
+"""Pictures of numbers: intensities by tissue, how rare a tumour is, learning curves, scores per patient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib import colors, ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from helpers.measure.regions import Scores
+from helpers.measure.statistics import summarise
+from helpers.show.style import (
+    CLASS_COLOURS,
+    CLASS_NAMES,
+    MODALITY_NAMES,
+    REGION_COLOURS,
+    alt,
+    styled,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from helpers.data.volumes import Scan
+
+TISSUE_COLOURS = {0: "#9A9A9A", **CLASS_COLOURS}
+METRICS = {
+    "dice": "Dice",
+    "jaccard": "Jaccard",
+    "hd95_mm": "HD95 (mm)",
+    "volume_error_ml": "volume error (ml)",
+}
+
+
+@styled
+def histograms(scan: Scan, title: str | None = None) -> Figure:
+    """How bright each tissue is in each modality; every tissue's area is 1, however few its voxels.
+
+    Raises:
+        ValueError: the scan has no mask.
+    """
+    if scan.seg is None:
+        raise ValueError(f"{scan.id} has no mask: read it with `seg=True`")
+    columns = min(2, len(scan.modalities))
+    rows = -(-len(scan.modalities) // columns)
+    figure = Figure(figsize=(8, 2.1 * rows + 0.6))
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax, index in zip(axes, range(len(scan.modalities)), strict=False):
+        volume = scan.images[..., index]
+        brain = volume != 0
+        edges = np.linspace(*np.percentile(volume[brain], [0.2, 99.8]), 61)
+        for label, colour in TISSUE_COLOURS.items():
+            values = volume[brain & (scan.seg == label)]
+            if values.size:
+                edge = tuple(0.6 * part for part in colors.to_rgb(colour))
+                density = np.histogram(values, edges, density=True)[0]
+                ax.stairs(density, edges, fill=True, facecolor=colors.to_rgba(colour, 0.45), edgecolor=edge,
+                          label=CLASS_NAMES[label], linewidth=1.2)  # fmt: skip
+        ax.set_title(MODALITY_NAMES.get(scan.modalities[index], scan.modalities[index]))
+        ax.set_yticks([])
+        ax.spines["left"].set_visible(False)
+        ax.grid(False)
+    for ax in axes[len(scan.modalities) :]:
+        ax.set_axis_off()
+    for ax in axes[max(len(scan.modalities) - columns, 0) : len(scan.modalities)]:
+        ax.set_xlabel("intensity")
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+    if title is not None:
+        figure.suptitle(title)
+    return alt(figure, f"Intensities of {scan.id} by tissue, one panel for each modality.")
+
+
+@styled
+def class_balance(shares: pd.DataFrame | Mapping[int, float], title: str | None = None) -> Figure:
+    """How large a share of all voxels each label has.
+
+    Args:
+        shares: share in [0, 1] of each network label: one per label, or a table with a row per patient and a
+            column per label, whose mean is drawn.
+        title: what to see.
+    """
+    import pandas as pd
+
+    table = shares.mean() if isinstance(shares, pd.DataFrame) else pd.Series(shares)
+    figure = Figure(figsize=(8, 0.42 * len(table) + 0.6 + 0.3 * (title is not None)))
+    ax = figure.subplots()
+    names = ["background" if label == 0 else CLASS_NAMES[label] for label in table.index]
+    bars = ax.barh(names, 100 * table, color=[TISSUE_COLOURS[label] for label in table.index],
+                   edgecolor="#555555", linewidth=0.6)  # fmt: skip
+    ax.bar_label(bars, [f"{100 * share:.2f} %" for share in table], padding=4)
+    ax.invert_yaxis()
+    ax.set_xlim(0, 112)
+    ax.set_xticks([0, 25, 50, 75, 100])
+    ax.set_xlabel("share of all voxels (%)")
+    ax.grid(False)
+    ax.tick_params(axis="y", length=0, labelsize=10)
+    if title is not None:
+        figure.suptitle(title)
+    listed = ", ".join(f"{name} {100 * share:.2f} %" for name, share in zip(names, table, strict=True))
+    return alt(figure, f"Share of all voxels: {listed}.")
+
+
+@styled
+def curves(history: pd.DataFrame | str | PathLike, title: str | None = None) -> Figure:
+    """Learning curves: loss, accuracy and validation Dice per epoch, whichever of them the table holds.
+
+    Args:
+        history: table, or the CSV file of one, with the column `epoch` and some of `loss`, `val_loss`,
+            `accuracy`, `val_accuracy`, `val_dice`, `val_dice_wt`, `val_dice_tc`, `val_dice_et`.
+        title: what to see.
+
+    Raises:
+        ValueError: nothing to draw among the columns.
+    """
+    import pandas as pd
+
+    table = history if isinstance(history, pd.DataFrame) else pd.read_csv(history)
+    halves = {"": ("training", "#0072B2"), "val_": ("validation", "#D55E00")}
+    panels = {
+        name: {half + name: look for half, look in halves.items() if half + name in table}
+        for name in ("loss", "accuracy")
+    }
+    wanted = {"val_dice": ("mean", "#333333")}
+    wanted |= {f"val_dice_{region.lower()}": (region, colour) for region, colour in REGION_COLOURS.items()}
+    panels["validation Dice"] = {column: look for column, look in wanted.items() if column in table}
+    panels = {name: lines for name, lines in panels.items() if lines}
+    if "epoch" not in table or not panels:
+        raise ValueError(f"the history holds {', '.join(table.columns)}; expected `epoch` and `loss`")
+    figure = Figure(figsize=(8, 2.8 + 0.3 * (title is not None)))
+    for ax, (name, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        for column, (label, colour) in lines.items():
+            rows = table[["epoch", column]].dropna()
+            ax.plot(rows["epoch"], rows[column], color=colour, label=label, marker="o", markersize=3)
+        ax.set_title(name)
+        ax.set_xlabel("epoch")
+        ax.set_xlim(table["epoch"].min() - 0.5, table["epoch"].max() + 0.5)
+        ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
+        if name != "loss":
+            ax.set_ylim(0, 1.02)
+        _label_lines(ax)
+    if title is not None:
+        figure.suptitle(title)
+    return alt(figure, f"Curves over {len(table)} epochs: {', '.join(panels)}.")
+
+
+@styled
+def regions(
+    patients: Sequence[Scores],
+    trivial: Mapping | None = None,
+    metric: str = "dice",
+    title: str | None = None,
+) -> Figure:
+    """Every patient's score per region, the mean with its 95 % interval, and what the trivial model gets.
+
+    Args:
+        patients: results of `measure.regions.score_patient`.
+        trivial: summary of the all-background model, from `measure.statistics.summarise`.
+        metric: "dice", "jaccard", "hd95_mm" or "volume_error_ml".
+        title: what to see.
+
+    Raises:
+        ValueError: no patients, or no such score.
+    """
+    summary = summarise(patients)
+    if any(metric not in scores for scores in summary.values()):
+        raise ValueError(f"no score is called {metric!r}; there are {', '.join(METRICS)}")
+    figure = Figure(figsize=(8, 0.75 * len(summary) + 0.7 + 0.3 * (title is not None)))
+    ax = figure.subplots()
+    for row, (region, scores) in enumerate(summary.items()):
+        colour = REGION_COLOURS[region]
+        values = np.sort([patient[region][metric] for patient in patients])
+        # Patients beside each other, not on top of each other: every third at another height.
+        heights = row + 0.22 + 0.1 * (np.arange(len(values)) % 3 - 1)
+        ax.scatter(values, heights, s=20, color=colour, alpha=0.55, linewidth=0)
+        mean, (low, high) = scores[metric]["mean"], scores[metric]["ci95"]
+        ax.plot([low, high], [row - 0.14] * 2, color=colour, linewidth=4, solid_capstyle="butt")
+        ax.plot(mean, row - 0.14, "o", color="white", markeredgecolor=colour, markeredgewidth=2, markersize=8)
+        digits = 2 if metric in ("dice", "jaccard") else 1
+        text = f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+        ax.text(mean, row - 0.27, text, ha="center", va="bottom", color=colour)
+        if trivial is not None:
+            place, name = trivial[region][metric]["mean"], "all background" if row == 0 else None
+            ax.plot(place, row - 0.14, "X", color="#333333", markersize=8, label=name, clip_on=False, zorder=5)
+    ax.set_yticks(range(len(summary)), list(summary))
+    ax.set_ylim(len(summary) - 0.5, -0.6)
+    ax.set_xlabel(f"{METRICS[metric]}, {len(patients)} patients: each a dot, mean and 95 % interval above")
+    if metric in ("dice", "jaccard"):
+        ax.set_xlim(-0.02, 1.02)
+    ax.grid(axis="y", visible=False)
+    if trivial is not None:
+        figure.legend(loc="outside upper right")
+    if title is not None:
+        figure.suptitle(title)
+    listed = ", ".join(f"{region} {scores[metric]['mean']:.2f}" for region, scores in summary.items())
+    return alt(figure, f"Mean {METRICS[metric]} over {len(patients)} patients: {listed}.")
+
+
+def _label_lines(ax: Axes) -> None:
+    """Write each line's name at its end, moved apart where ends meet."""
+    bottom, top = ax.get_ylim()
+    gap = 0.09 * (top - bottom)
+    lines = sorted(ax.get_lines(), key=lambda line: line.get_ydata()[-1])
+    height = -np.inf
+    for line in lines:
+        end = line.get_ydata()[-1]
+        height = max(end, height + gap)
+        place = line.get_xdata()[-1], height
+        text = {"textcoords": "offset points", "va": "center", "annotation_clip": False}
+        ax.annotate(line.get_label(), place, (6, 0), color=line.get_color(), **text)

@@ -1,0 +1,255 @@
+"""Pictures of a whole scan: its modalities, its three planes, its slices, and a prediction beside the truth.
+
+Every function takes a `helpers.data.volumes.Scan` and returns a figure. A slice number `k` counts along the
+axis that runs from foot to head; without one, we take the slice with most tumour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from helpers.measure import overlap, regions
+from helpers.show.panel import HALO, grey_levels, plane, show_slice
+from helpers.show.style import (
+    AGREEMENT_COLOURS,
+    CLASS_COLOURS,
+    CLASS_NAMES,
+    MODALITY_NAMES,
+    alt,
+    styled,
+)
+
+if TYPE_CHECKING:
+    from helpers.data.volumes import Scan
+
+WIDTH = 8.0  # inches
+FILL = 0.65  # lets the slice show through
+__all__ = ["busiest", "compare", "image_and_mask", "modalities", "montage", "show_slice", "three_planes"]
+
+
+def busiest(scan: Scan, labels: np.ndarray | None = None) -> int:
+    """The axial slice with most tumour in the labels, by default the scan's; without any, with most brain."""
+    labels = scan.seg if labels is None else labels
+    shown = scan.images.any(axis=-1) if labels is None or not labels.any() else labels != 0
+    axis = plane(scan.affine).axis
+    return int(np.argmax(shown.sum(axis=tuple(other for other in range(3) if other != axis))))
+
+
+@styled
+def modalities(scan: Scan, k: int | None = None, title: str | None = None) -> Figure:
+    """All modalities of one slice, and its mask laid over T1ce, or over the first (the paper's figure 9)."""
+    view, k = plane(scan.affine), busiest(scan) if k is None else k
+    box = view.brain(scan.images)
+    rows = 1 if len(scan.modalities) <= 2 else 2
+    columns = -(-len(scan.modalities) // rows)
+    masked = scan.seg is not None
+    high, wide = view.size(box)
+    across = columns + (rows if masked else 0)
+    figure = _figure(WIDTH * rows * high / wide / across, title, legend=masked, rows=rows)
+    grid = figure.add_gridspec(rows, across)
+    for index, name in enumerate(scan.modalities):
+        ax = figure.add_subplot(grid[index // columns, index % columns])
+        volume = _modality(scan, name)
+        show_slice(ax, view.cut(volume, k, box), view, grey_levels(volume), marks=index == 0 or not masked)
+        ax.set_title(MODALITY_NAMES.get(name, name))
+    if masked:
+        name = "t1ce" if "t1ce" in scan.modalities else scan.modalities[0]
+        ax, volume = figure.add_subplot(grid[:, columns:]), _modality(scan, name)
+        labels = view.cut(scan.seg, k, box)
+        show_slice(ax, view.cut(volume, k, box), view, grey_levels(volume), labels, fill=FILL)
+        ax.set_title(f"The experts' mask, over {MODALITY_NAMES.get(name, name)}")
+        _legend(figure, _class_colours())
+    names = ", ".join(MODALITY_NAMES.get(name, name) for name in scan.modalities)
+    return alt(figure, f"Slice {k} of {scan.id} in {names}" + (", and the mask of its tumour." if masked else "."))
+
+
+@styled
+def image_and_mask(scan: Scan, k: int | None = None, modality: str = "flair", title: str | None = None) -> Figure:
+    """A slice, its mask alone, and the mask laid over the slice (the paper's figure 10).
+
+    Raises:
+        ValueError: the scan has no such modality, or no mask.
+    """
+    view, k = plane(scan.affine), busiest(scan) if k is None else k
+    volume, box = _modality(scan, modality), view.brain(scan.images)
+    image, labels = view.cut(volume, k, box), view.cut(_mask(scan), k, box)
+    high, wide = view.size(box)
+    figure = _figure(WIDTH / 3 * high / wide, title, legend=True)
+    first, second, third = figure.subplots(1, 3)
+    show_slice(first, image, view, grey_levels(volume))
+    first.set_title(f"{MODALITY_NAMES.get(modality, modality)}, slice {k}")
+    # A mask alone keeps the head as a shadow, so that the eye can find the place again.
+    show_slice(second, np.where(image != 0, 0.25, 0.0), view, (0, 1), labels, fill=1.0, marks=False)
+    second.set_title("Mask")
+    show_slice(third, image, view, grey_levels(volume), labels, marks=False)
+    third.set_title("Both")
+    _legend(figure, _class_colours())
+    return alt(figure, f"Slice {k} of {scan.id}: the image, the mask of its tumour, and its outline on the image.")
+
+
+@styled
+def three_planes(
+    scan: Scan, centre: Sequence[int] | None = None, modality: str = "t1ce", title: str | None = None
+) -> Figure:
+    """Axial, coronal and sagittal slice through one voxel, by default amid the tumour core (figure 11).
+
+    The tumour core, necrosis and enhancing rim together, is outlined.
+
+    Raises:
+        ValueError: the scan has no such modality, or neither a mask nor a centre says where to cut.
+    """
+    volume = _modality(scan, modality)
+    point = _core_centre(_mask(scan)) if centre is None else tuple(int(index) for index in centre)
+    views = {name: plane(scan.affine, name) for name in ("axial", "coronal", "sagittal")}
+    boxes = {name: view.brain(scan.images) for name, view in views.items()}
+    sizes = {name: view.size(boxes[name]) for name, view in views.items()}
+    wide = [size[1] for size in sizes.values()]
+    figure = _figure(WIDTH * max(high for high, _ in sizes.values()) / sum(wide), title, legend=False)
+    axes = figure.subplots(1, 3, width_ratios=wide)
+    for ax, (name, view) in zip(axes, views.items(), strict=True):
+        box, k = boxes[name], point[view.axis]
+        image = view.cut(volume, k, box)
+        core = None if scan.seg is None else view.cut(regions.mask(scan.seg, "TC"), k, box)
+        show_slice(ax, image, view, grey_levels(volume), core)
+        inside = [point[axis] for axis in range(3) if axis != view.axis]
+        x, y = view.place(tuple(i - edge.start for i, edge in zip(inside, box, strict=True)), image.shape)
+        _crosshair(ax, x, y)
+        if centre is None:
+            _point_out(ax, x, y, "tumour core")
+        ax.set_title(f"{name.capitalize()}, slice {k}")
+    return alt(figure, f"{scan.id} cut in three planes through voxel {point}, marked by a crosshair in each.")
+
+
+@styled
+def montage(scan: Scan, modality: str = "flair", count: int = 12, title: str | None = None) -> Figure:
+    """Evenly spaced axial slices from the lowest to the highest that hold brain, the tumour outlined."""
+    volume, view = _modality(scan, modality), plane(scan.affine)
+    box, others = view.brain(scan.images), tuple(axis for axis in range(3) if axis != view.axis)
+    levels = np.flatnonzero(volume.any(axis=others))
+    # Leave out the very ends, where a slice is a few voxels of skull base or crown.
+    ks = np.unique(np.linspace(levels[0], levels[-1], count + 2).round().astype(int)[1:-1])
+    if scan.affine[2, view.axis] < 0:
+        ks = ks[::-1]
+    columns = min(4, len(ks))
+    rows = -(-len(ks) // columns)
+    high, wide = view.size(box)
+    figure = _figure(WIDTH / columns * rows * high / wide, title, legend=scan.seg is not None)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax, k in zip(axes, ks, strict=False):
+        labels = None if scan.seg is None else view.cut(scan.seg, k, box)
+        show_slice(ax, view.cut(volume, k, box), view, grey_levels(volume), labels, marks=bool(k == ks[0]))
+        ax.text(0.97, 0.97, str(k), transform=ax.transAxes, color="white", ha="right", va="top", path_effects=HALO)
+    for ax in axes[len(ks) :]:
+        ax.set_axis_off()
+    if scan.seg is not None:
+        _legend(figure, _class_colours())
+    return alt(figure, f"{len(ks)} axial slices of {scan.id} from foot to head, with the tumour outlined.")
+
+
+@styled
+def compare(
+    scan: Scan,
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    k: int | None = None,
+    modality: str = "flair",
+    title: str | None = None,
+) -> Figure:
+    """Truth, prediction, and where they agree on the whole tumour; Dice of the slice and of the patient.
+
+    Args:
+        scan: the patient.
+        truth: network labels, the shape of the scan.
+        prediction: network labels, the same shape.
+        k: slice; by default the one with most tumour in the truth.
+        modality: what to draw underneath.
+        title: what to see.
+
+    Raises:
+        ValueError: the labels do not lie on the scan's grid, or the scan has no such modality.
+    """
+    view, volume = plane(scan.affine), _modality(scan, modality)
+    for name, labels in {"truth": truth, "prediction": prediction}.items():
+        if labels.shape != volume.shape:
+            raise ValueError(f"{name} has shape {labels.shape}; expected the scan's own grid, {volume.shape}")
+    k = busiest(scan, truth) if k is None else k
+    box = view.brain(scan.images)
+    image, cuts = view.cut(volume, k, box), [view.cut(labels, k, box) for labels in (truth, prediction)]
+    high, wide = view.size(box)
+    figure = _figure(WIDTH / 3 * high / wide + 0.2, title, legend=True)
+    axes = figure.subplots(1, 3)
+    for ax, labels, name in zip(axes, cuts, ("Truth", "Prediction"), strict=False):
+        show_slice(ax, image, view, grey_levels(volume), labels, fill=FILL, marks=name == "Truth")
+        ax.set_title(f"{name}\nslice {k}")
+    true, drawn = (regions.mask(labels, "WT") for labels in cuts)
+    verdict = np.select([true & drawn, true, drawn], [1, 2, 3], 0)
+    colours = dict(enumerate(AGREEMENT_COLOURS.values(), start=1))
+    show_slice(axes[2], image, view, grey_levels(volume), verdict, colours, fill=FILL, marks=False)
+    here = overlap.dice(true, drawn)
+    whole = overlap.dice(regions.mask(truth, "WT"), regions.mask(prediction, "WT"))
+    axes[2].set_title(f"Whole tumour, Dice:\nslice {here:.2f}, patient {whole:.2f}")
+    _legend(figure, _class_colours() | AGREEMENT_COLOURS)
+    return alt(
+        figure,
+        f"Slice {k} of {scan.id}: true and predicted tumour, and where they agree. "
+        f"Whole-tumour Dice is {here:.2f} in the slice and {whole:.2f} in the patient.",
+    )
+
+
+def _modality(scan: Scan, name: str) -> np.ndarray:
+    if name not in scan.modalities:
+        raise ValueError(f"{scan.id} was read without {name!r}; it holds {', '.join(scan.modalities)}")
+    return scan.images[..., scan.modalities.index(name)]
+
+
+def _mask(scan: Scan) -> np.ndarray:
+    if scan.seg is None:
+        raise ValueError(f"{scan.id} has no mask: read it with `seg=True`, or draw it without one")
+    return scan.seg
+
+
+def _core_centre(labels: np.ndarray) -> tuple[int, int, int]:
+    """The voxel of the tumour core nearest its centre of mass; of the whole tumour where there is no core."""
+    core = regions.mask(labels, "TC")
+    where = np.argwhere(core if core.any() else labels > 0)
+    if where.size == 0:
+        raise ValueError("the mask is empty, so there is no core to cut through; give a centre")
+    nearest = np.argmin(((where - where.mean(axis=0)) ** 2).sum(axis=1))
+    i, j, k = (int(index) for index in where[nearest])
+    return i, j, k
+
+
+def _crosshair(ax, x, y):
+    line = {"color": "white", "linewidth": 0.7, "alpha": 0.8, "linestyle": (0, (4, 3))}
+    ax.axhline(y, **line)
+    ax.axvline(x, **line)
+
+
+def _point_out(ax, x, y, text):
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    aside = 0.24 * (right - left) * (1 if x < (left + right) / 2 else -1)
+    above = 0.28 * (top - bottom) * (1 if y > (bottom + top) / 2 else -1)
+    arrow = {"arrowstyle": "->", "color": "white", "linewidth": 1.4}
+    ax.annotate(text, (x, y), (x + aside, y + above), color="white", arrowprops=arrow, path_effects=HALO)
+
+
+def _figure(panels: float, title: str | None, legend: bool, rows: int = 1) -> Figure:
+    """A figure whose panels are so many inches high in all, and its title and legend outside of them."""
+    figure = Figure(figsize=(WIDTH, panels + 0.25 * rows + 0.3 * legend + 0.3 * (title is not None)))
+    if title is not None:
+        figure.suptitle(title)
+    return figure
+
+
+def _legend(figure: Figure, colours: dict[str, str]) -> None:
+    handles = [Patch(facecolor=colour, edgecolor="#555555", label=name) for name, colour in colours.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+
+
+def _class_colours() -> dict[str, str]:
+    return {CLASS_NAMES[label]: colour for label, colour in CLASS_COLOURS.items()}

@@ -1,0 +1,103 @@
+"""A course of two small lessons, written where a test wants it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from helpers.lessons.build import build
+from helpers.lessons.manifest import Course, read_manifest
+
+ENTRY = {
+    "title": "First",
+    "question": "Why?",
+    "objectives": ["see", "say"],
+    "minutes": {"read": 1, "work": 2},
+    "needs": "none",
+    "prerequisites": [],
+    "gpu_gb": None,
+    "takeaways": ["one", "two", "three"],
+    "paper": ["section 1"],
+}
+ENTRIES = [
+    {**ENTRY, "number": "00", "slug": "first"},
+    {**ENTRY, "number": "03", "slug": "second", "title": "Second", "prerequisites": ["00", "patience"]},
+]
+
+PARAMETERS = """# %% tags=["parameters"]
+SEED = 0
+EPOCHS = 3  # passes over the data
+OUTPUT_DIR = ""
+"""
+
+EXERCISE = '''
+# %% [markdown]
+# ## Exercise 1
+# Double the number.
+
+# %% tags=["stub"]
+def double(x):
+    ...
+
+# %% tags=["solution"]
+def double(x):
+    """Twice `x`."""
+    return 2 * x
+
+# %% tags=["check"]
+from helpers.lessons.checks import answer, exercise_check, filled
+
+with exercise_check("Exercise 1"):
+    value = filled(double(2))
+    answer(value == 4, f"twice 2 is 4; yours gives {value}")
+'''
+
+
+@dataclass
+class Workshop:
+    """The folder of a small course, with what tests do to it."""
+
+    root: Path
+
+    @property
+    def notebooks(self) -> Path:
+        return self.root / "notebooks"
+
+    @property
+    def course(self) -> Course:
+        return read_manifest(self.root / "course.yml")
+
+    def manifest(self, entries: list[dict]) -> None:
+        content = {"title": "A course", "repository": "someone/course", "branch": "main", "lessons": entries}
+        (self.root / "course.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
+
+    def source(self, name: str, text: str) -> None:
+        (self.notebooks / "src" / f"{name}.py").write_text(text, encoding="utf-8")
+
+    def profile(self, first: dict | None = None, **others: object) -> None:
+        content = {
+            "cell_timeout": 60,
+            "lessons": {"00_first": {"parameters": first or {}}, "03_second": {"parameters": {}}},
+            **others,
+        }
+        (self.root / "profiles" / "quick.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
+
+    def baselines(self, content: dict) -> None:
+        (self.root / "baselines" / "quick.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
+
+    def build(self) -> list[Path]:
+        return build(self.notebooks, course=self.course)
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    """Two lessons, each with parameters, the first with an exercise; profile `quick`; nothing built."""
+    made = Workshop(tmp_path)
+    for folder in ("notebooks/src", "profiles", "baselines"):
+        (tmp_path / folder).mkdir(parents=True)
+    made.manifest(ENTRIES)
+    made.source("00_first", PARAMETERS + EXERCISE)
+    made.source("03_second", PARAMETERS)
+    made.profile()
+    return made

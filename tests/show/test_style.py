@@ -1,0 +1,63 @@
+import itertools
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import colors
+from skimage.color import deltaE_ciede2000, rgb2lab
+
+from helpers.show import slices, style
+
+# Deuteranopia in linear RGB (Machado et al. 2009, severity 1).
+DEUTERANOPIA = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]]
+
+
+def as_seen(colour, matrix):
+    rgb = np.array(colors.to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(np.asarray(matrix) @ linear, 0, 1)
+    return rgb2lab(np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055))
+
+
+@pytest.mark.parametrize("matrix", [np.eye(3), DEUTERANOPIA], ids=["normal", "deuteranopia"])
+@pytest.mark.parametrize(
+    "palette",
+    [
+        [*style.CLASS_COLOURS.values(), *style.AGREEMENT_COLOURS.values()],
+        [*style.CLASS_COLOURS.values(), "#9A9A9A"],
+        list(style.REGION_COLOURS.values()),
+    ],
+    ids=["on a scan", "against grey", "on paper"],
+)
+def test_colours_of_one_figure_can_be_told_apart(palette, matrix):
+    for first, second in itertools.combinations(palette, 2):
+        apart = deltaE_ciede2000(as_seen(first, matrix), as_seen(second, matrix))
+        assert apart > 15, f"{first} and {second} are {apart:.0f} apart"
+
+
+def test_a_figure_leaves_the_callers_settings_and_figures_alone(scan):
+    before = dict(matplotlib.rcParams)
+    slices.modalities(scan)
+    assert dict(matplotlib.rcParams) == before
+    if "matplotlib.pyplot" in sys.modules:
+        assert sys.modules["matplotlib.pyplot"].get_fignums() == []
+
+
+def test_alt_text_travels_beside_the_picture(scan):
+    data, metadata = slices.modalities(scan)._repr_mimebundle_()
+    assert data["image/png"].startswith(b"\x89PNG")
+    assert "patient_1" in metadata["image/png"]["alt"]
+
+
+def test_use_sets_the_style():
+    with matplotlib.rc_context():
+        style.use()
+        assert matplotlib.rcParams["image.cmap"] == "gray"
+
+
+def test_drawing_loads_neither_tensorflow_nor_seaborn_nor_a_display():
+    code = "import sys, helpers.show.slices, helpers.show.scores; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"tensorflow", "keras", "seaborn", "matplotlib.pyplot"} & set(loaded)
