@@ -153,7 +153,7 @@ def _folders_with_scans(root: Path) -> Iterable[tuple[Path, list[str]]]:
             yield Path(folder), sorted(name for name in files if name.lower().endswith(_SUFFIXES))
 
 
-def _read_folder(folder: Path, names: list[str], table: pd.DataFrame) -> tuple[Patient, list[Problem]]:
+def _read_folder(folder: Path, names: list[str], table: dict[str, dict]) -> tuple[Patient, list[Problem]]:
     images, others, problems = {}, [], []
     identity = ""
     for name in names:
@@ -181,7 +181,7 @@ def _read_folder(folder: Path, names: list[str], table: pd.DataFrame) -> tuple[P
         )
     seg = folder / segs[0] if segs else None
 
-    row = table.loc[identity] if identity in table.index else {}
+    row = table.get(identity, {})
     parts = {part.upper() for part in folder.parts}
     grade = row.get("grade") or next((grade for grade in ("HGG", "LGG") if grade in parts), None)
     site = row.get("site") or _site(identity)
@@ -250,7 +250,7 @@ def _twice(patients: list[Patient]) -> list[Problem]:
     return problems
 
 
-def _read_tables(root: Path) -> pd.DataFrame:
+def _read_tables(root: Path) -> dict[str, dict[str, str | None]]:
     """Grade and site per BraTS 2020 id, from every `name_mapping*.csv` at or below `root`."""
     rows = {}
     for path in sorted(root.rglob("name_mapping*.csv")):
@@ -261,7 +261,7 @@ def _read_tables(root: Path) -> pd.DataFrame:
             site = next(filter(None, map(_site, older)), None)
             for identity in older:
                 rows[identity] = {"grade": row.get("Grade") or None, "site": site}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["grade", "site"])
+    return rows
 
 
 def _site(identity: str) -> str | None:

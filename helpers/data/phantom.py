@@ -1,5 +1,4 @@
-"""Made-up patients on disk, laid out, named and typed exactly as the Kaggle BraTS 2020 set, its odd spots
-included.
+"""Made-up patients on disk, laid out, named and typed exactly as the Kaggle BraTS 2020 set, odd spots and all.
 
 They need no download and no account, and are read by the same code as the real thing. The patients are
 cartoons: good for learning how things work and for tests, worthless for medicine.
@@ -17,8 +16,9 @@ import numpy as np
 import pandas as pd
 
 from helpers.data.errors import DataError
-from helpers.data.phantom_head import FRAME_MM, grid_axes, make_head
+from helpers.data.phantom_head import make_head
 from helpers.data.phantom_scanner import scan
+from helpers.data.phantom_shapes import FRAME_MM, grid_axes
 from helpers.data.phantom_tumour import grow_tumour, plan_tumour
 
 QUICK = {"patients": 20, "validation": 4, "shape": (120, 120, 62), "spacing": (2.0, 2.0, 2.5)}
@@ -90,17 +90,12 @@ def make_brats(
 
 def _check(patients: int, validation: int, shape: tuple[int, int, int], spacing: tuple[float, ...]) -> None:
     if not 1 <= patients <= _ODD or validation < 0:
-        raise DataError(
-            f"Cannot make {patients} patients and {validation} for validation; give 1 to {_ODD} and 0 up."
-        )
+        raise DataError(f"Cannot make {patients} patients and {validation} for validation; give 1 to {_ODD} and 0 up.")
     extent = [n * step for n, step in zip(shape, spacing, strict=True)]
-    if (
-        any(abs(e - frame) > step for e, frame, step in zip(extent, FRAME_MM, spacing, strict=True))
-        or max(spacing) > 6
-    ):
+    if any(abs(e - frame) > step for e, frame, step in zip(extent, FRAME_MM, spacing, strict=True)) or max(spacing) > 6:
         raise DataError(
-            f"A grid of {tuple(shape)} voxels of {spacing} mm covers {extent} mm; a head needs {list(FRAME_MM)} mm "
-            "and voxels of at most 6 mm, e.g. shape (120, 120, 62) with spacing (2.0, 2.0, 2.5)."
+            f"A grid of {tuple(shape)} voxels of {spacing} mm covers {extent} mm; a head needs {list(FRAME_MM)} mm and "
+            "voxels of at most 6 mm, e.g. shape (120, 120, 62) with spacing (2.0, 2.0, 2.5)."
         )
 
 
@@ -115,9 +110,7 @@ def _is_there(root: Path, note: dict) -> bool:
     if found == note:
         return True
     what = "files that are no phantom set" if found is None else f"another phantom set ({json.dumps(found)})"
-    raise DataError(
-        f"{root} holds {what}; name another folder, or remove this one to make {json.dumps(note)}."
-    )
+    raise DataError(f"{root} holds {what}; name another folder, or remove this one to make {json.dumps(note)}.")
 
 
 def _build(root: Path, note: dict) -> None:
@@ -131,8 +124,7 @@ def _build(root: Path, note: dict) -> None:
     jobs = [(root / _TRAINING, one, True) for one in training] + [
         (root / _VALIDATION, one, False) for one in validation
     ]
-    # Threads, not processes: the work is NumPy's, which lets go of the interpreter, and a notebook may have
-    # no main module.
+    # Threads, not processes: NumPy lets go of the interpreter, and a script need not guard its main module.
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:
         for done in [pool.submit(_write_patient, *job, **grid) for job in jobs]:
@@ -161,8 +153,7 @@ def _write_patient(
     name = _name(identity)
     images, labels = _make_patient(identity, shape, spacing, seed)
     (folder / name).mkdir()
-    # The real affine: x and y run against the world's axes, and the first voxel's centre is (0, 239, 0) on
-    # the 1 mm grid.
+    # The real affine: x and y run against the world's axes; on the 1 mm grid the first voxel is at (0, 239, 0).
     affine = np.diag([-spacing[0], -spacing[1], spacing[2], 1.0])
     affine[:3, 3] = np.array([0, 239, 0]) + np.array([-1, -1, 1]) * (np.array(spacing) - 1) / 2
     files = {f"{name}_{modality}.nii": image for modality, image in images.items()}
@@ -182,9 +173,7 @@ def _make_patient(
     identity: dict, shape: tuple[int, ...], spacing: tuple[float, ...], seed: int
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Four modalities and the labels (0, 1, 2, 4), int16 of `shape`."""
-    draws = np.random.default_rng([seed, identity["kind"] == "Training", identity["number"]]).integers(
-        2**32, size=3
-    )
+    draws = np.random.default_rng([seed, identity["kind"] == "Training", identity["number"]]).integers(2**32, size=3)
     head_seed, tumour_seed, scan_seed = (int(draw) for draw in draws)
     axes, box = grid_axes(shape, spacing)
     plan = plan_tumour((head_seed, tumour_seed), identity["grade"])
@@ -211,9 +200,7 @@ def _write_tables(root: Path, training: list[dict], validation: list[dict], seed
         {
             "Brats20ID": _name(one),
             "Age": round(float(rng.normal(61, 12)), 3),
-            "Survival_days": "ALIVE (361 days later)"
-            if rng.random() < 0.03
-            else int(rng.gamma(1.5, 300)) + 5,
+            "Survival_days": "ALIVE (361 days later)" if rng.random() < 0.03 else int(rng.gamma(1.5, 300)) + 5,
             "Extent_of_Resection": rng.choice(["GTR", "STR", "NA"], p=[0.5, 0.1, 0.4]),
         }
         for one in training

@@ -1,17 +1,16 @@
-"""A glioma for a made-up head: a lobed core, a broken enhancing rim in it, oedema that spreads along the
-white matter.
+"""A glioma for a made-up head: a lobed core, a broken enhancing rim in it, oedema that spreads along white matter.
 
-As in `helpers.data.phantom_head` everything is a function of millimetres. How far core and oedema reach is
-settled once, on a coarse planning grid, so that they hold the volumes wanted; the same levels then serve on
-every grid.
+Everything is a function of millimetres. How far core and oedema reach is settled once, on a coarse planning grid, so
+that they hold the volumes wanted; the same levels then serve on every grid.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
 
-from helpers.data.phantom_head import Axes, Head, frame_points, grid_axes, make_head, smooth_noise
+from helpers.data.phantom_head import Head, make_head
+from helpers.data.phantom_shapes import Axes, frame_points, grid_axes, smooth_noise
 
 _PLAN_MM = 4.0
 _PLAN_AXES, _ = grid_axes((60, 60, 39), (_PLAN_MM,) * 3)
@@ -24,7 +23,7 @@ class Plan:
     Attributes:
         centre: in the frame.
         push: how far tissue is displaced at most.
-        lobes: centres (lobes, 3) and stretch of the core's lobes, relative to `centre`.
+        lobes: centres (lobes, 3) of the core's lobes, relative to `centre`.
         core_reach, oedema_reach: levels of the two distance fields at which core and oedema end.
         rim: mean thickness of the enhancing rim; 0 where nothing enhances.
         nodular: the enhancement is a few nodules and no ring, as in a low grade that begins to turn.
@@ -61,7 +60,7 @@ class Tumour:
 
 
 def plan_tumour(seeds: tuple[int, int], grade: str) -> Plan:
-    """Choose place, size and form of a tumour for the head that `seeds[0]` makes; `seeds[1]` makes the tumour."""
+    """Choose place, size and form of a tumour; `seeds` are those of the head and of the tumour."""
     rng = np.random.default_rng([seeds[1], 1])
     high = grade == "HGG"
     healthy = make_head(np.random.default_rng(seeds[0]), _PLAN_AXES)
@@ -87,13 +86,8 @@ def plan_tumour(seeds: tuple[int, int], grade: str) -> Plan:
     # The healthy head is good enough to plan on: the push moves tissue, and hardly the room for it.
     core, oedema = _distances(draft, np.random.default_rng([seeds[1], 2]), _PLAN_AXES, healthy)
     reach = _level(core, core_ml)
-    return Plan(
-        **{
-            **vars(draft),
-            "core_reach": reach,
-            "oedema_reach": _level(np.where(core < reach, -np.inf, oedema), whole_ml),
-        }
-    )
+    spread = _level(np.where(core < reach, -np.inf, oedema), whole_ml)
+    return replace(draft, core_reach=reach, oedema_reach=spread)
 
 
 def _level(distance: np.ndarray, millilitres: float) -> float:
@@ -103,7 +97,7 @@ def _level(distance: np.ndarray, millilitres: float) -> float:
 
 
 def _distances(plan: Plan, rng: np.random.Generator, axes: Axes, head: Head) -> tuple[np.ndarray, np.ndarray]:
-    """Two distance-like fields (mm): to the core, and of the way oedema has to creep; infinite where neither can be."""
+    """Distance to the core, and the way oedema has to creep (mm, in a sense); infinite where neither can be."""
     points = frame_points(axes, head.brain)
 
     def noise(step: float) -> np.ndarray:
@@ -155,7 +149,7 @@ def grow_tumour(plan: Plan, seed: int, axes: Axes, head: Head) -> Tumour:
     labels[~_in_large_piece(labels > 0, axes, head.brain)] = 0
 
     fade = 1 / (1 + np.exp(-np.clip(spread / plan.softness, -20, 20)))
-    fluid = np.clip((depth - plan.rim - 1) / 5 + 0.4 * rough, 0, 1) * (0.35 if plan.nodular else 1)
+    fluid = np.clip((depth - plan.rim - 1) / 5 + 0.4 * rough, 0, 1) * (0.5 if plan.nodular else 1)
     return Tumour(labels, fade, np.clip(depth / 2 + 0.5, 0, 1), np.clip(rim / 1.6 + 0.5, 0, 1), fluid)
 
 

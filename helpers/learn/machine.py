@@ -4,9 +4,10 @@ import os
 import platform
 import shutil
 import subprocess
-from functools import cache
 from importlib import metadata
 from pathlib import Path
+
+import helpers
 
 # import name -> the distributions that may provide it
 PACKAGES = {
@@ -16,12 +17,10 @@ PACKAGES = {
 }
 
 
-@cache
 def versions() -> dict[str, str | None]:
     """Versions of Python, of what the numbers depend on, and of the course; None where not installed."""
-    ours = tuple(metadata.packages_distributions().get("helpers", ()))
-    found = {name: _version(names) for name, names in {**PACKAGES, "helpers": ours}.items()}
-    return {"python": platform.python_version(), **found}
+    found = {name: _version(names) for name, names in PACKAGES.items()}
+    return {"python": platform.python_version(), **found, "helpers": helpers.__version__}
 
 
 def gpus() -> list[str]:

@@ -88,9 +88,9 @@ class Segmenter:
         images = np.stack([scan.image(modality) for modality in self.modalities], axis=-1)
         centre = self.grid.brain_centre(images, scan.spacing)
         seen = self.grid.down(zscore(images), scan.spacing, centre)
-        probabilities = self.grid.up(self.network_probabilities(seen), images.shape[:3], scan.spacing, centre)
-        probabilities[..., 0] = 1 - probabilities[..., 1:].sum(axis=-1)
-        return probabilities
+        tumour = self.network_probabilities(seen)[..., 1:]
+        tumour = self.grid.up(tumour, images.shape[:3], scan.spacing, centre)
+        return np.concatenate([1 - tumour.sum(axis=-1, keepdims=True), tumour], axis=-1)
 
     def labels(self, scan: Scan) -> np.ndarray:
         """(rows, columns, slices) uint8, network labels: probabilities are resampled first, then the largest wins."""

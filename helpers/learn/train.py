@@ -87,6 +87,7 @@ def fit(
         epochs=budget.epochs or 10_000,
         steps_per_epoch=steps,
         callbacks=[_Schedule(budget, steps), validate],
+        shuffle=False,  # the batches come shuffled
         verbose=0,
     )
     model.load_weights(folder / "model.keras")

@@ -29,7 +29,7 @@ class Execution:
         return [
             {"cell": i, "line": cell["source"].partition("\n")[0], "seconds": round(_seconds(cell), 3)}
             for i, cell in enumerate(self.notebook["cells"])
-            if _seconds(cell) is not None
+            if cell["cell_type"] == "code" and _seconds(cell) is not None
         ]
 
 

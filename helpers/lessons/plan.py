@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import helpers
+from helpers.learn import machine
 
-from . import machine
 from .build import MEND, SOLUTIONS, Variant, build
 from .manifest import Course, Lesson, LessonError
 from .profiles import Band, Profile, read_baselines, read_profile

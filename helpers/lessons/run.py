@@ -11,7 +11,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import machine
+from helpers.learn import machine
+
 from .build import NOTEBOOKS, Variant
 from .execute import execute
 from .manifest import Course, read_manifest

@@ -146,7 +146,7 @@ def show_slice(
         raise ValueError(f"image has shape {image.shape} and labels {shape}; expected one slice (rows, columns)")
     low, high = window or grey_levels(image)
     # The background of a normalised scan is 0 as well, but its dark tissue lies below 0.
-    picture = plane.turn(np.where(image == 0, low, image))
+    picture = plane.turn(np.where(image == 0, min(low, 0.0), image))
     height, width = (float(count * step) for count, step in zip(picture.shape, plane.steps, strict=True))
     extent = (0, width, height, 0)
     ax.imshow(picture, vmin=low, vmax=high, extent=extent, aspect="equal")

@@ -62,7 +62,7 @@ def modalities(scan: Scan, k: int | None = None, title: str | None = None) -> Fi
         ax, volume = figure.add_subplot(grid[:, columns:]), _modality(scan, name)
         labels = view.cut(scan.seg, k, box)
         show_slice(ax, view.cut(volume, k, box), view, grey_levels(volume), labels, fill=FILL)
-        ax.set_title(f"The experts' mask, over {MODALITY_NAMES.get(name, name)}")
+        ax.set_title(f"The mask, over {MODALITY_NAMES.get(name, name)}")
         _legend(figure, _class_colours())
     names = ", ".join(MODALITY_NAMES.get(name, name) for name in scan.modalities)
     return alt(figure, f"Slice {k} of {scan.id} in {names}" + (", and the mask of its tumour." if masked else "."))
@@ -240,7 +240,10 @@ def _point_out(ax, x, y, text):
 
 def _figure(panels: float, title: str | None, legend: bool, rows: int = 1) -> Figure:
     """A figure whose panels are so many inches high in all, and its title and legend outside of them."""
-    figure = Figure(figsize=(WIDTH, panels + 0.25 * rows + 0.3 * legend + 0.3 * (title is not None)))
+    height = panels + 0.25 * rows + 0.3 * legend + 0.3 * (title is not None) + 0.1
+    figure = Figure(figsize=(WIDTH, height))
+    # The layout overlooks that square pixels shrink a panel, and would push the titles over the upper edge.
+    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.1 / height))
     if title is not None:
         figure.suptitle(title)
     return figure

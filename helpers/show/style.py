@@ -16,7 +16,7 @@ SHEET = Path(__file__).with_name("course.mplstyle")
 # From Okabe and Ito's palette: told apart by colour-blind readers, bright enough for a grey scan.
 CLASS_COLOURS = {1: "#D55E00", 2: "#56B4E9", 3: "#F0E442"}
 CLASS_NAMES = {0: "other brain", 1: "core", 2: "oedema", 3: "enhancing"}
-# These lie over the same scan, so they keep away from the colours above.
+# Laid over the same scan, in a panel of their own.
 AGREEMENT_COLOURS = {"agreement": "#3DDBB0", "missed": "#E69F00", "invented": "#AA3377"}
 # Lines and dots on white paper.
 REGION_COLOURS = {"WT": "#0072B2", "TC": "#D55E00", "ET": "#009E73"}
@@ -42,8 +42,8 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 def alt(figure: Figure, text: str) -> Figure:
     """Describe a figure for readers who cannot see it.
 
-    The text goes beside the picture into the notebook's output, as `metadata["image/png"]["alt"]`, which is
-    where a page made from the notebook looks for it.
+    The text goes beside the picture into the notebook's output, as `metadata["image/png"]["alt"]`: the course's
+    report takes it from there (nbconvert's own pages leave it out).
     """
 
     def bundle(**_: object) -> tuple[dict[str, object], dict[str, object]]:

@@ -71,9 +71,7 @@ def test_files_are_int16_on_one_grid_with_the_real_axes(root):
 
 
 def test_full_grid_has_the_affine_of_the_real_set(tmp_path, monkeypatch):
-    empty = np.zeros(
-        (240, 240, 155), np.int16
-    )  # a head on this grid takes seconds, and is not what this is about
+    empty = np.zeros((240, 240, 155), np.int16)  # a head on this grid takes seconds, and is not what this is about
     monkeypatch.setattr(phantom, "_make_patient", lambda *_: ({"flair": empty}, empty))
     root = make_brats(tmp_path / "set", patients=1, validation=0)
     image = nib.load(next(root.rglob("*_Segm.nii")))
@@ -160,8 +158,7 @@ def test_tumour_is_in_about_two_fifths_of_all_slices(scans):
 def test_high_grades_enhance_and_some_low_grades_do_not(root, scans):
     names = pd.read_csv(root / TRAINING / "name_mapping.csv").set_index("BraTS_2020_subject_ID")
     enhancing = {
-        grade: [(scans[i]["seg"] == 4).any() for i in names.index[names["Grade"] == grade]]
-        for grade in ("HGG", "LGG")
+        grade: [(scans[i]["seg"] == 4).any() for i in names.index[names["Grade"] == grade]] for grade in ("HGG", "LGG")
     }
     assert all(enhancing["HGG"])
     assert not all(enhancing["LGG"])
@@ -200,9 +197,7 @@ def test_scanners_differ_several_fold(scans):
 
 
 def test_coarse_and_fine_grid_show_the_same_tumour(tmp_path, scans):
-    fine = make_brats(
-        tmp_path / "set", patients=2, validation=0, shape=(120, 120, 62), spacing=(2.0, 2.0, 2.5)
-    )
+    fine = make_brats(tmp_path / "set", patients=2, validation=0, shape=(120, 120, 62), spacing=(2.0, 2.0, 2.5))
     for identity in ("BraTS20_Training_001", "BraTS20_Training_355"):
         volume = (read(fine / TRAINING / identity)["seg"] > 0).sum() * 10
         assert (scans[identity]["seg"] > 0).sum() * 27 == pytest.approx(volume, rel=0.1)

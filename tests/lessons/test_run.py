@@ -105,6 +105,8 @@ def test_a_run_leaves_values_parameters_and_seconds(workshop, run):
     files = workshop.root / "out" / "00_first" / "files"
     assert left["parameters"] == {"SEED": 0, "EPOCHS": 7, "OUTPUT_DIR": str(files)}
     assert left["seconds"] > sum(cell["seconds"] for cell in left["cells"]) > 0
+    assert {"SEED = 0", "import os"} <= {cell["line"] for cell in left["cells"]}
+    assert not any(cell["line"].startswith("# 00") for cell in left["cells"])
     assert left["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert (files / "kept.txt").is_file()
     assert not Path("scratch.txt").exists()
@@ -245,7 +247,7 @@ def test_the_hours_are_said_before_a_long_run_without_gpu(workshop, run, papermi
     workshop.build()
     hours = {name: {"parameters": {}, "hours": {"cpu": 2, "t4x2": 0.5}} for name in ("00_first", "03_second")}
     workshop.profile(lessons=hours)
-    monkeypatch.setattr("helpers.lessons.machine.gpus", lambda: gpus)
+    monkeypatch.setattr("helpers.learn.machine.gpus", lambda: gpus)
     run()
     printed = " ".join(capsys.readouterr().out.split())
     assert ("Expect about 4.0 hours for these 2 lessons (an estimate; 1.0 on Kaggle's two T4)" in printed) is said

@@ -37,7 +37,9 @@ def test_letters_stand_where_a_radiologist_expects_them(name, expected):
 @pytest.mark.parametrize("name", ["axial", "coronal", "sagittal"])
 def test_a_voxel_is_drawn_on_its_own_side_however_the_file_is_stored(codes, name):
     """Mark the voxel that lies furthest right, front and top; it must appear at those letters."""
-    affine = orientations.inv_ornt_aff(orientations.axcodes2ornt(tuple(codes)), (4, 5, 6))
+    affine = np.eye(4)
+    for axis, code in enumerate(codes):
+        affine[:3, axis] = [(code == plus) - (code == minus) for plus, minus in ("RL", "AP", "SI")]
     assert "".join(orientations.aff2axcodes(affine)) == codes
     volume = np.zeros((4, 5, 6))
     volume[tuple(-1 if code in "RAS" else 0 for code in codes)] = 1

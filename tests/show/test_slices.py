@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from helpers.measure import overlap
 from helpers.show import slices
@@ -22,7 +23,7 @@ def test_the_busiest_slice_holds_most_tumour(scan):
 
 def test_modalities_come_in_order_with_the_mask_beside(scan):
     figure = slices.modalities(scan, title="What to see")
-    assert titles(figure) == ["FLAIR", "T1", "T1ce", "T2", "The experts' mask, over T1ce"]
+    assert titles(figure) == ["FLAIR", "T1", "T1ce", "T2", "The mask, over T1ce"]
     assert figure.get_suptitle() == "What to see"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["core", "oedema", "enhancing"]
 
@@ -99,3 +100,22 @@ def test_a_modality_that_was_not_read_is_named(scan):
 def test_a_scan_without_a_mask_has_no_core_to_find(scan):
     with pytest.raises(ValueError, match="has no mask"):
         slices.three_planes(dataclasses.replace(scan, seg=None))
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        slices.modalities,
+        slices.image_and_mask,
+        slices.three_planes,
+        slices.montage,
+        lambda scan: slices.compare(scan, scan.seg, scan.seg),
+    ],
+)
+def test_titles_stay_inside_the_figure(scan, draw):
+    figure = draw(scan)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    for ax in figure.axes:
+        for text in (ax.title, ax._left_title):
+            assert text.get_window_extent(canvas.get_renderer()).y1 <= figure.bbox.height

@@ -1,0 +1,291 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% tags=["parameters"]
+SEED = 0            # of everything random: the same seed gives the same numbers
+DATA_DIR = ""       # a folder with BraTS patients; empty: Kaggle's set where it is attached, else phantoms
+OUTPUT_DIR = ""     # where this lesson writes; empty: a temporary folder
+PATIENTS = 20       # how many patients to use at most; more take longer and outline better
+SIZE = 64           # pixels along each side of the picture that the network sees
+FILTERS = 8         # width of the network; the paper's has 32
+EPOCHS = 6          # how often the network sees as many slices as the training patients have
+
+# %%
+import os
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow loads, or it greets at length
+
+import keras
+import numpy as np
+import pandas as pd
+
+# %%
+from helpers.data.brats import read_catalogue
+from helpers.data.resample import Grid
+from helpers.data.sources import brats
+from helpers.data.splits import make_split
+from helpers.data.store import open_store
+from helpers.data.volumes import read_scan, write_segmentation
+from helpers.learn.predict import Segmenter
+from helpers.learn.train import Budget, fit
+from helpers.lessons.checks import answer, exercise_check, filled
+from helpers.lessons.record import record
+from helpers.measure.evaluate import evaluate
+from helpers.models.unet import unet
+from helpers.show import scores
+from helpers.show.slices import compare
+
+# %% [markdown]
+# If one of these lines stopped with `ModuleNotFoundError`, the course is not installed in this kernel: the README has
+# the two commands. Otherwise, let us look at somebody.
+
+# %%
+MODALITIES = ("flair", "t1ce")  # the two kinds of picture that this network looks at
+root = brats(DATA_DIR)
+patients = read_catalogue(root).require(MODALITIES)[:PATIENTS]
+split = make_split(patients, SEED)
+someone = next(patient for patient in patients if patient.id == split.test[0])
+scan = read_scan(someone, MODALITIES)  # (rows, columns, slices, 2)
+
+# %%
+keras.utils.set_random_seed(SEED)
+network = unet(SIZE, channels=len(MODALITIES), filters=FILTERS)
+segmenter = Segmenter(network, MODALITIES, Grid(SIZE), flip=False)
+before = segmenter.labels(scan)  # (rows, columns, slices), one label a voxel
+compare(scan, scan.seg, before, title="Before: the network outlines everything and nothing")
+
+# %% [markdown]
+# A slice through a head, three times. Left, the tumour as it should be drawn, in its three parts. Middle, what a network
+# draws whose weights are random numbers. Right, the two compared.
+#
+# In about a minute the same network will draw the same slice again. We will not tell it what a tumour is, how bright it
+# is, or where in the head to look. So what will we give it?
+#
+# You need not follow the code above. Each line of it returns below, one at a time.
+
+# %% [markdown]
+# ## Is this machine ready?
+#
+# Every package that the course stands on, and what is here. Look for the word *missing*.
+
+# %%
+from importlib import import_module
+
+
+def version(package: str) -> str:
+    try:
+        return import_module(package).__version__
+    except ImportError:
+        return "missing: install the course as its README says"
+
+
+packages = ["numpy", "scipy", "pandas", "nibabel", "matplotlib", "keras", "tensorflow"]
+pd.DataFrame({"version": {package: version(package) for package in packages}})
+
+# %% [markdown]
+# The other two things a lesson can run out of are time and disk. On a computer without a GPU the small sizes of this
+# lesson are the right ones.
+
+# %%
+import shutil
+
+from helpers.learn.machine import device
+
+out = Path(OUTPUT_DIR or tempfile.mkdtemp(prefix="start_here_"))
+free = shutil.disk_usage(out).free / 1e9
+print(f"device: {device()}")
+print(f"disk:   {free:.0f} GB free where this lesson writes" + (", which is little" if free < 5 else ""))
+
+# %% [markdown]
+# ## Two sources of scans
+#
+# **Kaggle** has the BraTS 2020 set: real patients with a glioma, each scanned in four ways and outlined by experts. You
+# attach it to a notebook there, or download it and name its folder in `DATA_DIR`.
+#
+# **Phantoms** are patients that this course makes up, so that you can begin without an account or a download. They lie on
+# disk under the same names, with the same types and the same odd spots, and the same code reads them. They are cartoons:
+# a score on them says how well the code works, and nothing about patients.
+#
+# Which of the two are you looking at?
+
+# %%
+made_up = any(root.rglob("phantom.json"))
+print(f"{root} holds", "phantoms" if made_up else "no note that it was made up, so real scans")
+
+# %% [markdown]
+# ## The whole way, one step at a time
+#
+# **1. Catalogue.** Who is there, and which files does each patient have? The grade says how fast the tumour grows: HGG is
+# high, LGG is low.
+
+# %%
+catalogue = read_catalogue(root)
+record("patients", len(patients))
+print(f"{len(catalogue.patients)} patients, {len(catalogue.problems)} problems; we use {len(patients)} of them")
+catalogue.table().head(4)
+
+# %% [markdown]
+# **2. Split.** Some patients teach, some choose the best moment to stop, some judge. Whoever judges is not shown to the
+# network before, and the patient at the top of this page is one of those.
+
+# %%
+print(len(split.train), "train,", len(split.validation), "validate,", len(split.test), "test")
+someone.id in split.test, someone.id in split.train
+
+# %% [markdown]
+# **3. Slices.** The network looks at one slice at a time, in small: every scan is cut into square pictures, all on the
+# same scale in millimetres and of the same average brightness.
+
+# %%
+store = open_store(patients, out / "slices", MODALITIES, Grid(SIZE))
+print(f"{store.grid.pixel_mm} mm a pixel, where the scan has {scan.spacing[0]} mm")
+store.images.shape  # (slices, 64, 64, 2)
+
+# %% [markdown]
+# **4. Network.** A U-Net: for every pixel of a slice it gives four probabilities, one for background and one for each
+# part of a tumour. We made it at the top. It is a formula with this many numbers in it, all of them random so far:
+
+# %%
+print(f"{network.input_shape[1:]} -> {network.output_shape[1:]}")
+record("parameters", network.count_params())
+
+# %% [markdown]
+# **5. Training.** The network outlines sixteen slices, is told how far off it was, changes its numbers a little, and
+# takes the next sixteen. Each line below is an **epoch**: as many slices as the training patients have. **Dice** says
+# how much two outlines share, from 0 (nothing) to 1 (the same). Watch the first of the three columns.
+
+# %%
+history = fit(network, store, split, out, Budget(epochs=EPOCHS), seed=SEED)
+
+# %%
+seconds = history["seconds"].iloc[-1]
+scores.curves(history, title=f"{seconds:.0f} seconds: the error falls, the overlap rises")
+
+# %% [markdown]
+# WT is the whole tumour, TC its core, ET the part that takes up contrast agent. The whole tumour is learnt first. It is
+# the largest of the three, and FLAIR shows it bright; the others are smaller and take longer.
+#
+# **6. Mask.** Now the patient whom the network has not seen. Its answer is carried back to the patient's own grid, voxel
+# for voxel, and written as a file that any viewer of medical images opens on top of the scan.
+
+# %%
+after = segmenter.labels(scan)  # the same network, with other numbers in it
+path = write_segmentation(out / f"{scan.id}_seg.nii.gz", after, scan.affine)
+print(path.name, after.shape, f"{path.stat().st_size / 1000:.0f} kB")
+
+# %%
+compare(scan, scan.seg, after, title="After: the same network, the same slice")
+
+# %% [markdown]
+# Nobody wrote a rule about brightness, and nobody pointed at a place. The network had the slices of the training
+# patients, and beside each slice an outline.
+#
+# **7. Score.** One slice that looks right is an anecdote. So every test patient is scored, all slices, and next to the
+# network stands a rival that costs nothing: the **all-background model**, which calls every voxel healthy.
+
+# %%
+tested = [patient for patient in patients if patient.id in split.test]
+result = evaluate(segmenter.labels, tested, MODALITIES)
+each = [patient["regions"] for patient in result["patients"]]
+scores.regions(each, result["trivial"], title="The whole tumour is found, its parts only roughly")
+
+# %%
+for region in ("WT", "TC", "ET"):
+    ours, nothing = result["regions"][region]["dice"]["mean"], result["trivial"][region]["dice"]["mean"]
+    record(f"dice_{region.lower()}", round(ours, 3))
+    record(f"dice_{region.lower()}_trivial", round(nothing, 3))
+    print(f"{region}: {ours:.2f}, all background {nothing:.2f}")
+
+# %% [markdown]
+# Look at the last line. A model that finds nothing should get nothing, and for WT and TC it does. But a patient can have
+# no ET at all. Whoever draws none there is right, so that patient counts 1, even for the model that never draws.
+# A score means what it adds to that rival's, and this is why the rival stands in every table of the course.
+
+# %% [markdown]
+# ## Exercise 1: how good is nothing?
+#
+# *3 minutes, easy.* **Accuracy** is the share of voxels that a model labels correctly. Guess the accuracy of the
+# all-background model on `scan`, then compute it. `scan.seg` holds the true label of every voxel, 0 for background.
+# The answer is a share between 0 and 1.
+
+# %% tags=["stub"]
+accuracy_of_nothing = ...
+
+# %% tags=["solution"]
+accuracy_of_nothing = float((scan.seg == 0).mean())
+
+# %% tags=["check"]
+with exercise_check("Exercise 1"):
+    value = filled(accuracy_of_nothing)
+    answer(0 <= value <= 1, f"you have {value}; an accuracy is a share between 0 and 1")
+    right = np.count_nonzero(scan.seg == 0) / scan.seg.size
+    answer(abs(value - right) < 1e-6, f"you have {value:.4f}; count the voxels with label 0 and divide by all of them")
+
+# %% [markdown]
+# Here is the answer beside the accuracy of the network that you have just seen at work.
+
+# %%
+nothing = record("accuracy_all_background", float((scan.seg == 0).mean()))
+ours = record("accuracy", float((scan.seg == after).mean()))
+print(f"all background {nothing:.1%}, our network {ours:.1%}")
+
+# %% [markdown]
+# The model that finds no tumour in anybody is nearly as accurate as the one that outlines it. Whatever accuracy
+# measures, it is not what we are after. Lesson 07 goes to the bottom of this; until then we count in Dice.
+
+# %% [markdown]
+# The score above was a mean, and a mean hides people. `result["patients"]` holds each of them. The first:
+
+# %%
+first = result["patients"][0]
+first["id"], first["regions"]["WT"]
+
+# %% [markdown]
+# ## Exercise 2: whom does it serve worst?
+#
+# *5 minutes, medium.* Find the id of the test patient with the lowest Dice for the whole tumour.
+
+# %% tags=["stub"]
+worst = ...
+
+# %% tags=["solution"]
+worst = min(result["patients"], key=lambda patient: patient["regions"]["WT"]["dice"])["id"]
+
+# %% tags=["check"]
+with exercise_check("Exercise 2"):
+    given = filled(worst)
+    dice_of = {patient["id"]: patient["regions"]["WT"]["dice"] for patient in result["patients"]}
+    answer(given in dice_of, f"{given!r} is no test patient; they are {', '.join(dice_of)}")
+    lowest = min(dice_of.values())
+    answer(dice_of[given] == lowest, f"{given} has {dice_of[given]:.2f}, and somebody has {lowest:.2f}")
+
+# %% [markdown]
+# A right answer looks like this. Is it a hard patient, or a part of the tumour that the network has not understood?
+
+# %%
+lowest = min(tested, key=lambda patient: each[tested.index(patient)]["WT"]["dice"])
+lowest_scan = read_scan(lowest, MODALITIES)
+title = f"{lowest.id}: where we are worst"
+compare(lowest_scan, lowest_scan.seg, segmenter.labels(lowest_scan), title=title)
+
+# %% [markdown]
+# ## What a computer needs to see
+#
+# Examples: slices of patients, and beside each slice an outline by somebody who knows. Everything else on this page is
+# care: that the files are what they seem, that whoever judges was kept out, that the mask comes back to the right voxels,
+# and that the score is compared with the score of doing nothing.
+#
+# We left out nearly everything: what the files hold (lesson 01), what the pictures show (02), what is inside the network
+# (04), how training is kept fast and honest (06), and what a score can hide (07). The next lesson begins where every
+# project begins: with a folder of files that somebody gave you, and the question whether to believe them.

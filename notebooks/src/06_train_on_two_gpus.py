@@ -1,0 +1,537 @@
+# %% tags=["parameters"]
+SEED = 0  # of the weights, the order of slices and their variation
+DATA_DIR = ""  # folder with BraTS patients; empty: the Kaggle set, else phantoms
+OUTPUT_DIR = ""  # where the run's files go; empty: beside the data
+SIZE = 64  # pixels along each side of the 192 mm window; 128 in the paper
+FILTERS = 8  # features of the U-Net's first level; 32 in the paper
+EPOCHS = 8  # of the long run, with Dice + cross-entropy
+FIRST_EPOCHS = 2  # of the short run before it, with cross-entropy alone
+BATCH = 16  # slices in a batch
+TIMED = 4  # patients loaded for a timing
+RATE_STEPS = 20  # steps for each learning rate that we try
+
+# %%
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+from matplotlib.figure import Figure
+
+from helpers.data import sources
+from helpers.data.brats import read_catalogue
+from helpers.data.volumes import read_scan
+from helpers.learn.losses import DiceCrossEntropy
+from helpers.lessons.checks import answer, exercise_check, filled
+from helpers.lessons.record import record
+from helpers.models.unet import unet
+from helpers.show import panel, scores, slices, style
+
+style.use()
+keras.utils.set_random_seed(SEED)
+MODALITIES = ("flair", "t1ce")
+patients = read_catalogue(sources.brats(DATA_DIR)).require(MODALITIES)
+folder = Path(OUTPUT_DIR) if OUTPUT_DIR else sources.home() / "lesson_06"
+
+# %% [markdown]
+# The paper grew from a public notebook, *3d-mri-brain-tumor-segmentation-u-net* on Kaggle, which thousands have copied.
+# Below is the way it loads a batch, shortened but step for step: open three files, resize slice after slice, divide by the
+# largest value. One batch is one patient. (Pillow resizes here; the original uses OpenCV.)
+
+# %%
+import nibabel as nib
+import tensorflow as tf
+from PIL import Image
+
+
+def kernel_batch(patient):
+    flair, t1ce, seg = (nib.load(patient.file(kind)).get_fdata() for kind in (*MODALITIES, "seg"))  # float64
+    n = flair.shape[2]
+    x, y = np.zeros((n, SIZE, SIZE, 2)), np.zeros((n, *flair.shape[:2]))
+    for k in range(n):
+        x[k, ..., 0] = Image.fromarray(flair[:, :, k].astype("float32")).resize((SIZE, SIZE), Image.BILINEAR)
+        x[k, ..., 1] = Image.fromarray(t1ce[:, :, k].astype("float32")).resize((SIZE, SIZE), Image.BILINEAR)
+        y[k] = seg[:, :, k]
+    y[y == 4] = 3
+    masks = tf.image.resize(tf.one_hot(y.astype("int32"), 4), (SIZE, SIZE))  # (n, SIZE, SIZE, 4)
+    return x / np.max(x), masks
+
+
+# %% [markdown]
+# Now put a clock beside the loop "load a patient, train on its slices, load the next".
+
+# %%
+def clocked(load, model, rounds):
+    """Seconds spent loading and training, round by round: [(load, train), ...]."""
+    spent = []
+    for i in range(rounds):
+        start = time.perf_counter()
+        x, y = load(i)
+        loaded = time.perf_counter()
+        for k in range(0, len(x) - BATCH + 1, BATCH):
+            model.train_on_batch(x[k : k + BATCH], y[k : k + BATCH])
+        spent.append((loaded - start, time.perf_counter() - loaded))
+    return spent
+
+
+model = unet(SIZE, len(MODALITIES), filters=FILTERS)
+model.compile(keras.optimizers.Adam(1e-3), DiceCrossEntropy())
+clocked(lambda i: kernel_batch(patients[i]), model, 1)  # the first call builds the graph; it does not count
+spent = clocked(lambda i: kernel_batch(patients[i]), model, TIMED)
+
+# %%
+figure = Figure(figsize=(8, 1.7))
+ax = figure.subplots()
+ends = np.cumsum(np.ravel(spent))
+for i, (end, seconds) in enumerate(zip(ends, np.ravel(spent), strict=True)):
+    label = ("waiting for files", "training")[i] if i < 2 else None
+    ax.barh(0, seconds, left=end - seconds, color=("#E69F00", "#0072B2")[i % 2], label=label, edgecolor="white")
+ax.set(yticks=[], ylim=(-0.5, 0.5), xlabel="seconds")
+ax.grid(False)
+figure.legend(loc="outside upper right", ncols=2)
+waiting = np.sum(spent, axis=0)[0] / np.sum(spent)
+figure.suptitle(f"{waiting:.0%} of this time nothing is learnt", x=0.02, ha="left")
+style.alt(figure, f"Time line of {TIMED} patients: loading and training take turns; loading is {waiting:.0%} of it.")
+
+# %% [markdown]
+# The orange part is a device that waits. **You buy a device that computes ten times as fast. What happens to the orange
+# part, and how much sooner are you done?** Write a guess down. This lesson trains on one device, whatever your machine has;
+# the second one is for a later version, and it meets the same orange part twice.
+#
+# ## What a batch costs
+#
+# Two speeds decide. Let us have both in the same unit, slices per second.
+
+# %%
+load_seconds, train_seconds = np.sum(spent, axis=0)
+slices_seen = sum(nib.load(patient.file("seg")).shape[2] for patient in patients[:TIMED])
+kernel_speed = slices_seen / load_seconds
+device_speed = slices_seen // BATCH * BATCH / train_seconds
+print(f"the kernel's loader delivers {kernel_speed:,.0f} slices/s")
+print(f"this device trains on        {device_speed:,.0f} slices/s (SIZE {SIZE}, {FILTERS} filters)")
+
+# %% [markdown]
+# The loader does the same work in every epoch: the files have not changed, and neither have the resized slices. So do it
+# once. The **slice store** reads each volume one time, measures it against its own brain (z-score, not the maximum of the
+# batch), brings it to the network's grid and writes all slices of all patients into two arrays.
+
+# %%
+from helpers.data.resample import Grid
+from helpers.data.store import open_store
+
+grid, start = Grid(SIZE), time.perf_counter()
+store = open_store(patients, folder / "slices", MODALITIES, grid)
+print(f"{len(patients)} patients in {time.perf_counter() - start:.1f} s, in {store.folder}")
+for name, array in {"images": store.images, "shares": store.shares}.items():
+    print(f"{name:7s}{array.shape!s:22s}{array.dtype!s:9s}{array.nbytes / 1e6:6.0f} MB")
+
+# %% [markdown]
+# Why these types? A z-score lies between -5 and 5, and **float16** keeps it to three digits in two bytes. A mask on a
+# coarser grid is no longer one label a pixel: a pixel on the rim is a bit of each. `shares` keeps the **share** of each of
+# the four classes in 255ths, one byte each.
+
+# %%
+rim = np.argwhere((store.shares[..., 1:].max(axis=-1) > 90) & (store.shares[..., 0] > 90))[0]
+print("one pixel on a rim, shares of (background, core, oedema, enhancing):", store.shares[tuple(rim)])
+wide = store.images.size * 8 + store.shares.size * 4
+print(f"as float64 images and float32 masks: {wide / (store.images.nbytes + store.shares.nbytes):.1f} times the bytes")
+
+# %% [markdown]
+# The arrays are **memory-mapped**: they stay on the disk, look like arrays in memory, and only what you index is read. So
+# 369 patients fit beside 20 on the same laptop. Sixteen slices from sixteen different heads are one line.
+
+# %%
+rows = np.sort(np.random.default_rng(SEED).choice(len(store.images), BATCH, replace=False))
+type(store.images).__name__, store.images[rows].shape  # (BATCH, SIZE, SIZE, 2)
+
+# %% [markdown]
+# How much faster is it? Two clocks: the gather alone, and the whole way into the network's hands, through `tf.data`, as
+# floats.
+
+# %%
+from helpers.data.splits import make_split
+from helpers.learn.batches import training_batches
+
+split = make_split(patients, SEED)
+
+
+def speed(batches, count):
+    next(batches)  # starting up does not count
+    start = time.perf_counter()
+    for _ in range(count):
+        next(batches)
+    return count * BATCH / (time.perf_counter() - start)
+
+
+def gathers():
+    for step in range(1000):
+        rows = np.random.default_rng(step).integers(len(store.images), size=BATCH)
+        yield store.images[rows], store.shares[rows]
+
+
+gather_speed = speed(gathers(), 300)
+plain_speed = speed(iter(training_batches(store, split.train, BATCH, SEED, augmented=False)), 60)
+varied_speed = speed(iter(training_batches(store, split.train, BATCH, SEED, augmented=True)), 30)
+
+# %%
+speeds = {
+    "the kernel's loader": kernel_speed,
+    "slice store, gather alone": gather_speed,
+    "slice store, as training gets it": plain_speed,
+    "the same, augmented": varied_speed,
+    "what this device trains on": device_speed,
+}
+for name, value in speeds.items():
+    print(f"{name:34s}{value:10,.0f} slices/s{value / kernel_speed:8.1f} x the kernel")
+record("kernel_slices_per_s", round(kernel_speed))
+record("gather_over_kernel", round(gather_speed / kernel_speed, 1))
+record("store_over_kernel", round(plain_speed / kernel_speed, 1));
+
+# %% [markdown]
+# Look at the second line and at the third. The gather is so fast that the rest, `tf.data` and the change to float32, now
+# costs more than reading; and augmentation, which the kernel does not do at all, costs more again.
+#
+# With a loader that works ahead, in the background, a device of speed $d$ behind a loader of speed $l$ is busy for a share
+# $l/d$ of the time, at most 1. That is all we need for the question of the opening.
+
+# %%
+devices = np.geomspace(20, 20_000, 200)
+marks = {"this device": device_speed, "10 x this device": 10 * device_speed, "V100": 352, "V100, half precision": 895}
+figure = Figure(figsize=(8, 3.4))
+ax = figure.subplots()
+for (name, value), colour in zip(list(speeds.items())[:3], ("#D55E00", "#009E73", "#0072B2"), strict=True):
+    ax.plot(devices, 100 * np.maximum(0, 1 - value / devices), color=colour, label=name)
+for name, value in marks.items():
+    ax.axvline(value, color="#555555", linewidth=1, linestyle=":")
+    ax.text(value, 101, name, rotation=35, fontsize=8.5, va="bottom")
+ax.set(xscale="log", xlim=(20, 20_000), ylim=(-2, 100), xlabel="slices/s the device could train on", ylabel="waits (%)")
+figure.legend(loc="outside lower center", ncols=3)
+figure.suptitle("The faster the device, the more of it waits for the loader\n\n")
+style.alt(figure, "Share of time a device waits against its speed, one curve per loader; the kernel's rises first.")
+
+# %% [markdown]
+# Left of where a curve leaves the floor, the loader does not matter; right of it, a faster device buys nothing but waiting.
+# (The V100 marks are NVIDIA's figures for another 2-D U-Net, on 192 x 160 slices: nnU-Net for TensorFlow 2 in its
+# DeepLearningExamples.) Every curve depends on the files as well: the scans you use here are this large.
+
+# %%
+busy = min(1, kernel_speed / (10 * device_speed))
+print("slices of", nib.load(patients[0].file("seg")).shape[:2], "voxels; a BraTS slice has (240, 240)")
+print(f"behind the kernel's loader, a device 10 x as fast trains {10 * busy:.1f} x as fast and waits {1 - busy:.0%}")
+
+# %% [markdown]
+# ## What a batch holds
+#
+# The kernel's batch is one head, from bottom to top. Ours may hold any slices. What if we draw them evenly?
+
+# %%
+from helpers.prepare.sampling import SliceSampler
+
+
+def shares_of(rows):
+    voxels = store.voxels_per_class[rows]
+    return {"tumour": (voxels[:, 1:].sum(axis=1) > 0).mean(), "enhancing": (voxels[:, 3] > 0).mean()}
+
+
+sampler = SliceSampler(store, split.train, BATCH, SEED)
+evenly = shares_of(store.rows(split.train)[store.has_brain[store.rows(split.train)]])
+drawn = shares_of(np.concatenate([sampler(step) for step in range(200)]))
+for name in evenly:
+    print(f"slices with {name:10s} drawn evenly {evenly[name]:4.0%}   by our sampler {drawn[name]:4.0%}")
+
+# %% [markdown]
+# Drawn evenly, more than half a batch shows no tumour, and most of its pixels never will. The sampler fills half of each
+# batch from any slice that shows brain, a quarter from slices with tumour, a quarter from slices with enhancing tumour.
+# Here is a batch, in that order.
+
+# %%
+scan = read_scan(patients[0], MODALITIES)
+view = replace(panel.plane(scan.affine), spacing=(grid.pixel_mm, grid.pixel_mm))  # the head, on the network's grid
+rows = sampler(0)
+figure = Figure(figsize=(8, 4.6))
+for i, (ax, row) in enumerate(zip(figure.subplots(2, 8).ravel(), rows[:16], strict=True)):
+    image, labels = store.images[row, ..., 0].astype("float32"), store.shares[row].argmax(axis=-1)
+    panel.show_slice(ax, image, view, (-2, 3), labels, marks=False)
+    quarter = i // (len(rows[:16]) // 4)
+    ax.set_title(("any", "any", "tumour", "enhancing")[quarter], fontsize=8)
+figure.suptitle("Sixteen slices, almost as many heads: FLAIR, tumour outlined")
+style.alt(figure, "A batch of sixteen slices with outlines: eight of any kind, four with tumour, four with enhancing tumour.")
+
+# %% [markdown]
+# ## Image and mask move together
+#
+# A head may lie askew in the scanner, and the next scanner is brighter. **Augmentation** shows the network such heads by
+# varying those it has: turn, scale, shift, mirror; contrast, brightness, noise. The obvious way is to vary the images. Look
+# at the third panel.
+
+# %%
+from helpers.prepare import augment
+
+row = int(np.argmax(store.voxels_per_class[:, 1:].sum(axis=1)))  # the slice with most tumour
+images = np.repeat(store.images[row][None].astype("float32"), 3, axis=0)  # (3, SIZE, SIZE, 2)
+shares = np.repeat(store.shares[row][None] / np.float32(255), 3, axis=0)  # (3, SIZE, SIZE, 4)
+variation = augment.draw(np.random.default_rng(SEED + 4), 3, SIZE, 2)
+moved, moved_shares = (ops.convert_to_numpy(part) for part in augment.apply(images, shares, variation))
+
+panels = {
+    "as it is": (images[0], shares[0]),
+    "both moved": (moved[0], moved_shares[0]),
+    "only the image moved": (moved[0], shares[0]),
+    "both, another draw": (moved[1], moved_shares[1]),
+}
+figure = Figure(figsize=(8, 3))
+for ax, (name, (image, mask)) in zip(figure.subplots(1, 4), panels.items(), strict=True):
+    panel.show_slice(ax, image[..., 0], view, (-2, 3), mask.argmax(axis=-1), marks=name == "as it is")
+    ax.set_title(name)
+figure.suptitle("A mask that stays behind teaches the network to miss")
+style.alt(figure, "One slice as it is, moved with its mask, moved without its mask, and moved another way with its mask.")
+
+# %%
+stays = moved_shares[0].argmax(axis=-1) > 0, shares[0].argmax(axis=-1) > 0
+overlap = 2 * (stays[0] & stays[1]).sum() / (stays[0].sum() + stays[1].sum())
+print(f"overlap of the mask that stayed with the mask that moved: Dice {overlap:.2f}")
+
+# %% [markdown]
+# No network can score above that overlap on such a pair, and it would be taught to miss by as much. `augment.apply`
+# puts image and shares into one array before it resamples, so they cannot part. Shares may be interpolated; labels may
+# not, since half of label 3 and half of label 1 is not label 2.
+#
+# ## What training makes small
+#
+# The paper's loss is **cross-entropy**: in each pixel, minus the logarithm of the probability $p$ given to the true class
+# $y$, averaged. Written out, with one value for each slice of the batch:
+
+# %%
+def my_cross_entropy(truth, probabilities):
+    logs = ops.log(ops.clip(probabilities, 1e-30, 1.0))
+    per_pixel = -ops.sum(truth * logs, axis=-1)  # (batch, rows, columns)
+    return ops.mean(per_pixel, axis=(1, 2))  # (batch,)
+
+
+from helpers.learn.losses import cross_entropy  # the same code
+
+truth = shares[:1]  # (1, SIZE, SIZE, 4), the slice with most tumour of all
+asleep = np.broadcast_to(np.float32([0.97, 0.01, 0.01, 0.01]), truth.shape)  # "background", everywhere, 97 % sure
+print("cross-entropy of knowing nothing:  ", float(my_cross_entropy(truth, np.full_like(truth, 0.25))[0]))
+print("cross-entropy of 'all background': ", float(cross_entropy(truth, asleep)[0]))
+
+# %% [markdown]
+# The second model has found no tumour in the slice with the largest tumour of all, and its loss is already a fraction of
+# the first. Cross-entropy averages over pixels, and nearly all pixels are background.
+#
+# **Soft Dice** looks at a structure as a whole instead. For one class, with $y$ the true shares and $p$ the probabilities,
+#
+# $$D = \frac{2 \sum y\,p + 1}{\sum y + \sum p + 1}$$
+#
+# The two ones make the Dice of a class that is neither there nor predicted 1, not 0/0. The loss is 1 minus the mean of $D$
+# over the three tumour classes.
+#
+# **Exercise 1** (core, 8 minutes). Write the soft Dice loss. Leave the background out, sum over rows and columns, and return
+# one value for each slice: shape `(batch,)`.
+
+# %% tags=["stub"]
+def my_soft_dice_loss(truth, probabilities):
+    return ...
+
+
+# %% tags=["solution"]
+def my_soft_dice_loss(truth, probabilities):
+    y, p = truth[..., 1:], probabilities[..., 1:]  # (batch, rows, columns, 3)
+    shared = ops.sum(y * p, axis=(1, 2))  # (batch, 3)
+    total = ops.sum(y, axis=(1, 2)) + ops.sum(p, axis=(1, 2))
+    return 1 - ops.mean((2 * shared + 1) / (total + 1), axis=-1)  # (batch,)
+
+
+# %% tags=["check"]
+from helpers.learn.losses import soft_dice_loss
+
+with exercise_check("Exercise 1"):
+    given = np.asarray(filled(my_soft_dice_loss(moved_shares, shares)))
+    answer(given.shape == (3,), f"your loss has shape {given.shape} for a batch of 3; it needs one value per slice, (3,)")
+    perfect = float(my_soft_dice_loss(np.round(shares), np.round(shares))[0])
+    answer(abs(perfect) < 1e-6, f"a perfect mask gets {perfect:.3f}; it should get 0")
+    lazy = float(my_soft_dice_loss(truth, np.eye(4, dtype="float32")[np.zeros(truth.shape[:3], int)])[0])
+    answer(lazy > 0.6, f"a mask of background only gets {lazy:.2f}, which is too kind; is the background among the classes?")
+    answer(np.allclose(given, soft_dice_loss(moved_shares, shares), atol=1e-5), "close, but not the formula above")
+
+# %% [markdown]
+# A right answer gives 0 for a perfect mask and nearly 1 for the sleeper:
+
+# %%
+print("soft Dice loss of 'all background':", float(soft_dice_loss(truth, asleep)[0]))
+
+# %% [markdown]
+# Dice sees the sleeper, but on a slice without tumour it has nothing to pull on. So we add the two, in equal parts:
+# `DiceCrossEntropy` in `helpers.learn.losses` is your function plus `cross_entropy`.
+#
+# Why one value per slice, when the optimizer wants a single number? Because of the second device. Each **replica** takes
+# half of the batch, and their gradients are *added*. Keras averages each half over its slices and, knowing the number of
+# replicas, halves it. A loss that is already a single number passes as it is.
+
+# %%
+per_slice = np.array([0.9, 0.7, 0.8, 0.6, 0.5, 0.9, 0.4, 0.8])
+halves = per_slice[:4], per_slice[4:]
+print("one device:                           ", per_slice.mean())
+print("two replicas, one value per slice:    ", sum(half.mean() / 2 for half in halves))
+print("two replicas, each a single number:   ", sum(half.mean() for half in halves))
+
+# %% [markdown]
+# The last line is twice the first: a learning rate doubled without a word.
+#
+# ## How large a step
+#
+# **Adam** takes steps of about the **learning rate**, whatever the size of the gradient. The paper first set it to 0.1, saw it overshoot,
+# and ended at 0.001 (section 5.3.2). Same weights, same batches, both rates. Guess the shapes of the two curves.
+
+# %%
+batches = list(training_batches(store, split.train, BATCH, SEED, augmented=False).take(RATE_STEPS))
+
+
+def descend(rate):
+    keras.utils.set_random_seed(SEED)  # the same weights for both
+    model = unet(SIZE, len(MODALITIES), filters=FILTERS)
+    model.compile(keras.optimizers.Adam(rate), DiceCrossEntropy())
+    # `train_on_batch` returns the mean since the last reset; we want each step's own loss.
+    return [(model.reset_metrics(), float(model.train_on_batch(x, y)))[1] for x, y in batches]
+
+
+paths = {rate: descend(rate) for rate in (0.1, 0.001)}
+
+# %%
+figure = Figure(figsize=(8, 2.8))
+ax = figure.subplots()
+for (rate, path), colour in zip(paths.items(), ("#D55E00", "#0072B2"), strict=True):
+    ax.plot(range(1, len(path) + 1), np.minimum(path, 10), color=colour, marker="o", markersize=3, label=f"rate {rate:g}")
+ax.set(xlabel="step", ylabel="loss (cut at 10)", yscale="log")
+figure.legend(loc="outside upper right", ncols=2)
+figure.suptitle("One of them jumps over the valley", x=0.02, ha="left")
+print({rate: f"first {path[0]:.2f}, highest {max(path):.3g}, last {path[-1]:.2f}" for rate, path in paths.items()})
+style.alt(figure, f"Loss over {RATE_STEPS} steps with learning rates 0.1 and 0.001.")
+
+# %% [markdown]
+# Steps of 0.1 throw the weights far from where they started; what is left is a network stuck on one answer. We keep 0.001,
+# and treat it with care at both ends: a **warm-up** over the first 20 steps, while Adam knows little about the gradients,
+# then half a **cosine** down to zero, so that the last steps only polish. `helpers.learn.train.fit` holds this loop.
+#
+# ## Training, first as the paper does it
+#
+# Cross-entropy alone. After each epoch `fit` segments the validation patients whole and scores them. Watch two numbers:
+# the accuracy, and the Dice of the three regions (1 is perfect, 0 is nothing found).
+
+# %%
+from helpers.learn.losses import CrossEntropy
+from helpers.learn.train import Budget, fit
+
+keras.utils.set_random_seed(SEED)
+model = unet(SIZE, len(MODALITIES), filters=FILTERS)
+first = fit(model, store, split, folder / "cross_entropy", Budget(epochs=FIRST_EPOCHS), CrossEntropy(), BATCH, SEED)
+first[["epoch", "val_accuracy", "val_dice_wt", "val_dice_tc", "val_dice_et"]].round(3)
+
+# %%
+background = np.mean([(store.volume(one)[1].argmax(axis=-1) == 0).mean() for one in split.validation])
+print(f"accuracy after the first epoch {first.val_accuracy[0]:.1%}, mean Dice {first.val_dice[0]:.3f}")
+print(f"accuracy of calling everything background {background:.1%}")
+record("first_epoch_accuracy", round(first.val_accuracy[0], 4))
+record("first_epoch_dice", round(first.val_dice[0], 4));
+
+# %% [markdown]
+# An accuracy to be proud of, and compare it with the line below it: a model that says "background" to every pixel. Choose a
+# model by accuracy and you choose among sleepers. So `fit` keeps the model by the **validation Dice per patient**: the mean
+# over the three regions and over the patients that are not trained on.
+#
+# Now with both losses, and longer.
+
+# %%
+keras.utils.set_random_seed(SEED)
+model = unet(SIZE, len(MODALITIES), filters=FILTERS)
+history = fit(model, store, split, folder / "both", Budget(epochs=EPOCHS), DiceCrossEntropy(), BATCH, SEED)
+
+# %%
+scores.curves(history, title="Accuracy is flat from the start; Dice is still learning")
+
+# %% [markdown]
+# Read the panels from the right. The small regions wake up last, and while they do, accuracy hardly moves: they are a
+# handful of pixels.
+#
+# **Exercise 2** (core, 4 minutes). Write `epoch_to_keep`: from such a table, the number of the epoch whose model you keep.
+
+# %% tags=["stub"]
+def epoch_to_keep(history):
+    return ...
+
+
+# %% tags=["solution"]
+def epoch_to_keep(history):
+    return int(history.epoch[history.val_dice.idxmax()])
+
+
+# %% tags=["check"]
+import pandas as pd
+
+with exercise_check("Exercise 2"):
+    toy = pd.DataFrame(
+        {"epoch": [1, 2, 3, 4], "accuracy": [0.98, 0.99, 0.98, 0.98], "val_accuracy": [0.97, 0.98, 0.98, 0.99],
+         "val_loss": [0.3, 0.2, 0.1, 0.2], "val_dice": [0.0, 0.6, 0.5, 0.4]}
+    )  # fmt: skip
+    kept = filled(epoch_to_keep(toy))
+    because = {4: "that is the last one, and the most accurate", 3: "that is the one with the least loss",
+               1: "epochs count from 1, rows from 0"}.get(kept, "that is none of them")  # fmt: skip
+    answer(kept == 2, f"you keep epoch {kept} of the toy table: {because}; the best Dice is in epoch 2")
+
+# %% [markdown]
+# And this is what each rule would have kept from our run:
+
+# %%
+rules = {"accuracy": "val_accuracy", "Dice per patient": "val_dice"}
+for rule, column in rules.items():
+    best = history.loc[history[column].idxmax()]
+    print(f"highest {rule:17s} epoch {best.epoch:.0f} of {len(history)}, mean Dice {best.val_dice:.3f}")
+print(f"{'the last one':25s} epoch {len(history)} of {len(history)}, mean Dice {history.val_dice.iloc[-1]:.3f}")
+record("kept_epoch", int(history.epoch[history.val_dice.idxmax()]))
+record("val_dice", round(history.val_dice.max(), 4))
+record("val_dice_wt", round(history.val_dice_wt[history.val_dice.idxmax()], 4))
+
+# %% [markdown]
+# The rules need not agree, and where Dice falls towards the end, the last model is not the one to keep. Since `fit` writes
+# a model only when it beats all before it, a run that is killed in the night still leaves its best.
+#
+# ## What a run leaves behind
+
+# %%
+for path in sorted(folder.rglob("*")):
+    if path.is_file():
+        print(f"{path.stat().st_size / 1e3:10,.0f} kB  {path.relative_to(folder)}")
+
+# %% [markdown]
+# `model.keras` holds layers and weights; nothing of this notebook is needed to use it. Is that so? Load it and compare.
+
+# %%
+loaded = keras.models.load_model(folder / "both" / "model.keras")
+batch = store.images[sampler(1)].astype("float32")  # (BATCH, SIZE, SIZE, 2)
+difference = np.abs(loaded.predict_on_batch(batch) - model.predict_on_batch(batch)).max()
+print(f"largest difference between the kept model in memory and the one from the file: {difference:g}")
+
+# %% [markdown]
+# No list of custom objects was needed: the losses are registered with Keras under a name. Last, what the kept model makes
+# of a patient that it has not trained on, on the patient's own grid.
+
+# %%
+from helpers.learn.predict import Segmenter
+
+patient = next(patient for patient in patients if patient.id == split.validation[0])
+scan = read_scan(patient, MODALITIES)
+labels = Segmenter(loaded, MODALITIES, grid).labels(scan)  # (rows, columns, slices)
+slices.compare(scan, scan.seg, labels, title=f"{patient.id}, after {len(history)} epochs")
+
+# %% [markdown]
+# ## The question again
+#
+# A device that is ten times as fast makes the blue part ten times shorter and leaves the orange part as it was, so you are
+# done sooner by much less than ten; and once the loader is the slower of the two, not at all. The cure is to do the loader's
+# work once: with the store, the device is the slow part again, and then a faster one pays.
+#
+# Left out: two devices, half precision, and stopping and resuming a run, which later versions of this lesson bring. The
+# scores above come from the patients that chose the model, and from the network's grid. Both flatter. The next lesson
+# measures honestly.

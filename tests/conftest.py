@@ -1,0 +1,58 @@
+"""What several tests share: phantom patients on disk, made once, and copies of them to spoil."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers.data.brats import read_catalogue
+from helpers.data.phantom import make_brats
+from helpers.data.resample import Grid
+from helpers.data.splits import make_split
+from helpers.data.store import open_store
+
+MODALITIES = ("flair", "t1ce")
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory):
+    """Eight training patients and one without segmentation, on a 4 mm grid."""
+    root = tmp_path_factory.mktemp("phantoms") / "brats"
+    return make_brats(root, patients=8, validation=1, shape=(60, 60, 39), spacing=(4.0, 4.0, 155 / 39), seed=1)
+
+
+@pytest.fixture
+def spoiled(phantoms, tmp_path):
+    """A copy of the phantoms that a test may damage."""
+    return Path(shutil.copytree(phantoms, tmp_path / "brats"))
+
+
+@pytest.fixture(scope="session")
+def patients(phantoms):
+    return read_catalogue(phantoms).require(MODALITIES)
+
+
+@pytest.fixture(scope="session")
+def store(patients, tmp_path_factory):
+    return open_store(patients, tmp_path_factory.mktemp("store") / "slices", MODALITIES, Grid(32))
+
+
+@pytest.fixture(scope="session")
+def split(patients):
+    return make_split(patients, seed=0, folds=4)
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder of real patients; tests that need it skip without."""
+    folder = os.environ.get("COURSE_REAL_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("COURSE_REAL_DATA names no folder of real patients")
+    return Path(folder)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)

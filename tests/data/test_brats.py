@@ -1,0 +1,160 @@
+"""Laws of the catalogue: one reader for every naming, and each fault named."""
+
+import gzip
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from helpers.data.brats import MODALITIES, read_catalogue
+from helpers.data.errors import DataError
+
+
+def _first(root, kind="flair"):
+    return sorted(root.rglob(f"*_{kind}.nii"))[0]
+
+
+def _resave(path, change_data=lambda data: data, change_affine=lambda affine: affine):
+    image = nib.load(path)
+    data, affine = np.asarray(image.dataobj), image.affine.copy()
+    path.unlink()
+    nib.save(nib.Nifti1Image(change_data(data), change_affine(affine)), path)
+
+
+def test_phantoms_are_read_without_a_problem(phantoms):
+    catalogue = read_catalogue(phantoms)
+    assert len(catalogue.patients) == 9
+    assert catalogue.problems == ()
+
+
+def test_only_patients_with_a_segmentation_can_teach(phantoms):
+    catalogue = read_catalogue(phantoms)
+    assert len(catalogue.require(MODALITIES)) == 8
+    assert len(catalogue.require(MODALITIES, seg=False)) == 9
+
+
+def test_segmentation_of_case_355_is_found_by_pattern(phantoms):
+    odd = {patient.id: patient for patient in read_catalogue(phantoms).patients}["BraTS20_Training_355"]
+    assert odd.seg.name == "W39_1998.09.19_Segm.nii"
+
+
+def test_grade_and_site_come_from_the_mapping(phantoms):
+    training = read_catalogue(phantoms).require(("flair",))
+    assert {patient.grade for patient in training} == {"HGG", "LGG"}
+    assert any(patient.site for patient in training)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "site"), [("Brats18_CBICA_AAB_1", "CBICA"), ("BraTS19_TCIA01_150_1", "TCIA"), ("Brats17_2013_10_1", "2013")]
+)
+def test_older_names_sorted_by_grade_and_compressed_are_read(phantoms, tmp_path, prefix, site):
+    source = _first(phantoms).parent
+    folder = tmp_path / "MICCAI_BraTS" / "MICCAI_BraTS" / "LGG" / prefix
+    folder.mkdir(parents=True)
+    for path in source.glob("*.nii"):
+        kind = path.stem.rsplit("_", 1)[1]
+        with gzip.open(folder / f"{prefix}_{kind}.nii.gz", "wb") as target:
+            target.write(path.read_bytes())
+    (patient,) = read_catalogue(tmp_path).require(MODALITIES)
+    assert (patient.id, patient.grade, patient.site) == (prefix, "LGG", site)
+
+
+def test_brats_2021_names_are_read(phantoms, tmp_path):
+    folder = tmp_path / "BraTS2021_00002"
+    folder.mkdir()
+    for path in _first(phantoms).parent.glob("*.nii"):
+        shutil.copy(path, folder / f"BraTS2021_00002_{path.stem.rsplit('_', 1)[1]}.nii")
+    assert read_catalogue(tmp_path).require(MODALITIES)[0].id == "BraTS2021_00002"
+
+
+def test_missing_modality_hurts_only_who_needs_it(spoiled):
+    _first(spoiled, "t2").unlink()
+    catalogue = read_catalogue(spoiled)
+    assert len(catalogue.require(("flair", "t1ce"))) == 8
+    assert len(catalogue.require(("t2",))) == 7
+
+
+def test_no_folder_is_said_so(tmp_path):
+    with pytest.raises(DataError, match="no folder"):
+        read_catalogue(tmp_path / "nowhere")
+
+
+def test_folder_without_patients_says_what_was_expected(tmp_path):
+    (tmp_path / "picture.png").touch()
+    with pytest.raises(DataError, match=r"No BraTS patient.*BraTS20_Training_001_flair\.nii"):
+        read_catalogue(tmp_path)
+
+
+def test_file_that_is_no_nifti_is_named(spoiled):
+    path = _first(spoiled)
+    path.write_text("an error page, saved as a scan")
+    with pytest.raises(DataError, match=rf"{path.name}.*not a readable NIfTI"):
+        read_catalogue(spoiled).require(("flair",))
+
+
+def test_file_cut_short_is_named(spoiled):
+    path = _first(spoiled)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(DataError, match=rf"{path.name}.*cut short"):
+        read_catalogue(spoiled).require(("flair",))
+
+
+def test_different_shapes_are_named(spoiled):
+    path = _first(spoiled, "t1ce")
+    _resave(path, change_data=lambda data: data[:-1])
+    with pytest.raises(DataError, match=rf"{path.name}.*shape \(59, 60, 39\)"):
+        read_catalogue(spoiled).require(("flair", "t1ce"))
+
+
+def test_different_affines_are_named(spoiled):
+    path = _first(spoiled, "t1ce")
+    _resave(path, change_affine=lambda affine: affine + np.eye(4, k=3))
+    with pytest.raises(DataError, match=rf"{path.name}.*affine differs"):
+        read_catalogue(spoiled).require(("flair", "t1ce"))
+
+
+def test_four_dimensions_are_named(spoiled):
+    path = _first(spoiled)
+    _resave(path, change_data=lambda data: data[..., None].repeat(2, axis=-1))
+    with pytest.raises(DataError, match=rf"{path.name}.*three dimensions"):
+        read_catalogue(spoiled).require(("flair",))
+
+
+def test_patient_twice_is_named_with_both_folders(spoiled):
+    folder = _first(spoiled).parent
+    shutil.copytree(folder, spoiled / "copy" / folder.name)
+    with pytest.raises(DataError, match=rf"{folder.name}.*there 2 times.*copy"):
+        read_catalogue(spoiled).require(("flair",))
+
+
+def test_two_segmentations_are_named(spoiled):
+    path = _first(spoiled, "seg")
+    shutil.copy(path, path.with_name("another_seg.nii"))
+    with pytest.raises(DataError, match="2 segmentations"):
+        read_catalogue(spoiled).require(("flair",))
+
+
+def test_problem_in_a_file_nobody_needs_stops_nobody(spoiled):
+    _first(spoiled, "t2").write_text("broken")
+    assert len(read_catalogue(spoiled).require(("flair", "t1ce"))) == 8
+
+
+def test_unknown_modality_is_refused(phantoms):
+    with pytest.raises(DataError, match=r"Unknown modalities \['ct'\]"):
+        read_catalogue(phantoms).require(("ct",))
+
+
+def test_modality_nobody_has_says_what_there_is(spoiled):
+    for path in spoiled.rglob("*_t2.nii"):
+        path.unlink()
+    with pytest.raises(DataError, match=r"No patient .* has all of t2, seg.*9 have flair"):
+        read_catalogue(spoiled).require(("t2",))
+
+
+def test_real_patients_are_read(real_data):
+    catalogue = read_catalogue(real_data / "brats18")
+    assert catalogue.problems == ()
+    assert len(catalogue.require(("flair", "t1ce"))) == 20
+    assert len(catalogue.require(MODALITIES)) == 3
+    assert sorted(catalogue.table().grade.value_counts()) == [2, 18]

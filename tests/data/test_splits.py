@@ -1,0 +1,89 @@
+"""Laws of splits: by patient, the same everywhere, nobody twice."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from helpers.data.brats import Patient
+from helpers.data.errors import DataError
+from helpers.data.splits import Split, load_split, make_split, save_split
+
+
+def _patients(n=369, low_grade=76):
+    sites = ("CBICA", "TCIA", "2013")
+    return [
+        Patient(f"p{i:03}", Path(), {}, None, "LGG" if i < low_grade else "HGG", sites[i % 3]) for i in range(n)
+    ]
+
+
+def test_nobody_is_on_two_sides_and_everybody_on_one():
+    split = make_split(_patients())
+    everyone = [*split.train, *split.validation, *split.test]
+    assert sorted(everyone) == [p.id for p in _patients()]
+
+
+def test_brats_2020_is_split_258_37_74():
+    split = make_split(_patients())
+    assert (len(split.train), len(split.validation), len(split.test)) == (258, 37, 74)
+
+
+def test_order_of_the_folder_does_not_matter():
+    assert make_split(_patients()[::-1]) == make_split(_patients())
+
+
+def test_another_seed_is_another_split_of_the_same_sizes():
+    one, other = make_split(_patients(), seed=0), make_split(_patients(), seed=1)
+    assert one.digest != other.digest
+    assert len(one.test) == len(other.test)
+
+
+def test_every_patient_is_tested_once_over_the_folds():
+    tested = [identity for fold in range(4) for identity in make_split(_patients(20, 2), folds=4, fold=fold).test]
+    assert sorted(tested) == [p.id for p in _patients(20)]
+
+
+def test_grades_are_shared_out_evenly():
+    grade = {p.id: p.grade for p in _patients()}
+    for fold in range(5):
+        split = make_split(_patients(), folds=5, fold=fold)
+        low = [sum(grade[i] == "LGG" for i in ids) / len(ids) for ids in (split.train, split.validation, split.test)]
+        assert max(low) - min(low) < 0.07
+
+
+def test_split_survives_the_file(tmp_path):
+    split = make_split(_patients(12))
+    save_split(split, tmp_path / "split.json")
+    assert load_split(tmp_path / "split.json") == split
+
+
+def test_edited_file_is_refused(tmp_path):
+    path = tmp_path / "split.json"
+    save_split(make_split(_patients(12)), path)
+    held = json.loads(path.read_text())
+    held["train"].append(held["test"].pop())
+    path.write_text(json.dumps(held))
+    with pytest.raises(DataError, match="digest"):
+        load_split(path)
+
+
+def test_file_that_is_no_split_is_refused(tmp_path):
+    (tmp_path / "split.json").write_text("{}")
+    with pytest.raises(DataError, match="not a split"):
+        load_split(tmp_path / "split.json")
+
+
+def test_patient_on_two_sides_is_refused():
+    with pytest.raises(DataError, match="p1 into two sets"):
+        Split(("p1", "p2"), ("p3",), ("p1",), 0)
+
+
+@pytest.mark.parametrize(("n", "folds"), [(2, 2), (4, 5)])
+def test_too_few_patients_are_refused(n, folds):
+    with pytest.raises(DataError, match=f"{n} patients cannot be split"):
+        make_split(_patients(n), folds=folds)
+
+
+def test_fold_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="fold 4 of 4"):
+        make_split(_patients(20), folds=4, fold=4)

@@ -1,0 +1,147 @@
+"""Laws of the slice store: what is in it, when it is made anew, and that no half store is ever found."""
+
+import threading
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from helpers.data.brats import read_catalogue
+from helpers.data.errors import DataError
+from helpers.data.normalise import zscore
+from helpers.data.resample import Grid, class_shares
+from helpers.data.store import load_store, open_store, voxel_hashes
+from helpers.data.volumes import read_scan
+
+MODALITIES = ("flair", "t1ce")
+
+
+@pytest.fixture
+def three(spoiled):
+    return read_catalogue(spoiled).require(MODALITIES)[:3]
+
+
+def _open(patients, folder, size=32):
+    return open_store(patients, folder, MODALITIES, Grid(size))
+
+
+def test_store_holds_every_slice_as_the_network_sees_it(patients, store):
+    patient = patients[2]
+    scan = read_scan(patient, MODALITIES)
+    centre = store.grid.brain_centre(scan.images, scan.spacing)
+    images, shares = store.volume(patient.id)
+    np.testing.assert_array_equal(
+        images, store.grid.down(zscore(scan.images), scan.spacing, centre).astype(np.float16)
+    )
+    np.testing.assert_array_equal(shares, class_shares(scan.seg, store.grid, scan.spacing, centre))
+
+
+def test_arrays_are_halves_and_bytes_in_memory_maps(store, patients):
+    assert store.images.shape == (39 * len(patients), 32, 32, 2)
+    assert (store.images.dtype, store.shares.dtype) == (np.float16, np.uint8)
+    assert isinstance(store.images, np.memmap)
+    assert isinstance(store.shares, np.memmap)
+
+
+def test_rows_of_patients_do_not_overlap(store, patients):
+    rows = store.rows([patient.id for patient in patients])
+    assert sorted(rows) == list(range(len(store.images)))
+
+
+def test_slices_with_brain_and_voxels_per_class_fit_the_arrays(store):
+    np.testing.assert_array_equal(store.has_brain, store.images.any(axis=(1, 2, 3)))
+    np.testing.assert_allclose(store.voxels_per_class.sum(axis=1), 32 * 32, rtol=1e-5)
+
+
+def test_same_sources_are_not_read_again(three, tmp_path):
+    _open(three, tmp_path / "s")
+    made = (tmp_path / "s" / "manifest.json").stat().st_mtime_ns
+    _open(three, tmp_path / "s")
+    assert (tmp_path / "s" / "manifest.json").stat().st_mtime_ns == made
+
+
+def test_changed_source_is_read_again(three, tmp_path):
+    before = np.array(_open(three, tmp_path / "s").volume(three[0].id)[0])
+    path = three[0].images["flair"]
+    image = nib.load(path)
+    data = np.asarray(image.dataobj)[::-1].copy()
+    nib.save(nib.Nifti1Image(data, image.affine), path)
+    after = _open(three, tmp_path / "s").volume(three[0].id)[0]
+    assert not np.array_equal(before, after)
+
+
+def test_other_parameters_make_another_store(three, tmp_path):
+    _open(three, tmp_path / "s")
+    assert _open(three, tmp_path / "s", size=16).images.shape[1] == 16
+
+
+@pytest.mark.parametrize("name", ["images.npy", "shares.npy", "has_brain.npy"])
+def test_damaged_store_is_refused(three, tmp_path, name):
+    folder = _open(three, tmp_path / "s").folder
+    content = bytearray((folder / name).read_bytes())
+    content[-5] ^= 0xFF
+    (folder / name).write_bytes(content)
+    with pytest.raises(DataError, match=rf"damaged \({name} has changed.*Delete the folder"):
+        load_store(folder)
+
+
+def test_store_cut_short_or_incomplete_is_refused(three, tmp_path):
+    folder = _open(three, tmp_path / "s").folder
+    (folder / "images.npy").write_bytes((folder / "images.npy").read_bytes()[:1000])
+    with pytest.raises(DataError, match="damaged"):
+        load_store(folder)
+    (folder / "images.npy").unlink()
+    with pytest.raises(DataError, match="damaged"):
+        load_store(folder)
+
+
+def test_bad_patients_are_all_named_and_no_half_store_stays(three, tmp_path):
+    for patient in three[:2]:
+        image = nib.load(patient.images["flair"])
+        nib.save(nib.Nifti1Image(np.zeros(image.shape, np.int16), image.affine), patient.images["flair"])
+    with pytest.raises(DataError) as caught:
+        _open(three, tmp_path / "s")
+    assert all(patient.images["flair"].name in str(caught.value) for patient in three[:2])
+    assert "2 of 3 patients" in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["brats"]
+
+
+def test_interrupted_build_leaves_nothing(three, tmp_path):
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        open_store(three, tmp_path / "s", MODALITIES, Grid(16), stop)
+    assert [path.name for path in tmp_path.iterdir()] == ["brats"]
+
+
+def test_two_builders_at_once_both_get_a_whole_store(three, tmp_path):
+    stores, errors = [], []
+
+    def build():
+        try:
+            stores.append(_open(three, tmp_path / "s"))
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=build) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(stores) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["brats", "s"]
+
+
+def test_hash_knows_a_patient_under_another_name_and_type(three, tmp_path):
+    scan = read_scan(three[0], MODALITIES)
+    image = nib.load(three[0].images["flair"])
+    folder = tmp_path / "somebody"
+    folder.mkdir()
+    for kind in MODALITIES:
+        image = nib.load(three[0].images[kind])
+        nib.save(nib.Nifti1Image(np.asarray(image.dataobj, np.float32), image.affine), folder / f"x_{kind}.nii.gz")
+    other = read_scan(read_catalogue(folder).patients[0], MODALITIES, seg=False)
+    assert voxel_hashes(other) == voxel_hashes(scan)
+    assert voxel_hashes(read_scan(three[1], MODALITIES)) != voxel_hashes(scan)

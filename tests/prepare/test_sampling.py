@@ -1,0 +1,40 @@
+"""Laws of drawing slices."""
+
+import numpy as np
+
+from helpers.prepare.sampling import SliceSampler
+
+
+def test_same_seed_and_step_draw_the_same_slices(store, split):
+    one, other = (SliceSampler(store, split.train, 16, seed=3) for _ in range(2))
+    other(0)  # what was drawn before does not matter
+    np.testing.assert_array_equal(one(7), other(7))
+    assert not np.array_equal(one(7), one(8))
+
+
+def test_only_slices_with_brain_of_the_named_patients_are_drawn(store, split):
+    sampler = SliceSampler(store, split.train, 16, seed=0)
+    drawn = np.concatenate([sampler(step) for step in range(200)])
+    allowed = store.rows(split.train)
+    assert set(drawn) <= set(allowed[store.has_brain[allowed]])
+    assert len(set(drawn)) > 0.9 * store.has_brain[allowed].sum()
+
+
+def test_half_a_batch_shows_tumour_and_a_quarter_enhancing(store, split):
+    sampler = SliceSampler(store, split.train, 16, seed=0)
+    for step in range(20):
+        voxels = store.voxels_per_class[sampler(step)]
+        assert (voxels[8:, 1:].sum(axis=1) > 0).all()
+        assert (voxels[12:, 3] > 0).all()
+
+
+def test_without_focus_tumour_is_as_rare_as_in_life(store, split):
+    sampler = SliceSampler(store, split.train, 16, seed=0, focus=0)
+    drawn = np.concatenate([sampler(step) for step in range(200)])
+    rows = store.rows(split.train)
+    rows = rows[store.has_brain[rows]]
+
+    def share(positions):
+        return (store.voxels_per_class[positions, 1:].sum(axis=1) > 0).mean()
+
+    assert abs(share(drawn) - share(rows)) < 0.03

@@ -1,0 +1,33 @@
+"""Laws of the command line: every command answers to --help, and a mistake ends in one clear message."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def _run(*arguments):
+    return subprocess.run([sys.executable, "-m", "helpers", *map(str, arguments)], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("command", [["phantom"], ["build"], ["run"], ["train", "brain"], ["evaluate"], ["predict"]])
+def test_every_command_answers_help(command):
+    from typer.testing import CliRunner
+
+    from helpers.cli import app
+
+    result = CliRunner().invoke(app, [*command, "--help"])
+    assert result.exit_code == 0
+    assert "Usage" in result.output
+
+
+def test_a_mistake_ends_in_a_message_and_status_1(tmp_path):
+    result = _run("evaluate", tmp_path, "--data", tmp_path)
+    assert result.returncode == 1
+    assert "holds no finished training" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_help_does_not_wait_for_tensorflow():
+    code = "import sys, helpers.cli; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
