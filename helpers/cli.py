@@ -138,10 +138,10 @@ def _table(result: dict) -> None:
     for column in ("region", "Dice", "Jaccard", "HD95 (mm)", "volume error (ml)", "Dice, all background"):
         table.add_column(column)
     for region, scores in result["regions"].items():
-        cells = [
-            f"{scores[key]['mean']:.{digits}f} ({scores[key]['ci95'][0]:.{digits}f} to {scores[key]['ci95'][1]:.{digits}f})"
-            for key, digits in (("dice", 3), ("jaccard", 3), ("hd95_mm", 1), ("volume_error_ml", 1))
-        ]
+        cells = []
+        for key, digits in (("dice", 3), ("jaccard", 3), ("hd95_mm", 1), ("volume_error_ml", 1)):
+            mean, (low, high) = scores[key]["mean"], scores[key]["ci95"]
+            cells.append(f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})")
         table.add_row(region, *cells, f"{result['trivial'][region]['dice']['mean']:.3f}")
     Console().print(table)
 

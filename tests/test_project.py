@@ -47,9 +47,7 @@ def pins(path: Path) -> list[tuple[Requirement, str]]:
 def git(*arguments: str) -> subprocess.CompletedProcess:
     """git's answer; the test is skipped where the tree is no git checkout."""
     try:
-        inside = subprocess.run(
-            ["git", "rev-parse", "--show-toplevel"], cwd=ROOT, capture_output=True, text=True
-        )
+        inside = subprocess.run(["git", "rev-parse", "--show-toplevel"], cwd=ROOT, capture_output=True, text=True)
     except FileNotFoundError:
         pytest.skip("git is not installed")
     if inside.returncode or Path(inside.stdout.strip()).resolve() != ROOT.resolve():
@@ -61,9 +59,7 @@ def test_version_stands_in_one_place_and_reaches_the_citation():
     import helpers
 
     assert "version" in PROJECT["dynamic"]
-    assert (
-        yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == helpers.__version__
-    )
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == helpers.__version__
 
 
 def test_conda_environment_has_the_projects_python_and_the_project_itself():
@@ -105,9 +101,7 @@ def test_kaggle_versions_are_within_the_bounds():
     bound = [r for r in wanted("cpu", "gpu") if canonical(r.name) in versions]
     assert {"tensorflow", "keras", "numpy", "nibabel"} <= {canonical(r.name) for r in bound}
     outside = [
-        f"{r} but {versions[canonical(r.name)]}"
-        for r in bound
-        if versions[canonical(r.name)] not in r.specifier
+        f"{r} but {versions[canonical(r.name)]}" for r in bound if versions[canonical(r.name)] not in r.specifier
     ]
     assert not outside
 

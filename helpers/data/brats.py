@@ -1,8 +1,8 @@
 """The catalogue of a BraTS folder: which patients it holds, where their files are, and what is wrong with them.
 
-One reader serves BraTS 2018 to 2021 and the phantoms: flat or sorted into `HGG/` and `LGG/`, `.nii` or `.nii.gz`, inside
-Kaggle's doubled folders. Only headers are read here, so that a catalogue of 369 patients takes seconds; what only the
-voxels can tell (NaN, foreign labels, an empty volume) is found by `helpers.data.volumes.read_scan`.
+One reader serves BraTS 2018 to 2021 and the phantoms: flat or sorted into `HGG/` and `LGG/`, `.nii` or `.nii.gz`,
+inside Kaggle's doubled folders. Only headers are read here, so that a catalogue of 369 patients takes seconds; what
+only the voxels can tell (NaN, foreign labels, an empty volume) is found by `helpers.data.volumes.read_scan`.
 """
 
 import os
@@ -78,8 +78,8 @@ class Catalogue:
     def require(self, modalities: Iterable[str], seg: bool = True) -> tuple[Patient, ...]:
         """The patients that have all the named files.
 
-        A patient that lacks one of the modalities, or (with `seg`) a segmentation, is left out: it stays usable for models
-        that do not need it.
+        A patient that lacks one of the modalities, or (with `seg`) a segmentation, is left out: it stays usable for
+        models that do not need it.
 
         Raises:
             DataError: a problem touches a file that is needed, or nobody is left.
@@ -100,8 +100,8 @@ class Catalogue:
             held = Counter(kind for p in self.patients for kind in (*MODALITIES, "seg") if p.file(kind) is not None)
             counts = ", ".join(f"{held[kind]} have {kind}" for kind in (*MODALITIES, "seg"))
             raise DataError(
-                f"No patient under {self.root} has all of {', '.join(needed)}. Of {len(self.patients)} patients {counts}. "
-                "Ask for modalities that are there, or add the files."
+                f"No patient under {self.root} has all of {', '.join(needed)}. Of {len(self.patients)} patients "
+                f"{counts}. Ask for modalities that are there, or add the files."
             )
         return complete
 
@@ -170,8 +170,8 @@ def _read_folder(folder: Path, names: list[str], table: dict[str, dict]) -> tupl
             continue
         images[kind] = folder / name
 
-    # Case 355 of BraTS 2020 calls its segmentation W39_1998.09.19_Segm.nii, and /kaggle/input is read-only: so it is found
-    # by pattern, never renamed.
+    # Case 355 of BraTS 2020 calls its segmentation W39_1998.09.19_Segm.nii, and /kaggle/input is read-only: so it is
+    # found by pattern, never renamed.
     segs = [name for name in others if _SEG_FILE.search(name)]
     if len(segs) > 1:
         problems.append(
@@ -209,8 +209,8 @@ def _check_headers(patient: Patient) -> list[Problem]:
             message = f"shape {other_shape}, but {reference} has {shape}; all files of a patient must share one grid"
         elif not np.allclose(other_affine, affine, atol=1e-3):
             message = (
-                f"its affine differs from that of {reference} (first row {np.round(other_affine[0], 3).tolist()} against "
-                f"{np.round(affine[0], 3).tolist()}); resample both to one grid"
+                f"its affine differs from that of {reference}: first row "
+                f"{np.round(other_affine[0], 3).tolist()} against {np.round(affine[0], 3).tolist()}; use one grid"
             )
         else:
             continue

@@ -1,10 +1,10 @@
 """The square window a network sees, and the way back to the patient's own grid.
 
-Resizing is where public kernels lose most without noticing: integer labels resized bilinearly grow labels that were never
-there, and OpenCV's nearest neighbour shifts a mask by more than a pixel against its image. Here one rule serves images,
-masks and predictions: a pixel is an area. Going to larger pixels, every new pixel is the average of the area it covers; a
-mask becomes the share of each class in that area. Going to smaller pixels, values are interpolated linearly between pixel
-centres. Both are products with one small matrix per axis, so nothing shifts and nothing is invented.
+Resizing is where public kernels lose most without noticing: integer labels resized bilinearly grow labels that were
+never there, and OpenCV's nearest neighbour shifts a mask by more than a pixel against its image. Here one rule serves
+images, masks and predictions: a pixel is an area. Going to larger pixels, every new pixel is the average of the area it
+covers; a mask becomes the share of each class in that area. Going to smaller pixels, values are interpolated linearly
+between pixel centres. Both are products with one small matrix per axis, so nothing shifts and nothing is invented.
 """
 
 from dataclasses import dataclass
@@ -76,8 +76,8 @@ class Grid:
             if last - first > self.extent_mm:
                 raise DataError(
                     f"The non-zero voxels span {last - first:.0f} mm along axis {axis}; the network's window is "
-                    f"{self.extent_mm:.0f} mm. Expected a skull-stripped head with 0 outside the brain and the right spacing "
-                    f"in its header (it says {mm:.3g} mm)."
+                    f"{self.extent_mm:.0f} mm. Expected a skull-stripped head with 0 outside the brain and the "
+                    f"right spacing in its header (it says {mm:.3g} mm)."
                 )
             middle.append(float(first + last) / 2)
         return tuple(middle)
@@ -86,8 +86,8 @@ class Grid:
 def axis_weights(source: tuple[int, float, float], target: tuple[int, float, float]) -> np.ndarray:
     """The matrix (target pixels, source pixels) that carries values along one axis.
 
-    Each axis is (number of pixels, millimetres per pixel, millimetres at its first edge). A row sums to 1 where the target
-    pixel lies inside the source, and to less where it hangs over the edge.
+    Each axis is (number of pixels, millimetres per pixel, millimetres at its first edge). A row sums to 1 where the
+    target pixel lies inside the source, and to less where it hangs over the edge.
     """
     (n, mm, start), (target_n, target_mm, target_start) = source, target
     edges = start + mm * np.arange(n)

@@ -22,8 +22,8 @@ def brats(folder: str | os.PathLike | None = None) -> Path:
     """The folder that holds BraTS patients; says which it is.
 
     Args:
-        folder: searched for patients if it is given; else Kaggle's two mounts are tried, and where neither is there, phantom
-            patients are made under `home()`.
+        folder: searched for patients if it is given; else Kaggle's two mounts are tried, and where neither is there,
+            phantom patients are made under `home()`.
 
     Raises:
         DataError: the folder that was named holds no patient.

@@ -42,7 +42,8 @@ def make_split(patients: Sequence[Patient], seed: int = 0, folds: int = 5, fold:
     """Deal the patients into `folds` test folds; fold number `fold` is tested, an eighth of the rest validates.
 
     Patients are ordered by grade, site and a hash of seed and id, and dealt out like cards, so that every fold gets its
-    share of every grade and site. The 369 patients of BraTS 2020 become 258 to train, 37 to validate and 74 to test. Over `fold = 0 … folds - 1` each patient is tested exactly once.
+    share of every grade and site. The 369 patients of BraTS 2020 become 258 to train, 37 to validate and 74 to test.
+    Over `fold = 0 … folds - 1` each patient is tested exactly once.
 
     Raises:
         DataError: fewer patients than it takes (one to train, one to validate, one for each fold).

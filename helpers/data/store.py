@@ -84,7 +84,8 @@ def open_store(
     grid: Grid,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Store:
-    """The store of these patients: the one in `folder` if it was made from the same files and parameters, else a new one.
+    """The store of these patients: the one in `folder` if it was made from the same files and parameters, else a new
+    one.
 
     Args:
         patients: each with all `modalities` and a segmentation.

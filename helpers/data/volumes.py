@@ -22,11 +22,9 @@ class Scan:
     """One patient's volumes on one grid.
 
     Attributes:
-        id: the patient.
-        images: (rows, columns, slices, modalities) float32, as on disk: no unit, its scale differs from scanner to scanner.
-        modalities: the names along the last axis.
-        seg: (rows, columns, slices) uint8 with the network's labels 0, 1, 2, 3; None where none was read.
-        affine: (4, 4), voxel index to millimetres.
+        id: the patient. images: (rows, columns, slices, modalities) float32, as on disk: no unit, its scale differs
+        from scanner to scanner. modalities: the names along the last axis. seg: (rows, columns, slices) uint8 with the
+        network's labels 0, 1, 2, 3; None where none was read. affine: (4, 4), voxel index to millimetres.
     """
 
     id: str
@@ -49,15 +47,16 @@ def read_scan(patient: Patient, modalities: tuple[str, ...], seg: bool = True) -
     """Read a patient's volumes and check every voxel.
 
     Raises:
-        DataError: a file is missing, unreadable or cut short; shapes or affines differ; a volume is empty or holds NaN or
-            infinite values; the segmentation holds labels outside {0, 1, 2, 4}. The message names the file.
+        DataError: a file is missing, unreadable or cut short; shapes or affines differ; a volume is empty or holds NaN
+            or infinite values; the segmentation holds labels outside {0, 1, 2, 4}. The message names the file.
     """
     volumes, affine, shape, first = [], None, None, None
     for kind in (*modalities, *(("seg",) if seg else ())):
         path = patient.file(kind)
         if path is None:
             raise DataError(
-                f"{patient.id} has no {kind} file in {patient.folder}; it has {', '.join(patient.images) or 'no images'}."
+                f"{patient.id} has no {kind} file in {patient.folder}; it has "
+                f"{', '.join(patient.images) or 'no images'}."
             )
         volume, its_affine = _read_volume(path)
         if affine is None:
@@ -88,7 +87,8 @@ def _check_image(volume: np.ndarray, path: Path) -> np.ndarray:
     if volume.ndim != 3:
         raise DataError(f"{path}: shape {volume.shape}; expected three dimensions (rows, columns, slices).")
     if volume.dtype.kind == "f" and (bad := volume.size - int(np.isfinite(volume).sum())):
-        raise DataError(f"{path}: {bad:,} voxels are NaN or infinite; expected finite values. Export the volume again.")
+        count = "1 voxel is" if bad == 1 else f"{bad:,} voxels are"
+        raise DataError(f"{path}: {count} NaN or infinite; expected finite values. Export the volume again.")
     if not volume.any():
         raise DataError(
             f"{path}: every voxel is 0; expected a head. Export the volume again, or leave the patient out."
@@ -105,8 +105,8 @@ def to_network(labels: np.ndarray, path: str | os.PathLike = "segmentation") -> 
     values, counts = np.unique(labels, return_counts=True)
     if foreign := {float(v): int(n) for v, n in zip(values, counts, strict=True) if v not in DISK_LABELS}:
         raise DataError(
-            f"{path}: labels {foreign} (label: voxels); expected only {DISK_LABELS} (background, core, oedema, enhancing). "
-            "A mask that was resampled with interpolation gets labels of its own: use the original."
+            f"{path}: labels {foreign} (label: voxels); expected only {DISK_LABELS} (background, core, oedema, "
+            "enhancing). A mask that was resampled with interpolation gets labels of its own: use the original."
         )
     return np.searchsorted(DISK_LABELS, labels).astype(np.uint8)
 

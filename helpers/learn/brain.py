@@ -35,6 +35,7 @@ def train_brain(
     started: float | None = None,
     say: Say = print,
     split: Split | None = None,
+    slices: str | os.PathLike | None = None,
 ) -> Path:
     """Train the U-Net on the patients under `data`, and score it on patients kept out.
 
@@ -46,6 +47,7 @@ def train_brain(
         filters: features of the U-Net's first level.
         minutes: wall time from `started` (else from now) until the folder is finished; 30 epochs without it.
         split: who trains, validates and tests; made from ids and seed if none is given.
+        slices: where the slice store lies or shall lie; in `out`, for the time of the training, if none is given.
         say: told what happens, a line at a time.
 
     Raises:
@@ -71,9 +73,12 @@ def train_brain(
     keras.utils.set_random_seed(seed)
     out.mkdir(parents=True, exist_ok=True)
     save_split(split, out / "split.json")
-    slices = out / "slices"
     store = open_store(
-        patients, slices, modalities, grid, lambda done, total: say(f"prepared {done} of {total} patients")
+        patients,
+        slices or out / "slices",
+        modalities,
+        grid,
+        lambda done, total: say(f"prepared {done} of {total} patients"),
     )
     tested = [patient for patient in patients if patient.id in split.test]
     model = unet(size, len(modalities), filters=filters)
@@ -91,7 +96,7 @@ def train_brain(
     }
     write_whole(json.dumps(run, indent=1), out / "run.json")
     evaluate_brain(out, data, "test", out / "metrics.json", say)
-    shutil.rmtree(slices)
+    shutil.rmtree(out / "slices", ignore_errors=True)
     say(f"{out} is finished after {(time.monotonic() - budget.started) / 60:.1f} minutes.")
     return out
 
@@ -122,16 +127,14 @@ def train_folds(
         folder = out / f"fold_{fold + 1}_of_{folds}"
         say(f"fold {fold + 1} of {folds}: {folder}")
         split = make_split(patients, seed, folds, fold)
-        train_brain(data, folder, modalities, seed=seed, split=split, say=say, **settings)
+        train_brain(data, folder, modalities, seed=seed, split=split, slices=out / "slices", say=say, **settings)
         results.append(json.loads((folder / "metrics.json").read_text()))
     everyone = [
         {**patient, "fold": fold} for fold, result in enumerate(results, start=1) for patient in result["patients"]
     ]
-    result = {
-        **pooled([{k: v for k, v in p.items() if k != "trivial"} for p in everyone], [p["trivial"] for p in everyone]),
-        "run": {"folds": [result["run"] for result in results]},
-    }
+    result = {**pooled(everyone), "run": {"folds": [result["run"] for result in results]}}
     write_whole(json.dumps(result, indent=1), out / "metrics.json")
+    shutil.rmtree(out / "slices", ignore_errors=True)
     return result
 
 

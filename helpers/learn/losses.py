@@ -30,7 +30,8 @@ class DiceCrossEntropy(keras.losses.Loss):
     """Soft Dice over the foreground classes plus cross-entropy, in equal parts.
 
     Dice looks at a whole structure, however small; cross-entropy gives every pixel a gradient where Dice, on a slice
-    without tumour, has none. Alone, Dice stalled at 0.24 where the sum reached 0.72 (public screen in the course notes).
+    without tumour, has none. Alone, Dice stalled at 0.24 where the sum reached 0.72 (public screen in the course
+    notes).
     """
 
     def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
@@ -40,8 +41,8 @@ class DiceCrossEntropy(keras.losses.Loss):
 def cross_entropy(y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
     """Categorical cross-entropy, (batch, rows, columns, classes) twice to (batch,); natural logarithm."""
     y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
-    # Keras's usual floor of 1e-7 cuts the gradient off: in its first steps a U-Net learns "all is background" so well that
-    # the other classes fall below the floor, and nothing ever pulls them back. float32 can hold far less.
+    # Keras's usual floor of 1e-7 cuts the gradient off: in its first steps a U-Net learns "all is background" so well
+    # that the other classes fall below the floor, and nothing ever pulls them back. float32 can hold far less.
     logs = ops.log(ops.clip(y_pred, FLOOR, 1.0))
     return ops.mean(-ops.sum(y_true * logs, axis=-1), axis=(1, 2))
 
@@ -49,9 +50,9 @@ def cross_entropy(y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras
 def soft_dice_loss(y_true: keras.KerasTensor, y_pred: keras.KerasTensor, smooth: float = 1.0) -> keras.KerasTensor:
     """One minus the mean over the foreground classes of (2 sum(y p) + smooth) / (sum(y) + sum(p) + smooth).
 
-    Sums run over one sample's pixels, in float32 (a 512 x 512 sum overflows float16). The background is left out: with it,
-    an empty prediction looks a quarter right (fault 3 of the public kernel). `smooth` makes the Dice of an absent class
-    that is not predicted 1.
+    Sums run over one sample's pixels, in float32 (a 512 x 512 sum overflows float16). The background is left out: with
+    it, an empty prediction looks a quarter right (fault 3 of the public kernel). `smooth` makes the Dice of an absent
+    class that is not predicted 1.
 
     Returns:
         (batch,), each in [0, 1].

@@ -14,7 +14,7 @@ import pandas as pd
 from helpers.data.splits import Split
 from helpers.data.store import Store
 from helpers.learn.batches import training_batches
-from helpers.learn.losses import DiceCrossEntropy, cross_entropy
+from helpers.learn.losses import DiceCrossEntropy
 from helpers.learn.predict import Segmenter
 from helpers.measure.overlap import dice
 from helpers.measure.regions import REGIONS, mask
@@ -22,10 +22,14 @@ from helpers.measure.regions import REGIONS, mask
 LEARNING_RATE = 1e-3
 """Adam's, as the paper has it (section 5.3.2)."""
 
+WARM_UP = 20
+"""Steps over which the learning rate rises to its value: Adam knows nothing yet of how large gradients are."""
+
 
 @dataclass
 class Budget:
-    """How long to train: a number of epochs, or seconds on the wall clock, of which `reserve` are kept for what follows.
+    """How long to train: a number of epochs, or seconds on the wall clock, of which `reserve` are kept for what
+    follows.
 
     An epoch is as many batches as it takes to show as many slices as the training set has.
     """
@@ -60,9 +64,9 @@ def fit(
 ) -> pd.DataFrame:
     """Train with Adam and keep the model that is best for the validation patients.
 
-    The learning rate warms up, then falls along a cosine to zero as the budget is spent. After every epoch the validation
-    patients are segmented whole; the model with the highest mean Dice over patients and regions is kept, whatever its
-    accuracy: a model that finds nothing is 98 % accurate.
+    The learning rate warms up, then falls along a cosine to zero as the budget is spent. After every epoch the
+    validation patients are segmented whole; the model with the highest mean Dice over patients and regions is kept,
+    whatever its accuracy: a model that finds nothing is 98 % accurate.
 
     Args:
         model: from (batch, size, size, modalities) to class probabilities, as `helpers.models.unet` builds it.
@@ -72,7 +76,8 @@ def fit(
         say: told one line an epoch.
 
     Returns:
-        One row an epoch: loss, accuracy, learning_rate, seconds, and for the validation patients val_loss, val_accuracy,
+        One row an epoch: loss, accuracy, learning_rate, seconds, and for the validation patients val_loss,
+            val_accuracy,
         val_dice_wt, val_dice_tc, val_dice_et and their mean, val_dice. `model` holds the best weights afterwards.
     """
     folder = Path(folder)
@@ -94,15 +99,17 @@ def fit(
     return pd.DataFrame(validate.history)
 
 
-def validation_scores(segmenter: Segmenter, store: Store, ids: tuple[str, ...]) -> dict[str, float]:
-    """Mean over patients of loss, accuracy and Dice per region, on the network's grid, all slices of a patient at once."""
+def validation_scores(
+    segmenter: Segmenter, store: Store, ids: tuple[str, ...], loss: keras.losses.Loss
+) -> dict[str, float]:
+    """Mean over patients of loss, accuracy and Dice per region, on the network's grid, a patient's slices at once."""
     rows = []
     for identity in ids:
         images, shares = store.volume(identity)
         probabilities = segmenter.network_probabilities(images)
         truth, labels = shares.argmax(axis=-1), probabilities.argmax(axis=-1)
         row = {
-            "val_loss": float(np.mean(cross_entropy(shares / np.float32(255), probabilities))),
+            "val_loss": float(loss(shares / np.float32(255), probabilities)),
             "val_accuracy": float((truth == labels).mean()),
         }
         for region in REGIONS:
@@ -114,7 +121,7 @@ def validation_scores(segmenter: Segmenter, store: Store, ids: tuple[str, ...]) 
 
 
 class _Schedule(keras.callbacks.Callback):
-    """Warm-up over a fiftieth of the budget, then a cosine to zero; stops when the budget is spent."""
+    """Warm-up over the first steps, then a cosine to zero; stops when the budget is spent."""
 
     def __init__(self, budget: Budget, steps: int) -> None:
         super().__init__()
@@ -122,7 +129,7 @@ class _Schedule(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         spent = min(1.0, self.budget.spent(self.done / self.steps))
-        warm = min(1.0, (self.done + 1) / 20)
+        warm = min(1.0, (self.done + 1) / WARM_UP)
         self.model.optimizer.learning_rate = LEARNING_RATE * warm * 0.5 * (1 + math.cos(math.pi * spent))
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
@@ -150,7 +157,7 @@ class _ValidateByPatient(keras.callbacks.Callback):
             "loss": logs["loss"],
             "accuracy": logs["accuracy"],
             "learning_rate": float(self.model.optimizer.learning_rate),
-            **validation_scores(segmenter, self.store, self.ids),
+            **validation_scores(segmenter, self.store, self.ids, self.model.loss),
             "seconds": time.monotonic() - self.budget.started,
         }
         if row["val_dice"] > max((past["val_dice"] for past in self.history), default=-1.0):

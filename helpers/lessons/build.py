@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from .manifest import Course, Lesson, LessonError, read_manifest
-from .source import problems, read_source, tags, unlisted
+from helpers.lessons.manifest import Course, Lesson, LessonError, read_manifest
+from helpers.lessons.source import problems, read_source, tags, unlisted
 
 Variant = Literal["student", "solution"]
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import helpers
 from helpers.learn import machine
-
-from .build import MEND, SOLUTIONS, Variant, build
-from .manifest import Course, Lesson, LessonError
-from .profiles import Band, Profile, read_baselines, read_profile
-from .source import parameters, unlisted
+from helpers.lessons.build import MEND, SOLUTIONS, Variant, build
+from helpers.lessons.manifest import Course, Lesson, LessonError
+from helpers.lessons.profiles import Band, Profile, read_baselines, read_profile
+from helpers.lessons.source import parameters, unlisted
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from .manifest import Course, LessonError
+from helpers.lessons.manifest import Course, LessonError
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .manifest import Course, Lesson
-from .pictures import inline, pictures
+from helpers.lessons.manifest import Course, Lesson
+from helpers.lessons.pictures import inline, pictures
 
 METRICS = "metrics.json"
 TEMPLATE = Path(__file__).with_name("report.html.j2")

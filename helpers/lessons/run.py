@@ -12,13 +12,12 @@ from pathlib import Path
 from rich.console import Console
 
 from helpers.learn import machine
-
-from .build import NOTEBOOKS, Variant
-from .execute import execute
-from .manifest import Course, read_manifest
-from .plan import Job, plan
-from .record import collect
-from .report import METRICS, write_report
+from helpers.lessons.build import NOTEBOOKS, Variant
+from helpers.lessons.execute import execute
+from helpers.lessons.manifest import Course, read_manifest
+from helpers.lessons.plan import Job, plan
+from helpers.lessons.record import collect
+from helpers.lessons.report import METRICS, write_report
 
 COLOURS = {"passed": "green", "out of band": "yellow", "failed": "red"}
 

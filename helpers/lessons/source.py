@@ -11,7 +11,7 @@ import ast
 from pathlib import Path
 from typing import Any
 
-from .manifest import Course, Lesson, LessonError
+from helpers.lessons.manifest import Course, Lesson, LessonError
 
 LONGEST_CELL = 20
 EXERCISE = ("stub", "solution", "check")

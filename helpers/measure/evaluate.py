@@ -1,4 +1,4 @@
-"""The score of a model: per patient, on the patient's own grid, all slices, with the trivial model in the same table."""
+"""The score of a model: per patient, on the patient's own grid, all slices, the trivial model in the same table."""
 
 from collections.abc import Callable, Sequence
 
@@ -24,23 +24,24 @@ def evaluate(
         progress: told (patients done, patients in all).
 
     Returns:
-        `n`; `regions`, mean and 95 % interval of Dice, Jaccard, HD95 (mm) and volume error (ml) per region; `trivial`, the
-        same for the model that calls everything background; `patients`, each patient's own scores.
+        `n`; `regions`, mean and 95 % interval of Dice, Jaccard, HD95 (mm) and volume error (ml) per region; `trivial`,
+        the same for the model that calls everything background; `patients`, each patient's own scores.
     """
-    scores, trivial = [], []
+    rows = []
     for done, patient in enumerate(patients, start=1):
         scan = read_scan(patient, modalities)
-        scores.append(score_patient(scan.seg, predict(scan), scan.spacing))
-        trivial.append(score_patient(scan.seg, np.zeros_like(scan.seg), scan.spacing))
+        regions = score_patient(scan.seg, predict(scan), scan.spacing)
+        trivial = score_patient(scan.seg, np.zeros_like(scan.seg), scan.spacing)
+        rows.append({"id": patient.id, "regions": regions, "trivial": trivial})
         progress(done, len(patients))
-    return pooled([{"id": p.id, "regions": r} for p, r in zip(patients, scores, strict=True)], trivial)
+    return pooled(rows)
 
 
-def pooled(patients: list[dict], trivial: list[dict]) -> dict:
-    """Summarise patients' scores, and the trivial model's, into one table (also over several folds)."""
+def pooled(patients: list[dict]) -> dict:
+    """One table of patients that were scored each for itself; they may come from several folds."""
     return {
         "n": len(patients),
         "regions": summarise([patient["regions"] for patient in patients]),
-        "trivial": summarise(trivial),
-        "patients": [{**patient, "trivial": baseline} for patient, baseline in zip(patients, trivial, strict=True)],
+        "trivial": summarise([patient["trivial"] for patient in patients]),
+        "patients": patients,
     }

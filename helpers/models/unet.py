@@ -1,8 +1,8 @@
 """The paper's U-Net, and its sibling with sharpened skips.
 
-An encoder halves the image four times while it doubles the features, a decoder doubles it back, and at every level a skip
-carries the encoder's detail across. With the default sizes, (128, 128, 2) becomes (8, 8, 512) and then (128, 128, 4), with
-7,759,908 parameters (section 2 and 5.2 of the paper; Ronneberger et al. 2015).
+An encoder halves the image four times while it doubles the features, a decoder doubles it back, and at every level a
+skip carries the encoder's detail across. With the default sizes, (128, 128, 2) becomes (8, 8, 512) and then (128, 128,
+4), with 7,759,908 parameters (section 2 and 5.2 of the paper; Ronneberger et al. 2015).
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 SHARPEN = [[[[-1.0]], [[-1.0]], [[-1.0]]], [[[-1.0]], [[8.0]], [[-1.0]]], [[[-1.0]], [[-1.0]], [[-1.0]]]]
-"""The 3x3 Laplacian of Sharp U-Net (Zunair and Ben Hamza 2021, arXiv 2107.12461): eight times a value less its neighbours."""
+"""The 3x3 Laplacian of Sharp U-Net (Zunair and Ben Hamza 2021, arXiv 2107.12461): a value against its neighbours."""
 
 
 def unet(

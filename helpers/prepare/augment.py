@@ -1,8 +1,9 @@
-"""Variation for training: image and mask turned, scaled, shifted and flipped together, and the image's intensities varied.
+"""Variation for training: image and mask turned, scaled, shifted and flipped together, and the image's intensities
+varied.
 
-NumPy draws the numbers from a seed, `keras.ops` applies them; so the same seed gives the same batch on every backend, and
-the arithmetic runs where the network runs. Masks travel as class shares, which may be interpolated; integer labels may
-not (half of label 4 and half of label 0 is not oedema).
+NumPy draws the numbers from a seed, `keras.ops` applies them; so the same seed gives the same batch on every backend,
+and the arithmetic runs where the network runs. Masks travel as class shares, which may be interpolated; integer labels
+may not (half of label 4 and half of label 0 is not oedema).
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ class Variation:
     """What was drawn for one batch of `n` slices.
 
     Attributes:
-        transform: (n, 8) projective transform from output to input pixels, as `keras.ops.image.affine_transform` wants it.
+        transform: (n, 8) projective transform from output to input pixels, as `keras.ops.image.affine_transform` wants
+            it.
         gain, offset: (n, 1, 1, channels), contrast and brightness in z-scored units.
         gamma: (n, 1, 1, channels), exponent on the intensity scaled to [0, 1].
         noise: (n, size, size, channels), added; z-scored units.

@@ -1,8 +1,8 @@
 """Which slices a training step sees.
 
-Tumour is in two slices of five, enhancing tumour in fewer still. A batch drawn evenly is mostly easy; one drawn from tumour
-alone forgets what health looks like. Half a batch comes from any slice that shows brain, a quarter from slices with tumour,
-a quarter from slices with enhancing tumour.
+Tumour is in two slices of five, enhancing tumour in fewer still. A batch drawn evenly is mostly easy; one drawn from
+tumour alone forgets what health looks like. Half a batch comes from any slice that shows brain, a quarter from slices
+with tumour, a quarter from slices with enhancing tumour.
 """
 
 from collections.abc import Sequence

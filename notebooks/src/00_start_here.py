@@ -11,13 +11,13 @@
 # ---
 
 # %% tags=["parameters"]
-SEED = 0            # of everything random: the same seed gives the same numbers
-DATA_DIR = ""       # a folder with BraTS patients; empty: Kaggle's set where it is attached, else phantoms
-OUTPUT_DIR = ""     # where this lesson writes; empty: a temporary folder
-PATIENTS = 20       # how many patients to use at most; more take longer and outline better
-SIZE = 64           # pixels along each side of the picture that the network sees
-FILTERS = 8         # width of the network; the paper's has 32
-EPOCHS = 6          # how often the network sees as many slices as the training patients have
+SEED = 0  # of everything random: the same seed gives the same numbers
+DATA_DIR = ""  # a folder with BraTS patients; empty: Kaggle's set where it is attached, else phantoms
+OUTPUT_DIR = ""  # where this lesson writes; empty: a temporary folder
+PATIENTS = 20  # how many patients to use at most; more take longer and outline better
+SIZE = 64  # pixels along each side of the picture that the network sees
+FILTERS = 8  # width of the network; the paper's has 32
+EPOCHS = 6  # how often the network sees as many slices as the training patients have
 
 # %%
 import os
@@ -55,7 +55,7 @@ MODALITIES = ("flair", "t1ce")  # the two kinds of picture that this network loo
 root = brats(DATA_DIR)
 patients = read_catalogue(root).require(MODALITIES)[:PATIENTS]
 split = make_split(patients, SEED)
-someone = next(patient for patient in patients if patient.id == split.test[0])
+someone = next(patient for patient in patients if patient.id == split.test[len(split.test) // 2])
 scan = read_scan(someone, MODALITIES)  # (rows, columns, slices, 2)
 
 # %%
@@ -103,6 +103,7 @@ import shutil
 from helpers.learn.machine import device
 
 out = Path(OUTPUT_DIR or tempfile.mkdtemp(prefix="start_here_"))
+out.mkdir(parents=True, exist_ok=True)
 free = shutil.disk_usage(out).free / 1e9
 print(f"device: {device()}")
 print(f"disk:   {free:.0f} GB free where this lesson writes" + (", which is little" if free < 5 else ""))
@@ -132,7 +133,7 @@ print(f"{root} holds", "phantoms" if made_up else "no note that it was made up, 
 # %%
 catalogue = read_catalogue(root)
 record("patients", len(patients))
-print(f"{len(catalogue.patients)} patients, {len(catalogue.problems)} problems; we use {len(patients)} of them")
+print(len(catalogue.patients), "patients,", len(catalogue.problems), "problems; we use", len(patients))
 catalogue.table().head(4)
 
 # %% [markdown]
@@ -158,7 +159,7 @@ store.images.shape  # (slices, 64, 64, 2)
 
 # %%
 print(f"{network.input_shape[1:]} -> {network.output_shape[1:]}")
-record("parameters", network.count_params())
+record("network_parameters", network.count_params())
 
 # %% [markdown]
 # **5. Training.** The network outlines sixteen slices, is told how far off it was, changes its numbers a little, and
@@ -170,18 +171,21 @@ history = fit(network, store, split, out, Budget(epochs=EPOCHS), seed=SEED)
 
 # %%
 seconds = history["seconds"].iloc[-1]
-scores.curves(history, title=f"{seconds:.0f} seconds: the error falls, the overlap rises")
+overlap = history[["epoch", "loss", "val_dice_wt", "val_dice_tc", "val_dice_et"]]
+scores.curves(overlap, title=f"{seconds:.0f} seconds: the error falls, the overlap rises")
 
 # %% [markdown]
 # WT is the whole tumour, TC its core, ET the part that takes up contrast agent. The whole tumour is learnt first. It is
-# the largest of the three, and FLAIR shows it bright; the others are smaller and take longer.
+# the largest of the three, and FLAIR shows it bright; the others are smaller, and ET may not have begun.
 #
 # **6. Mask.** Now the patient whom the network has not seen. Its answer is carried back to the patient's own grid, voxel
 # for voxel, and written as a file that any viewer of medical images opens on top of the scan.
 
 # %%
 after = segmenter.labels(scan)  # the same network, with other numbers in it
-path = write_segmentation(out / f"{scan.id}_seg.nii.gz", after, scan.affine)
+path = out / f"{scan.id}_seg.nii.gz"
+path.unlink(missing_ok=True)  # a mask is never written over; this one is from your last run of this cell
+write_segmentation(path, after, scan.affine)
 print(path.name, after.shape, f"{path.stat().st_size / 1000:.0f} kB")
 
 # %%
@@ -198,7 +202,7 @@ compare(scan, scan.seg, after, title="After: the same network, the same slice")
 tested = [patient for patient in patients if patient.id in split.test]
 result = evaluate(segmenter.labels, tested, MODALITIES)
 each = [patient["regions"] for patient in result["patients"]]
-scores.regions(each, result["trivial"], title="The whole tumour is found, its parts only roughly")
+scores.regions(each, result["trivial"], title="Compare each mean with its cross, the score of doing nothing")
 
 # %%
 for region in ("WT", "TC", "ET"):
@@ -210,7 +214,9 @@ for region in ("WT", "TC", "ET"):
 # %% [markdown]
 # Look at the last line. A model that finds nothing should get nothing, and for WT and TC it does. But a patient can have
 # no ET at all. Whoever draws none there is right, so that patient counts 1, even for the model that never draws.
-# A score means what it adds to that rival's, and this is why the rival stands in every table of the course.
+#
+# So a score means what it adds to that rival's. Where the cross lies on the mean, the network has learnt nothing yet, and
+# the number alone would have passed for a beginning. This is why the rival stands in every table of the course.
 
 # %% [markdown]
 # ## Exercise 1: how good is nothing?
@@ -230,7 +236,7 @@ with exercise_check("Exercise 1"):
     value = filled(accuracy_of_nothing)
     answer(0 <= value <= 1, f"you have {value}; an accuracy is a share between 0 and 1")
     right = np.count_nonzero(scan.seg == 0) / scan.seg.size
-    answer(abs(value - right) < 1e-6, f"you have {value:.4f}; count the voxels with label 0 and divide by all of them")
+    answer(abs(value - right) < 1e-6, f"you have {value:.4f}; divide the voxels with label 0 by all voxels")
 
 # %% [markdown]
 # Here is the answer beside the accuracy of the network that you have just seen at work.

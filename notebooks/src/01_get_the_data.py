@@ -11,9 +11,9 @@
 # ---
 
 # %% tags=["parameters"]
-SEED = 0            # of everything random: the same seed gives the same numbers
-DATA_DIR = ""       # a folder with BraTS 2020 patients; empty: Kaggle's set where it is attached, else phantoms
-OUTPUT_DIR = ""     # where this lesson writes; empty: a temporary folder
+SEED = 0  # of everything random: the same seed gives the same numbers
+DATA_DIR = ""  # a folder with BraTS 2020 patients; empty: Kaggle's set where it is attached, else phantoms
+OUTPUT_DIR = ""  # where this lesson writes; empty: a temporary folder
 
 # %%
 import json
@@ -46,6 +46,7 @@ from helpers.show.style import CLASS_COLOURS, CLASS_NAMES, alt, use
 use()
 root = brats(DATA_DIR)
 out = Path(OUTPUT_DIR or tempfile.mkdtemp(prefix="get_the_data_"))
+out.mkdir(parents=True, exist_ok=True)
 patients = read_catalogue(root).require(MODALITIES)
 rng = np.random.default_rng(SEED)
 
@@ -57,10 +58,10 @@ rng = np.random.default_rng(SEED)
 # %%
 def resize_there_and_back(path: Path) -> None:
     image = nib.load(path)
-    mask = np.array(image.dataobj)  # a copy: the file is about to be overwritten
-    small = ndimage.zoom(mask, 0.5, order=1)
-    back = ndimage.zoom(small, np.divide(mask.shape, small.shape), order=1)
-    nib.save(nib.Nifti1Image(back, image.affine), path)
+    mask = image.get_fdata()  # (rows, columns, slices)
+    small = ndimage.zoom(mask, 0.5, order=1)  # order=1: linear interpolation
+    back = ndimage.zoom(small, np.divide(mask.shape, small.shape), order=1)  # (rows, columns, slices)
+    nib.save(nib.Nifti1Image(np.rint(back).astype(np.int16), image.affine), path)
 
 
 # %%
@@ -73,21 +74,20 @@ damaged = four[rng.integers(4)]
 resize_there_and_back(damaged.seg)
 
 # %%
-figure = Figure(figsize=(8, 2.9))
+figure = Figure(figsize=(8, 2.8))
 for ax, patient in zip(figure.subplots(1, 4), four, strict=True):
     flair, mask = (np.asarray(nib.load(path).dataobj) for path in (patient.images["flair"], patient.seg))
     view, k = plane(nib.load(patient.seg).affine), int((mask > 0).sum(axis=(0, 1)).argmax())
-    box = view.brain(flair[..., None])
-    outline = (view.cut(mask, k, box) > 0).astype(int)
-    show_slice(ax, view.cut(flair, k, box), view, labels=outline, colours={1: CLASS_COLOURS[3]}, marks=patient is four[0])
+    outline = {"labels": (mask[..., k] > 0).astype(int), "colours": {1: CLASS_COLOURS[3]}}
+    show_slice(ax, flair[..., k], view, **outline, marks=patient is four[0])
     ax.set_title(patient.id[-3:])
 figure.suptitle("Four patients, four tumours, four good outlines")
-alt(figure, "One FLAIR slice of each of four patients, the whole tumour outlined. All four look alike in quality.")
+alt(figure, "A FLAIR slice of each of four patients, the whole tumour outlined; all four look well drawn.")
 
 # %% [markdown]
 # One of these four must not be trained on. Which?
 #
-# You may look as long as you like. The answer comes further down, from the file, in less than a second.
+# Look as long as you like, and write your guess down. The answer comes further down, and not from the picture.
 
 # %% [markdown]
 # ## What lies on the disk
@@ -154,7 +154,8 @@ for name, array in {"dataobj": as_stored, "get_fdata()": as_float}.items():
 
 # %%
 files = len(patients) * len(MODALITIES)
-print(f"{files} scans: {files * as_stored.nbytes / 1e9:.1f} GB as stored, {files * as_float.nbytes / 1e9:.1f} GB as floats")
+for name, array in {"as stored": as_stored, "as floats": as_float}.items():
+    print(f"{files} scans {name}: {files * array.nbytes / 1e9:.2f} GB")
 
 # %% [markdown]
 # The mask is small whole numbers. Which?
@@ -187,9 +188,9 @@ print(f"{len(folders)} patients, {len(found)} masks")
 sorted(path.name for path in lost.iterdir())
 
 # %% [markdown]
-# The real set has this patient too, number 355, with this very name: the scan's date and the word *Segm*, in capitals.
-# Many public notebooks rename the file. Under `/kaggle/input` you cannot, and at home the next download brings the old
-# name back. So we look for a pattern.
+# The real set has this patient too, number 355, and its mask has this very name: a date, and *Segm* with a capital. Many
+# public notebooks rename the file. Under `/kaggle/input` you cannot, and at home the next download brings the old name
+# back. So we look for a pattern.
 #
 # ### Exercise 1: find the mask
 #
@@ -222,7 +223,8 @@ with exercise_check("Exercise 1"):
 import re
 
 SCAN = re.compile(r"(?P<id>.+)_(?P<kind>flair|t1|t1ce|t2)\.nii(\.gz)?$", re.IGNORECASE)
-matches = [match for match in map(SCAN.match, sorted(path.name for path in lost.iterdir())) if match]
+names = sorted(path.name for path in lost.iterdir())
+matches = [match for match in map(SCAN.match, names) if match]
 matches[0]["id"], [match["kind"] for match in matches]
 
 # %% [markdown]
@@ -232,7 +234,8 @@ matches[0]["id"], [match["kind"] for match in matches]
 # %%
 start = time.perf_counter()
 catalogue = read_catalogue(root)
-print(f"{len(catalogue.patients)} patients, {len(catalogue.problems)} problems, {time.perf_counter() - start:.1f} s")
+seconds = time.perf_counter() - start
+print(f"{len(catalogue.patients)} patients, {len(catalogue.problems)} problems, {seconds:.1f} s")
 catalogue.table().tail(6)
 
 # %% [markdown]
@@ -255,7 +258,7 @@ for patient in four:
         read_scan(patient, MODALITIES)
         print(patient.id, "is fine")
     except DataError as error:
-        print(error)
+        print(str(error).replace(str(out), "..."))
 
 # %% [markdown]
 # Label 3, which does not exist. Now look at that mask closely, beside the original. Colours are the classes; whatever is
@@ -272,11 +275,12 @@ box = tuple(slice(max(low - 5, 0), high + 6) for low, high in zip(where.min(0), 
 # %%
 colours = {1: CLASS_COLOURS[1], 2: CLASS_COLOURS[2], 4: CLASS_COLOURS[3], 3: "#FF00FF"}
 figure = Figure(figsize=(8, 4.2))
-for ax, labels, name in zip(figure.subplots(1, 2), (before, after), ("As drawn", "Resized and back"), strict=True):
-    show_slice(ax, view.cut(flair, k, box), view, labels=view.cut(labels, k, box), colours=colours, fill=0.75)
+masks = {"As drawn": before, "Resized and back": after}
+for ax, (name, labels) in zip(figure.subplots(1, 2), masks.items(), strict=True):
+    show_slice(ax, view.cut(flair, k, box), view, None, view.cut(labels, k, box), colours, fill=0.75)
     ax.set_title(name)
 figure.suptitle("A rim of core round the oedema, and a label that does not exist")
-alt(figure, "A tumour's mask twice. After resizing, the oedema has a rim of core, and magenta voxels lie at the borders.")
+alt(figure, "A tumour's mask twice: resized, its oedema has a rim of core, with magenta at borders.")
 
 # %% [markdown]
 # Interpolation takes averages, and the average of two labels is another label. Halfway from background (0) to oedema (2)
@@ -284,12 +288,11 @@ alt(figure, "A tumour's mask twice. After resizing, the oedema has a rim of core
 # it without the check?
 
 # %%
-rows = {"as drawn": before, "resized": after}
-table = pd.DataFrame({name: [(labels == label).sum() for label in (1, 2, 3, 4)] for name, labels in rows.items()},
-                     index=[CLASS_NAMES[1], CLASS_NAMES[2], "no such label", CLASS_NAMES[3]])  # fmt: skip
+classes = {1: CLASS_NAMES[1], 2: CLASS_NAMES[2], 3: "no such label", 4: CLASS_NAMES[3]}
+counts = {name: {classes[c]: (labels == c).sum() for c in classes} for name, labels in masks.items()}
 invented = record("invented_core_voxels", int(((after == 1) & (before != 1)).sum()))
 print(f"{invented} voxels became core that were not")
-table
+pd.DataFrame(counts)
 
 # %% [markdown]
 # A network trained on this learns that swelling ends in dead tissue. No error would have told you; a slightly worse
@@ -299,12 +302,16 @@ table
 # only 0, 1 and 2. We do the same to it.
 
 # %%
-quiet = next(p for p in patients if p.grade == "LGG" and not (np.asarray(nib.load(p.seg).dataobj) == 4).any())
+low_grade = [patient for patient in patients if patient.grade == "LGG"]
+quiet = next(p for p in low_grade if not (np.asarray(nib.load(p.seg).dataobj) == 4).any())
 shutil.copytree(quiet.folder, out / "quiet" / quiet.id, dirs_exist_ok=True)
 (copy,) = read_catalogue(out / "quiet").patients
 resize_there_and_back(copy.seg)
+
+# %%
 spoilt, truth = read_scan(copy, MODALITIES).seg, read_scan(quiet, MODALITIES).seg
-print("not refused; Dice of its core with the core as drawn:", round(dice(truth == 1, spoilt == 1), 2))
+share = dice(truth == 1, spoilt == 1)
+print(f"not refused; overlap of its core with the core as drawn (Dice, 1 is all): {share:.2f}")
 
 # %% [markdown]
 # It passes. Between 0 and 2 lies 1, and 1 is a label like any other. A check on labels finds labels that cannot be; it
@@ -327,7 +334,7 @@ short, dotted, shifted, doubled, lacking = read_catalogue(bad).patients
 # **Cut short.** A download stopped after two thirds of a file. Is it still a NIfTI file?
 
 # %%
-whole = short.images["t2"].read_bytes()
+whole = others[0].images["t2"].read_bytes()
 short.images["t2"].write_bytes(whole[: 2 * len(whole) // 3])
 nib.load(short.images["t2"]).shape
 
@@ -345,8 +352,8 @@ nib.save(nib.Nifti1Image(voxels, image.affine), dotted.images["flair"])
 voxels.size, voxels.mean()
 
 # %% [markdown]
-# One voxel of so many, and the mean is gone. Normalising divides by it, the loss averages over it, and after one step
-# every number in the network is NaN.
+# One voxel of so many, and the mean is gone. Normalising subtracts it from every other voxel, the loss averages
+# over them, and after one step every number in the network is NaN.
 #
 # **Shifted.** T1ce gets another affine: the same array, said to lie elsewhere. Can you see it in the voxels?
 
@@ -354,7 +361,7 @@ voxels.size, voxels.mean()
 image = nib.load(shifted.images["t1ce"])
 elsewhere = image.affine.copy()
 elsewhere[0, 3] += 20
-array = np.array(image.dataobj)
+array = np.asarray(image.dataobj).copy()  # the file is about to be overwritten
 nib.save(nib.Nifti1Image(array, elsewhere), shifted.images["t1ce"])
 np.array_equal(array, nib.load(shifted.images["t1ce"]).dataobj), np.allclose(elsewhere, image.affine)
 
@@ -367,7 +374,7 @@ np.array_equal(array, nib.load(shifted.images["t1ce"]).dataobj), np.allclose(els
 
 # %%
 shutil.copytree(doubled.folder, bad / "new" / doubled.id, dirs_exist_ok=True)
-lacking.images["t2"].unlink()
+lacking.images["t2"].unlink(missing_ok=True)
 
 # %% [markdown]
 # Now the audit. How many of the five does the catalogue see, which reads headers only?
@@ -376,7 +383,8 @@ lacking.images["t2"].unlink()
 audit = read_catalogue(bad)
 record("problems_in_headers", len(audit.problems))
 for problem in audit.problems:
-    print(f"{problem.patient} touches {', '.join(problem.touches)}\n    {problem.message.replace(str(bad), '...')}\n")
+    print(problem.patient, "touches", ", ".join(problem.touches))
+    print("   ", problem.message.replace(str(bad), "..."), "\n")
 
 # %% [markdown]
 # Three: the short file, because its size is less than the header promises, the shifted scan, and the patient who is there
@@ -395,7 +403,7 @@ except DataError as error:
 
 # %%
 short.images["t2"].write_bytes(whole)
-shutil.rmtree(bad / "new")
+shutil.rmtree(bad / "new", ignore_errors=True)
 mended = read_catalogue(bad)
 print("with FLAIR and T2:", [patient.id[-3:] for patient in mended.require(("flair", "t2"))])
 print("with FLAIR alone: ", [patient.id[-3:] for patient in mended.require(("flair",))])
@@ -456,9 +464,10 @@ def in_both(older: list[str], newer: list[str], mapping: pd.DataFrame) -> set[st
 # %% tags=["check"]
 with exercise_check("Exercise 2"):
     everybody = filled(in_both(names_2019, names_2020, mapping))
-    answer(len(everybody) == len(names_2019), f"you find {len(everybody)} patients; all {len(names_2019)} are in both")
+    found = len(everybody)
+    answer(found == len(names_2019), f"you find {found} patients; {len(names_2019)} are in both")
     answer(everybody <= set(names_2020), "you return names of 2019; give the same people's ids of 2020")
-    answer(in_both([], names_2020, mapping) == set(), "with nobody in the first list, nobody can be in both")
+    answer(in_both([], names_2020, mapping) == set(), "with nobody in `older`, nobody can be in both")
     some = in_both(names_2019, names_2020[:3], mapping)
     answer(some <= set(names_2020[:3]), "yours returns patients who are not in `newer`")
 
@@ -483,7 +492,7 @@ print(person.id, one, twin.id, other, sep="\n")
 
 # %% [markdown]
 # A **hash** is a short number computed from all voxels: the same voxels, the same hash, whatever the file is called. The
-# course keeps the hashes of those a model was trained on, and `evaluate` refuses to score it on them.
+# course keeps the hashes of those a model was trained on, and `evaluate` refuses to test it on them.
 
 # %% [markdown]
 # ## Who are they?
@@ -493,6 +502,7 @@ print(person.id, one, twin.id, other, sep="\n")
 # %%
 people = pd.DataFrame({"site": p.site or "not known", "grade": p.grade or "not known"} for p in patients)
 counts = people.value_counts(["site", "grade"]).unstack(fill_value=0)
+counts = counts.loc[counts.sum(axis=1).sort_values().index]
 figure = Figure(figsize=(8, 0.45 * len(counts) + 1.2))
 ax = figure.subplots()
 counts.plot.barh(stacked=True, ax=ax, color=["#0072B2", "#E69F00", "#999999"][: counts.shape[1]])
@@ -502,7 +512,8 @@ figure.suptitle("Grades are spread unevenly over the hospitals")
 alt(figure, f"Patients per hospital and grade: {counts.to_dict('index')}")
 
 # %% [markdown]
-# High-grade tumours are the majority, and some hospitals sent one kind alone. Shuffle patients blindly and a test set may
+# The site is part of the older name, so whoever joined in 2020 has none. High-grade tumours are the majority, and they
+# are not shared out evenly. Shuffle patients blindly and a test set may
 # hold no low grade at all, or one scanner only. So the dealing has to look at both.
 
 # %% [markdown]
@@ -539,9 +550,16 @@ for name, other in {"the next slice": flair[..., k + 1], "another patient": stra
 
 # %%
 split = make_split(patients, SEED)
-side = {name: i for i, names in enumerate((split.train, split.validation, split.test)) for name in names}
-grades = pd.Series({patient.id: patient.grade for patient in patients})
-pd.crosstab(grades, pd.Series(side).map({0: "train", 1: "validation", 2: "test"}))
+sides = {"train": split.train, "validation": split.validation, "test": split.test}
+side = {name: i for i, names in enumerate(sides.values()) for name in names}
+grades = pd.Series([patient.grade for patient in patients], name="grade")
+where = pd.Series([list(sides)[side[patient.id]] for patient in patients], name="")
+pd.crosstab(grades, where)[list(sides)]
+
+# %% [markdown]
+# Train and test have both grades. So few validation patients cannot hold every kind: count, before you trust a set.
+#
+# Here are the two ways of dealing, side by side. Follow one row from left to right.
 
 # %%
 pictures = np.full((2, len(depth), max(depth.values())), np.nan)  # (splits, patients, slices)
@@ -549,12 +567,14 @@ for row, (name, slices) in enumerate(depth.items()):
     pictures[0, row, :slices] = [2 * ((name, k) in test) for k in range(slices)]
     pictures[1, row, :slices] = side[name]
 figure = Figure(figsize=(8, 3.6))
-for ax, picture, title in zip(figure.subplots(1, 2), pictures, ("Slices dealt out", "Patients dealt out"), strict=True):
-    ax.imshow(picture, cmap=ListedColormap(["#D9D9D9", "#56B4E9", "#D55E00"]), vmin=0, vmax=2, aspect="auto")
+shades = ListedColormap(["#D9D9D9", "#56B4E9", "#D55E00"])
+titles = ("Slices dealt out", "Patients dealt out")
+for ax, picture, title in zip(figure.subplots(1, 2), pictures, titles, strict=True):
+    ax.imshow(picture, cmap=shades, vmin=0, vmax=2, aspect="auto")
     ax.set(title=title, xlabel="slice", ylabel="patient", yticks=[])
     ax.grid(visible=False)
 figure.suptitle("Left, every patient is on both sides (test in red, validation in blue)")
-alt(figure, "Two grids, a row a patient, a column a slice. Left, test slices are strewn over all rows; right, rows are whole.")
+alt(figure, "A row a patient, a column a slice. Left, test slices lie in all rows; right, rows are whole.")
 
 # %% [markdown]
 # `make_split` lines the patients up by grade and site, shuffles within, and deals them out like cards. It needs the ids
@@ -583,10 +603,18 @@ except DataError as error:
 # %% [markdown]
 # ## The answer
 #
-# Which of the four must not be trained on? This one, and no eye could have told:
+# Which of the four must not be trained on? This one. Was it your guess?
 
 # %%
 print(damaged.id)
+
+# %% [markdown]
+# The damaged copies go, so that nobody takes them for patients one day.
+
+# %%
+for name in ("ward", "quiet", "bad", "older"):
+    shutil.rmtree(out / name, ignore_errors=True)
+sorted(path.name for path in out.iterdir())
 
 # %% [markdown]
 # Train on nobody without looking, and look with something better than eyes: a program that knows what a file should be

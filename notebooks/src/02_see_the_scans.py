@@ -33,8 +33,8 @@ slices.modalities(unmarked, k, title="One slice, four settings of the scanner. W
 #
 # ## The obvious way to look
 #
-# A volume is an array. Let us draw a slice of it as we would draw any picture, once from above and once from the side.
-# Before you run the cell: where will the nose point?
+# A volume is an array. Let us draw a slice of it as we would draw any picture, once from above and once from the
+# side. Before you run the cell: where will the nose point?
 
 # %%
 from matplotlib.figure import Figure
@@ -48,8 +48,8 @@ for ax, slice_ in zip(figure.subplots(1, 2), (flair[:, :, k], flair[flair.shape[
 style.alt(figure, "Two slices of the head as imshow draws them: the head lies on its side in both.")
 
 # %% [markdown]
-# The head lies on its side, twice. `imshow` puts the first axis of the array downwards and the second to the right, and
-# nobody told it what those axes are. So turn the left picture until the nose points up.
+# The head lies on its side, twice. `imshow` puts the first axis of the array downwards and the second to the right,
+# and nobody told it what those axes are. So turn the left picture until the nose points up.
 
 # %%
 import numpy as np
@@ -75,9 +75,9 @@ print("axes run to", nib.aff2axcodes(scan.affine), "and one step is", scan.spaci
 
 # %% [markdown]
 # The letters are the directions that the index grows in: **L**eft, **R**ight, **A**nterior (the face), **P**osterior,
-# **S**uperior (the crown), **I**nferior. They are the patient's left and right, not yours.
-# A radiologist looks from the feet: the patient's right stands on the left of the picture. With rows that run to
-# the left and columns that run to the back, that is the transpose, and no rotation will ever give it.
+# **S**uperior (the crown), **I**nferior. They are the patient's left and right, not yours. A radiologist looks from
+# the feet: the patient's right stands on the left of the picture. With rows that run to the left and columns that run
+# to the back, that is the transpose, and no rotation will ever give it.
 
 # %%
 from helpers.show.panel import Plane, plane, show_slice
@@ -85,15 +85,15 @@ from helpers.show.panel import Plane, plane, show_slice
 view = plane(scan.affine)  # how axial slices lie in this file
 figure = Figure(figsize=(8, 4.2))
 naive, right = figure.subplots(1, 2)
-show_slice(naive, turned, Plane(2, ("P", "L"), view.spacing), marks=False)
+show_slice(naive, turned, Plane(2, ("P", "L"), view.spacing), marks=False)  # as the array lies
 naive.set_title("Turned by hand: which side is this?")
 show_slice(right, flair[:, :, k], view)
 right.set_title("Drawn by the affine")
 style.alt(figure, "The hand-turned slice is the mirror image of the slice drawn by its affine.")
 
 # %% [markdown]
-# The two are mirror images. Both look like a head, and the left one puts the tumour into the wrong hemisphere. That is
-# why every picture of this course carries its letters: a figure without R and L is a guess.
+# The two are mirror images. Both look like a head, and the left one puts the tumour into the wrong hemisphere. That
+# is why every picture of this course carries its letters: a figure without R and L is a guess.
 #
 # ## A voxel is not a pixel
 #
@@ -107,8 +107,8 @@ print(f"counted as millimetre cubes: {voxels / 1000:6.1f} ml")
 print(f"with the spacing:            {record('tumour_ml', voxels * ml_per_voxel):6.1f} ml")
 
 # %% [markdown]
-# If the two lines agree, your voxels happen to be millimetre cubes. On any other grid the first line is wrong by the volume
-# of a voxel, and so is the picture from the side:
+# If the two lines agree, your voxels happen to be millimetre cubes. On any other grid the first line is wrong by the
+# volume of a voxel, and so is the picture from the side:
 
 # %%
 side = plane(scan.affine, "sagittal")
@@ -124,16 +124,17 @@ style.alt(figure, "Head from the side: squashed where voxels are drawn as square
 # %% [markdown]
 # `show_slice` does from now on what we did by hand: it takes directions and spacing from the affine.
 #
-# ## What the experts drew
+# ## The mask
 #
-# Here is the slice of the beginning once more, with the outline that experts drew: the modality beside its mask, and both together.
+# Every patient comes with a mask: drawn by hand and approved by neuroradiologists where the patient is real, known
+# exactly where it is a phantom. Here is our slice, its mask, and both together.
 
 # %%
 slices.image_and_mask(scan, k, title="The tumour is not what is bright: the mask holds dark parts too")
 
 # %% [markdown]
-# The brightest part is not the whole of it. The mask has three classes; on disk they are numbered 1, 2 and 4, since a class 3
-# was given up years ago. In memory we number them 1, 2, 3, so that a class can be an index.
+# The brightest part is not the whole of it. The mask has three classes; on disk they are numbered 1, 2 and 4, since a
+# class 3 was given up years ago. In memory we number them 1, 2, 3, so that a class can be an index.
 
 # %%
 import pandas as pd
@@ -144,9 +145,9 @@ pd.DataFrame({"label": labels, "ml": counts * ml_per_voxel, "share": counts / co
 
 # %% [markdown]
 # **Oedema** is swollen brain round the tumour, the **enhancing** part is living tumour whose leaky vessels let the
-# contrast agent out, the **core** here is what lies inside: dead tissue and tumour that does not enhance. Nobody scores
-# these classes. Scored are three **regions**, nested like shells: the whole tumour (WT) is everything, the tumour core
-# (TC) leaves the oedema away, and the enhancing tumour (ET) is the rim alone.
+# contrast agent out, the **core** here is what lies inside: dead tissue and tumour that does not enhance. Nobody
+# scores these classes. Scored are three **regions**, nested like shells: the whole tumour (WT) is everything, the
+# tumour core (TC) leaves the oedema away, and the enhancing tumour (ET) is the rim alone.
 
 # %%
 from helpers.measure.regions import REGIONS, mask
@@ -169,9 +170,10 @@ style.alt(figure, "Whole tumour, tumour core and enhancing tumour in one slice, 
 slices.modalities(scan, k, title="Oedema shows on FLAIR, the rim only on T1ce")
 
 # %% [markdown]
-# The eye is quickly convinced, so let us put numbers to it. Take one voxel of the oedema and one of the healthy brain, at random:
-# how often is the first one brighter? This is the **AUC**, the area under the ROC curve. 1 means always, 0 never, and
-# 0.5 means that brightness tells you nothing.
+# The eye is quickly convinced, so let us put numbers to it. Take one voxel of the oedema and one of the healthy
+# brain, at random: how often is the first one brighter? This is the **AUC**, the area under the ROC curve. 1 means
+# always, 0 never, and 0.5 means that brightness tells you nothing.
+
 
 # %%
 def auc(tissue: np.ndarray, rest: np.ndarray) -> float:
@@ -195,7 +197,10 @@ for one in scans:
         image = one.image(modality)
         for label in np.unique(one.seg[one.seg > 0]):
             tissue, name = one.seg == label, style.CLASS_NAMES[label]
-            for against, rest in {"other brain": brain & (one.seg == 0), "the rest of the tumour": (one.seg > 0) & ~tissue}.items():
+            for against, rest in {
+                "other brain": brain & (one.seg == 0),
+                "the rest of the tumour": (one.seg > 0) & ~tissue,
+            }.items():
                 rows.append((against, name, style.MODALITY_NAMES[modality], auc(image[tissue], image[rest])))
 found = pd.DataFrame(rows, columns=["against", "tissue", "modality", "auc"])
 table = found.groupby(["against", "tissue", "modality"])["auc"].mean().unstack()[list(style.MODALITY_NAMES.values())]
@@ -210,7 +215,9 @@ for ax, (against, part) in zip(figure.subplots(1, 2, sharey=True), table.groupby
     ax.grid(False)
     ax.set_title(f"against {against}")
     for (row, column), value in np.ndenumerate(part.to_numpy()):
-        ax.text(column, row, f"{value:.2f}", ha="center", va="center", color="white" if abs(value - 0.5) > 0.35 else "black")
+        ax.text(
+            column, row, f"{value:.2f}", ha="center", va="center", color="white" if abs(value - 0.5) > 0.35 else "black"
+        )
 figure.suptitle("Strong colour: brightness alone tells the tissue; white: it tells nothing")
 style.alt(figure, "AUC of each modality and tissue, against other brain and against the rest of the tumour.")
 
@@ -221,11 +228,11 @@ record("auc_enhancing_in_tumour", rim.round(3).to_dict())
 best.rename("best single modality").to_frame()
 
 # %% [markdown]
-# Read the two halves against each other. Against other brain, FLAIR finds all three classes, because all of it is ill; and for
-# the same reason it says little about which class is which. Inside the tumour T1ce decides about the rim, and core and oedema
-# part on T1 and T1ce, where the core is dark. So no picture shows the tumour: FLAIR shows how far it reaches, T1ce what
-# lives in it. The paper's network gets these two. And no number is 1: what brightness leaves open, a network has to
-# settle by shape and place.
+# Read the two halves against each other. Against other brain, FLAIR finds all three classes, because all of it is
+# ill; and for the same reason it says little about which class is which. Inside the tumour T1ce decides about the
+# rim, and core and oedema part on T1 and T1ce, where the core is dark. So no picture shows the tumour: FLAIR shows
+# how far it reaches, T1ce what lives in it. The paper's network gets these two. And no number is 1: what brightness
+# leaves open, a network has to settle by shape and place.
 #
 # ## The same tissue on two scanners
 #
@@ -234,7 +241,10 @@ best.rename("best single modality").to_frame()
 
 # %%
 other = read_scan(patients[OTHER], MODALITIES)
-pair = {f"{one.id} ({patient.site or 'site unknown'})": one for one, patient in ((scan, patients[PATIENT]), (other, patients[OTHER]))}
+pair = {
+    f"{one.id} ({patient.site or 'site unknown'})": one
+    for one, patient in ((scan, patients[PATIENT]), (other, patients[OTHER]))
+}
 
 
 def healthy(one, modality: str) -> np.ndarray:
@@ -258,17 +268,20 @@ figure.suptitle("One window for both: the same tissue, a different grey")
 style.alt(figure, "FLAIR of two patients in the same grey window: one is much darker than the other.")
 
 # %% [markdown]
-# An intensity of MRI has no unit. Unlike the Hounsfield numbers of CT, it depends on the coil, the sequence and the machine's
-# mood, and a network trained on the first head would be lost on the second. Something has to be divided out.
+# An intensity of MRI has no unit. Unlike the Hounsfield numbers of CT, it depends on the coil, the sequence and the
+# machine's mood, and a network trained on the first head would be lost on the second. Something has to be divided
+# out.
 #
-# The obvious thing, and what the public notebook for this data set does, is to divide by the largest value. Look at what that
-# value depends on: leave out the brightest voxels of T1ce, one, ten, a hundred, of many thousands.
+# The obvious thing, and what the public notebook for this data set does, is to divide by the largest value. Look at
+# what that value depends on: leave out the brightest voxels of T1ce, one, ten, a hundred, of many thousands.
 
 # %%
 bright = np.sort(scan.image("t1ce")[scan.image("t1ce") != 0])[::-1]
 for left_out in (0, 1, 10, 100):
     top = bright[left_out]
-    print(f"without the {left_out:3d} brightest of {len(bright):,}: divide by {top:5.0f}, brain becomes {np.median(bright) / top:.3f}")
+    print(
+        f"without the {left_out:3d} brightest of {len(bright):,}: divide by {top:5.0f}, brain becomes {np.median(bright) / top:.3f}"
+    )
 
 # %%
 where = np.unravel_index(scan.image("t1ce").argmax(), scan.seg.shape)
@@ -276,9 +289,10 @@ print("label at the brightest voxel:", style.CLASS_NAMES[int(scan.seg[where])])
 slices.three_planes(scan, where, modality="t1ce", title="The cross marks the voxel that sets the scale for all others")
 
 # %% [markdown]
-# A handful of voxels, in a vessel or in the rim, decides how dark all the others will look to the network. Another head has
-# other such voxels. We would rather measure a brain against itself: subtract its mean, divide by its spread, over brain voxels only.
-# That is **z-scoring**.
+# A handful of voxels, in a vessel or in the rim, decides how dark all the others will look to the network. Another
+# head has other such voxels. We would rather measure a brain against itself: subtract its mean, divide by its spread,
+# over brain voxels only. That is **z-scoring**.
+
 
 # %%
 def zscored(image: np.ndarray) -> np.ndarray:
@@ -288,11 +302,15 @@ def zscored(image: np.ndarray) -> np.ndarray:
     return np.where(brain, (image - mean) / spread, 0)
 
 
-ways = {"as on disk": lambda image: image, "divided by the maximum": lambda image: image / image.max(), "z-scored": zscored}
+ways = {
+    "as on disk": lambda image: image,
+    "divided by the maximum": lambda image: image / image.max(),
+    "z-scored": zscored,
+}
 
 # %% [markdown]
-# Why brain voxels only? Because most of the array is air, and the mean of a head with much air round it would be another one. All
-# three ways side by side, one line a patient, healthy brain only. Watch how far apart the peaks are.
+# Why brain voxels only? Because most of the array is air, and the mean of a head with much air round it would be
+# another one. All three ways side by side, one line a patient, healthy brain only. Watch how far apart the peaks are.
 
 # %%
 figure = Figure(figsize=(8, 2.9))
@@ -306,15 +324,17 @@ for ax, (way, change) in zip(figure.subplots(1, 3), ways.items(), strict=True):
     ax.set_title(f"{way}\npeaks apart: {apart[way]:.2f} of a brain's spread")
     ax.set_yticks([])
 figure.suptitle(f"Healthy brain on FLAIR, {len(scans)} patients")
-style.alt(figure, "Histograms of healthy brain: far apart as on disk, nearer divided by the maximum, together z-scored.")
+style.alt(
+    figure, "Histograms of healthy brain: far apart as on disk, nearer divided by the maximum, together z-scored."
+)
 
 # %%
 record("peaks_apart", apart)
 
 # %% [markdown]
-# The number above each panel says how far the patients' medians scatter, measured by the width of one brain's histogram.
-# Z-scoring leaves something over, because the tumour itself is part of the mean: a large bright one makes the
-# rest look darker. `helpers` has the same function; it also clips at five deviations, which a vessel can exceed.
+# The number above each panel says how far the patients' medians scatter, measured by the width of one brain's
+# histogram. Z-scoring leaves something over, because the tumour itself is part of the mean: a large bright one makes
+# the rest look darker. `helpers` has the same function; it also clips at five deviations, which a vessel can exceed.
 
 # %%
 from helpers.data.normalise import zscore
@@ -325,27 +345,36 @@ float(np.abs(np.clip(ours, -5, 5) - theirs).max())
 # %% [markdown]
 # ### Exercise 1: a window *(core, 5 minutes)*
 #
-# A screen shows 256 greys, a scan has thousands of values. Write `window(image, low, high)`: values at or below `low` become 0, at or above
-# `high` become 1, and in between they rise in a straight line.
-# A right answer makes 0.5 of the middle of the window, whatever the window.
+# A screen shows 256 greys, a scan has thousands of values. Write `window(image, low, high)`: values at or below `low`
+# become 0, at or above `high` become 1, and in between they rise in a straight line. A right answer makes 0.5 of the
+# middle of the window, whatever the window.
+
 
 # %% tags=["stub"]
 def window(image: np.ndarray, low: float, high: float) -> np.ndarray:
     """Grey levels from 0 to 1."""
     ...
 
+
 # %% tags=["solution"]
 def window(image: np.ndarray, low: float, high: float) -> np.ndarray:
     """Grey levels from 0 to 1."""
     return np.clip((image - low) / (high - low), 0, 1)
+
 
 # %% tags=["check"]
 from helpers.lessons.checks import answer, exercise_check, filled
 
 with exercise_check("Exercise 1"):
     grey = np.asarray(filled(window(np.array([-3.0, 0.0, 1.0, 2.0, 9.0]), 0, 2)))
-    answer(grey.min() >= 0 and grey.max() <= 1, f"greys run from {grey.min():g} to {grey.max():g}; they must stay in 0 to 1")
-    answer(grey[0] == 0 and grey[-1] == 1, f"-3 and 9 lie outside of 0 to 2 and became {grey[0]:g} and {grey[-1]:g}; expected 0 and 1")
+    answer(
+        grey.min() >= 0 and grey.max() <= 1,
+        f"greys run from {grey.min():g} to {grey.max():g}; they must stay in 0 to 1",
+    )
+    answer(
+        grey[0] == 0 and grey[-1] == 1,
+        f"-3 and 9 lie outside of 0 to 2 and became {grey[0]:g} and {grey[-1]:g}; expected 0 and 1",
+    )
     answer(abs(grey[2] - 0.5) < 1e-6, f"1 lies in the middle of 0 to 2 and became {grey[2]:g}; expected 0.5")
     shifted = window(np.array([10.0, 15.0, 20.0]), 10, 20)
     answer(np.allclose(shifted, [0, 0.5, 1]), f"10, 15, 20 in the window 10 to 20 became {shifted}; expected 0, 0.5, 1")
@@ -365,8 +394,8 @@ style.alt(figure, "One T1ce slice in a wide window, nearly uniform grey, and in 
 # %% [markdown]
 # ## Finding the core from three axes
 #
-# A slice shows two dimensions; a surgeon needs three. Project the core onto each axis, that is, count its voxels in every slice
-# along that axis. Three curves, three peaks, one point:
+# A slice shows two dimensions; a surgeon needs three. Project the core onto each axis, that is, count its voxels in
+# every slice along that axis. Three curves, three peaks, one point:
 
 # %%
 core = mask(scan.seg, "TC")  # (rows, columns, slices)
@@ -376,7 +405,9 @@ print("peaks at", peaks, "- inside the core:", bool(core[peaks]))
 
 # %%
 figure = Figure(figsize=(8, 2.4))
-for ax, profile, peak, axis, to in zip(figure.subplots(1, 3, sharey=True), profiles, peaks, range(3), nib.aff2axcodes(scan.affine), strict=True):
+for ax, profile, peak, axis, to in zip(
+    figure.subplots(1, 3, sharey=True), profiles, peaks, range(3), nib.aff2axcodes(scan.affine), strict=True
+):
     ax.plot(profile, color=style.REGION_COLOURS["TC"])
     ax.axvline(peak, color="#555555", linewidth=1)
     ax.set_title(f"axis {axis}, running to {to}: peak at {peak}")
@@ -384,8 +415,8 @@ figure.suptitle("Voxels of tumour core in every slice, along each axis")
 style.alt(figure, "Three curves of core voxels per slice, with their peaks marked.")
 
 # %% [markdown]
-# Three peaks give a point, but nothing obliges it to lie in the core: a core of two lumps can have its peaks in different lumps,
-# and the output above says how it went here. `three_planes` takes the voxel of the core nearest its
+# Three peaks give a point, but nothing obliges it to lie in the core: a core of two lumps can have its peaks in
+# different lumps, and the output above says how it went here. `three_planes` takes the voxel of the core nearest its
 # centre of mass, which is inside by construction.
 
 # %%
@@ -394,7 +425,8 @@ slices.three_planes(scan, modality="t1ce", title="The tumour core, seen from abo
 # %% [markdown]
 # ## How little of a scan is tumour
 #
-# One number will follow us to the end of the course. How large a share of all voxels is tumour? Guess before you look.
+# One number will follow us to the end of the course. How large a share of all voxels is tumour? Guess before you
+# look.
 
 # %%
 from helpers.show import scores
@@ -411,48 +443,57 @@ print(f"brain that is tumour:        {np.mean(in_brain):.1%}")
 print(f"voxels right if you say 'nothing' everywhere: {1 - shares[[1, 2, 3]].sum(axis=1).mean():.2%}")
 
 # %% [markdown]
-# The last line is a warning. A program that never finds a tumour is right about nearly every voxel. Keep that number in
-# mind for lesson 07.
+# The last line is a warning. A program that never finds a tumour is right about nearly every voxel. Keep that number
+# in mind for lesson 07.
 #
 # ### Exercise 2: the slice to look at first *(core, 5 minutes)*
 #
-# Write `largest_slice(labels)`: the number of the slice, along the last axis, with most tumour voxels, whatever their class.
-# On our patient a right answer is the slice you have been looking at since the beginning.
+# Write `largest_slice(labels)`: the number of the slice, along the last axis, with most tumour voxels, whatever their
+# class. On our patient a right answer is the slice you have been looking at since the beginning.
+
 
 # %% tags=["stub"]
 def largest_slice(labels: np.ndarray) -> int:
     """Slice with most tumour; `labels` is (rows, columns, slices)."""
     ...
+
 
 # %% tags=["solution"]
 def largest_slice(labels: np.ndarray) -> int:
     """Slice with most tumour; `labels` is (rows, columns, slices)."""
     return int((labels > 0).sum(axis=(0, 1)).argmax())
 
+
 # %% tags=["check"]
 with exercise_check("Exercise 2"):
     toy = np.zeros((4, 4, 3), np.uint8)
     toy[0, 0, 0], toy[:2, :2, 1] = 3, 1  # one voxel of class 3, and four of class 1
     given = filled(largest_slice(toy))
-    answer(given != 0, "you answer slice 0 of the toy, which has one voxel of class 3; slice 1 has four of class 1, so count voxels and do not add up labels")
+    answer(
+        given != 0,
+        "you answer slice 0 of the toy, which has one voxel of class 3; slice 1 has four of class 1, so count voxels and do not add up labels",
+    )
     answer(given == 1, f"you answer {given} for a toy whose slice 1 holds four of its five tumour voxels")
     answer(largest_slice(scan.seg) == k, f"you answer {largest_slice(scan.seg)} for our patient; it is {k}")
 
 # %% [markdown]
 # ### Exercise 3: the core's centre *(stretch, 10 minutes)*
 #
-# Write `centre_mm(core, spacing)`: the core's centre of mass in millimetres from the first voxel, a tuple of three.
-# A right answer for a single voxel at index (2, 1, 3) with voxels of 2 x 2 x 2.5 mm is (4, 2, 7.5).
+# Write `centre_mm(core, spacing)`: the core's centre of mass in millimetres from the first voxel, a tuple of three. A
+# right answer for a single voxel at index (2, 1, 3) with voxels of 2 x 2 x 2.5 mm is (4, 2, 7.5).
+
 
 # %% tags=["stub"]
 def centre_mm(core: np.ndarray, spacing: tuple[float, float, float]) -> tuple[float, float, float]:
     """Centre of mass of a boolean volume, in millimetres."""
     ...
 
+
 # %% tags=["solution"]
 def centre_mm(core: np.ndarray, spacing: tuple[float, float, float]) -> tuple[float, float, float]:
     """Centre of mass of a boolean volume, in millimetres."""
     return tuple(float(mm) for mm in np.argwhere(core).mean(axis=0) * spacing)
+
 
 # %% tags=["check"]
 with exercise_check("Exercise 3"):
@@ -462,15 +503,19 @@ with exercise_check("Exercise 3"):
     answer(np.allclose(given, (4, 2, 7.5)), f"you place the single voxel at {given}; expected (4, 2, 7.5)")
     toy[0, 1, 3] = True
     given = centre_mm(toy, (2, 2, 2.5))
-    answer(np.allclose(given, (2, 2, 7.5)), f"with a second voxel at (0, 1, 3) you answer {given}; expected the middle, (2, 2, 7.5)")
+    answer(
+        np.allclose(given, (2, 2, 7.5)),
+        f"with a second voxel at (0, 1, 3) you answer {given}; expected the middle, (2, 2, 7.5)",
+    )
 
 # %% [markdown]
 # ## The question of the beginning
 #
-# Which of the four pictures shows the tumour? None of them alone: FLAIR shows how far the disease reaches, T1ce shows the
-# living rim, and the core is known by what it lacks. A picture is worth believing once it has its
-# letters and its scale, and two pictures can be compared once each was measured against its own brain.
+# Which of the four pictures shows the tumour? None of them alone: FLAIR shows how far the disease reaches, T1ce shows
+# the living rim, and the core is known by what it lacks. A picture is worth believing once it has its letters and its
+# scale, and two pictures can be compared once each was measured against its own brain.
 #
-# We left out what happened before these files were written: the four series were aligned with each other, resampled to one grid and
-# stripped of the skull. We also left the slow drift of brightness across a head, the bias field, alone
-# (Tustison et al. 2010, N4ITK). In lesson 04 we build the network that gets FLAIR and T1ce and has to draw the mask.
+# We left out what happened before these files were written: the four series were aligned with each other, resampled
+# to one grid and stripped of the skull. We also left the slow drift of brightness across a head, the bias field,
+# alone (Tustison et al. 2010, N4ITK). In lesson 04 we build the network that gets FLAIR and T1ce and has to draw the
+# mask.

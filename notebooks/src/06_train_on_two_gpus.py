@@ -4,9 +4,9 @@ DATA_DIR = ""  # folder with BraTS patients; empty: the Kaggle set, else phantom
 OUTPUT_DIR = ""  # where the run's files go; empty: beside the data
 SIZE = 64  # pixels along each side of the 192 mm window; 128 in the paper
 FILTERS = 8  # features of the U-Net's first level; 32 in the paper
-EPOCHS = 8  # of the long run, with Dice + cross-entropy
-FIRST_EPOCHS = 2  # of the short run before it, with cross-entropy alone
-BATCH = 16  # slices in a batch
+EPOCHS = 6  # of the long run, with Dice + cross-entropy
+FIRST_EPOCHS = 1  # of the short run before it, with cross-entropy alone
+BATCH = 8  # slices in a batch
 TIMED = 4  # patients loaded for a timing
 RATE_STEPS = 20  # steps for each learning rate that we try
 
@@ -37,8 +37,8 @@ folder = Path(OUTPUT_DIR) if OUTPUT_DIR else sources.home() / "lesson_06"
 
 # %% [markdown]
 # The paper grew from a public notebook, *3d-mri-brain-tumor-segmentation-u-net* on Kaggle, which thousands have copied.
-# Below is the way it loads a batch, shortened but step for step: open three files, resize slice after slice, divide by the
-# largest value. One batch is one patient. (Pillow resizes here; the original uses OpenCV.)
+# Below is the way it loads a batch, shortened but step for step: open three files, resize slice after slice, divide by
+# the largest value. One batch is one patient. (Pillow resizes here; the original uses OpenCV.)
 
 # %%
 import nibabel as nib
@@ -56,11 +56,12 @@ def kernel_batch(patient):
         y[k] = seg[:, :, k]
     y[y == 4] = 3
     masks = tf.image.resize(tf.one_hot(y.astype("int32"), 4), (SIZE, SIZE))  # (n, SIZE, SIZE, 4)
-    return x / np.max(x), masks
+    return (x / np.max(x)).astype("float32"), masks
 
 
 # %% [markdown]
 # Now put a clock beside the loop "load a patient, train on its slices, load the next".
+
 
 # %%
 def clocked(load, model, rounds):
@@ -97,8 +98,8 @@ style.alt(figure, f"Time line of {TIMED} patients: loading and training take tur
 
 # %% [markdown]
 # The orange part is a device that waits. **You buy a device that computes ten times as fast. What happens to the orange
-# part, and how much sooner are you done?** Write a guess down. This lesson trains on one device, whatever your machine has;
-# the second one is for a later version, and it meets the same orange part twice.
+# part, and how much sooner are you done?** Write a guess down. This lesson trains on one device, whatever your machine
+# has; the second one is for a later version, and it meets the same orange part twice.
 #
 # ## What a batch costs
 #
@@ -113,9 +114,9 @@ print(f"the kernel's loader delivers {kernel_speed:,.0f} slices/s")
 print(f"this device trains on        {device_speed:,.0f} slices/s (SIZE {SIZE}, {FILTERS} filters)")
 
 # %% [markdown]
-# The loader does the same work in every epoch: the files have not changed, and neither have the resized slices. So do it
-# once. The **slice store** reads each volume one time, measures it against its own brain (z-score, not the maximum of the
-# batch), brings it to the network's grid and writes all slices of all patients into two arrays.
+# The loader does the same work in every epoch: the files have not changed, and neither have the resized slices. So do
+# it once. The **slice store** reads each volume one time, measures it against its own brain (z-score, not the maximum
+# of the batch), brings it to the network's grid and writes all slices of all patients into two arrays.
 
 # %%
 from helpers.data.resample import Grid
@@ -129,8 +130,8 @@ for name, array in {"images": store.images, "shares": store.shares}.items():
 
 # %% [markdown]
 # Why these types? A z-score lies between -5 and 5, and **float16** keeps it to three digits in two bytes. A mask on a
-# coarser grid is no longer one label a pixel: a pixel on the rim is a bit of each. `shares` keeps the **share** of each of
-# the four classes in 255ths, one byte each.
+# coarser grid is no longer one label a pixel: a pixel on the rim is a bit of each. `shares` keeps the **share** of each
+# of the four classes in 255ths, one byte each.
 
 # %%
 rim = np.argwhere((store.shares[..., 1:].max(axis=-1) > 90) & (store.shares[..., 0] > 90))[0]
@@ -139,8 +140,8 @@ wide = store.images.size * 8 + store.shares.size * 4
 print(f"as float64 images and float32 masks: {wide / (store.images.nbytes + store.shares.nbytes):.1f} times the bytes")
 
 # %% [markdown]
-# The arrays are **memory-mapped**: they stay on the disk, look like arrays in memory, and only what you index is read. So
-# 369 patients fit beside 20 on the same laptop. Sixteen slices from sixteen different heads are one line.
+# The arrays are **memory-mapped**: they stay on the disk, look like arrays in memory, and only what you index is read.
+# So 369 patients fit beside 20 on the same laptop. A batch of slices, each from wherever it may be, is one line.
 
 # %%
 rows = np.sort(np.random.default_rng(SEED).choice(len(store.images), BATCH, replace=False))
@@ -183,38 +184,44 @@ speeds = {
     "the same, augmented": varied_speed,
     "what this device trains on": device_speed,
 }
-for name, value in speeds.items():
-    print(f"{name:34s}{value:10,.0f} slices/s{value / kernel_speed:8.1f} x the kernel")
 record("kernel_slices_per_s", round(kernel_speed))
 record("gather_over_kernel", round(gather_speed / kernel_speed, 1))
-record("store_over_kernel", round(plain_speed / kernel_speed, 1));
+record("store_over_kernel", round(plain_speed / kernel_speed, 1))
+for name, value in speeds.items():
+    print(f"{name:34s}{value:10,.0f} slices/s{value / kernel_speed:8.1f} x the kernel")
 
 # %% [markdown]
-# Look at the second line and at the third. The gather is so fast that the rest, `tf.data` and the change to float32, now
-# costs more than reading; and augmentation, which the kernel does not do at all, costs more again.
+# Go down the lines. The gather is so fast that the rest, `tf.data` and the change to float32, now costs more than
+# reading. And augmentation, which the kernel does not do at all, costs more than everything before it: it has to be
+# computed anew in every epoch, so no store can hold it.
 #
-# With a loader that works ahead, in the background, a device of speed $d$ behind a loader of speed $l$ is busy for a share
-# $l/d$ of the time, at most 1. That is all we need for the question of the opening.
+# With a loader that works ahead, in the background, a device of speed $d$ behind a loader of speed $l$ is busy for a
+# share $l/d$ of the time, at most 1. That is all we need for the question of the opening.
 
 # %%
 devices = np.geomspace(20, 20_000, 200)
 marks = {"this device": device_speed, "10 x this device": 10 * device_speed, "V100": 352, "V100, half precision": 895}
 figure = Figure(figsize=(8, 3.4))
 ax = figure.subplots()
-for (name, value), colour in zip(list(speeds.items())[:3], ("#D55E00", "#009E73", "#0072B2"), strict=True):
-    ax.plot(devices, 100 * np.maximum(0, 1 - value / devices), color=colour, label=name)
+drawn = {
+    "the kernel's loader": "#D55E00",
+    "slice store, as training gets it": "#0072B2",
+    "the same, augmented": "#CC79A7",
+}
+for name, colour in drawn.items():
+    ax.plot(devices, 100 * np.maximum(0, 1 - speeds[name] / devices), color=colour, label=name)
 for name, value in marks.items():
     ax.axvline(value, color="#555555", linewidth=1, linestyle=":")
-    ax.text(value, 101, name, rotation=35, fontsize=8.5, va="bottom")
+    ax.text(value, 98, name, rotation=90, fontsize=8.5, ha="right", va="top", color="#555555")
 ax.set(xscale="log", xlim=(20, 20_000), ylim=(-2, 100), xlabel="slices/s the device could train on", ylabel="waits (%)")
 figure.legend(loc="outside lower center", ncols=3)
-figure.suptitle("The faster the device, the more of it waits for the loader\n\n")
+figure.suptitle("The faster the device, the more of it waits for the loader")
 style.alt(figure, "Share of time a device waits against its speed, one curve per loader; the kernel's rises first.")
 
 # %% [markdown]
-# Left of where a curve leaves the floor, the loader does not matter; right of it, a faster device buys nothing but waiting.
-# (The V100 marks are NVIDIA's figures for another 2-D U-Net, on 192 x 160 slices: nnU-Net for TensorFlow 2 in its
-# DeepLearningExamples.) Every curve depends on the files as well: the scans you use here are this large.
+# Left of where a curve leaves the floor, the loader does not matter; right of it, a faster device buys nothing but
+# waiting. (The V100 marks are NVIDIA's figures for another 2-D U-Net, on 192 x 160 slices: nnU-Net for TensorFlow 2 in
+# its DeepLearningExamples.) Every curve depends on the files as well: the scans you use here are this large.
 
 # %%
 busy = min(1, kernel_speed / (10 * device_speed))
@@ -242,29 +249,31 @@ for name in evenly:
     print(f"slices with {name:10s} drawn evenly {evenly[name]:4.0%}   by our sampler {drawn[name]:4.0%}")
 
 # %% [markdown]
-# Drawn evenly, more than half a batch shows no tumour, and most of its pixels never will. The sampler fills half of each
-# batch from any slice that shows brain, a quarter from slices with tumour, a quarter from slices with enhancing tumour.
-# Here is a batch, in that order.
+# Drawn evenly, more than half a batch shows no tumour, and most of its pixels never will. The sampler fills half of
+# each batch from any slice that shows brain, a quarter from slices with tumour, a quarter from slices with enhancing
+# tumour. Here is a batch, in that order.
 
 # %%
 scan = read_scan(patients[0], MODALITIES)
 view = replace(panel.plane(scan.affine), spacing=(grid.pixel_mm, grid.pixel_mm))  # the head, on the network's grid
 rows = sampler(0)
-figure = Figure(figsize=(8, 4.6))
-for i, (ax, row) in enumerate(zip(figure.subplots(2, 8).ravel(), rows[:16], strict=True)):
+heads = {one for one in split.train if np.isin(store.rows([one]), rows).any()}
+figure = Figure(figsize=(8, 17 / (BATCH // 2) + 0.6))
+for i, (ax, row) in enumerate(zip(figure.subplots(2, BATCH // 2).ravel(), rows, strict=True)):
     image, labels = store.images[row, ..., 0].astype("float32"), store.shares[row].argmax(axis=-1)
-    panel.show_slice(ax, image, view, (-2, 3), labels, marks=False)
-    quarter = i // (len(rows[:16]) // 4)
-    ax.set_title(("any", "any", "tumour", "enhancing")[quarter], fontsize=8)
-figure.suptitle("Sixteen slices, almost as many heads: FLAIR, tumour outlined")
-style.alt(figure, "A batch of sixteen slices with outlines: eight of any kind, four with tumour, four with enhancing tumour.")
+    panel.show_slice(ax, image, view, (-2, 3), labels, marks=i == 0)
+    ax.set_title(("any brain", "any brain", "tumour", "enhancing")[4 * i // BATCH])
+figure.suptitle(f"{BATCH} slices from {len(heads)} heads: FLAIR, tumour outlined")
+style.alt(
+    figure, f"A batch of {BATCH} slices: half of any kind, a quarter with tumour, a quarter with enhancing tumour."
+)
 
 # %% [markdown]
 # ## Image and mask move together
 #
-# A head may lie askew in the scanner, and the next scanner is brighter. **Augmentation** shows the network such heads by
-# varying those it has: turn, scale, shift, mirror; contrast, brightness, noise. The obvious way is to vary the images. Look
-# at the third panel.
+# A head may lie askew in the scanner, and the next scanner is brighter. **Augmentation** shows the network such heads
+# by varying those it has: turn, scale, shift, mirror; contrast, brightness, noise. The obvious way is to vary the
+# images. Look at the third panel.
 
 # %%
 from helpers.prepare import augment
@@ -286,7 +295,9 @@ for ax, (name, (image, mask)) in zip(figure.subplots(1, 4), panels.items(), stri
     panel.show_slice(ax, image[..., 0], view, (-2, 3), mask.argmax(axis=-1), marks=name == "as it is")
     ax.set_title(name)
 figure.suptitle("A mask that stays behind teaches the network to miss")
-style.alt(figure, "One slice as it is, moved with its mask, moved without its mask, and moved another way with its mask.")
+style.alt(
+    figure, "One slice as it is, moved with its mask, moved without its mask, and moved another way with its mask."
+)
 
 # %%
 stays = moved_shares[0].argmax(axis=-1) > 0, shares[0].argmax(axis=-1) > 0
@@ -300,8 +311,9 @@ print(f"overlap of the mask that stayed with the mask that moved: Dice {overlap:
 #
 # ## What training makes small
 #
-# The paper's loss is **cross-entropy**: in each pixel, minus the logarithm of the probability $p$ given to the true class
-# $y$, averaged. Written out, with one value for each slice of the batch:
+# The paper's loss is **cross-entropy**: in each pixel, minus the logarithm of the probability $p$ given to the true
+# class $y$, averaged. Written out, with one value for each slice of the batch:
+
 
 # %%
 def my_cross_entropy(truth, probabilities):
@@ -318,18 +330,20 @@ print("cross-entropy of knowing nothing:  ", float(my_cross_entropy(truth, np.fu
 print("cross-entropy of 'all background': ", float(cross_entropy(truth, asleep)[0]))
 
 # %% [markdown]
-# The second model has found no tumour in the slice with the largest tumour of all, and its loss is already a fraction of
-# the first. Cross-entropy averages over pixels, and nearly all pixels are background.
+# The second model has found no tumour in the slice with the largest tumour of all, and its loss is already a fraction
+# of the first. Cross-entropy averages over pixels, and nearly all pixels are background.
 #
-# **Soft Dice** looks at a structure as a whole instead. For one class, with $y$ the true shares and $p$ the probabilities,
+# **Soft Dice** looks at a structure as a whole instead. For one class, with $y$ the true shares and $p$ the
+# probabilities,
 #
 # $$D = \frac{2 \sum y\,p + 1}{\sum y + \sum p + 1}$$
 #
-# The two ones make the Dice of a class that is neither there nor predicted 1, not 0/0. The loss is 1 minus the mean of $D$
-# over the three tumour classes.
+# The two ones make the Dice of a class that is neither there nor predicted 1, not 0/0. The loss is 1 minus the mean of
+# $D$ over the three tumour classes.
 #
-# **Exercise 1** (core, 8 minutes). Write the soft Dice loss. Leave the background out, sum over rows and columns, and return
-# one value for each slice: shape `(batch,)`.
+# **Exercise 1** (core, 8 minutes). Write the soft Dice loss. Leave the background out, sum over rows and columns, and
+# return one value for each slice: shape `(batch,)`.
+
 
 # %% tags=["stub"]
 def my_soft_dice_loss(truth, probabilities):
@@ -349,11 +363,16 @@ from helpers.learn.losses import soft_dice_loss
 
 with exercise_check("Exercise 1"):
     given = np.asarray(filled(my_soft_dice_loss(moved_shares, shares)))
-    answer(given.shape == (3,), f"your loss has shape {given.shape} for a batch of 3; it needs one value per slice, (3,)")
+    answer(
+        given.shape == (3,), f"your loss has shape {given.shape} for a batch of 3; it needs one value per slice, (3,)"
+    )
     perfect = float(my_soft_dice_loss(np.round(shares), np.round(shares))[0])
     answer(abs(perfect) < 1e-6, f"a perfect mask gets {perfect:.3f}; it should get 0")
     lazy = float(my_soft_dice_loss(truth, np.eye(4, dtype="float32")[np.zeros(truth.shape[:3], int)])[0])
-    answer(lazy > 0.6, f"a mask of background only gets {lazy:.2f}, which is too kind; is the background among the classes?")
+    answer(
+        lazy > 0.6,
+        f"a mask of background only gets {lazy:.2f}, which is too kind; is the background among the classes?",
+    )
     answer(np.allclose(given, soft_dice_loss(moved_shares, shares), atol=1e-5), "close, but not the formula above")
 
 # %% [markdown]
@@ -366,9 +385,9 @@ print("soft Dice loss of 'all background':", float(soft_dice_loss(truth, asleep)
 # Dice sees the sleeper, but on a slice without tumour it has nothing to pull on. So we add the two, in equal parts:
 # `DiceCrossEntropy` in `helpers.learn.losses` is your function plus `cross_entropy`.
 #
-# Why one value per slice, when the optimizer wants a single number? Because of the second device. Each **replica** takes
-# half of the batch, and their gradients are *added*. Keras averages each half over its slices and, knowing the number of
-# replicas, halves it. A loss that is already a single number passes as it is.
+# Why one value per slice, when the optimizer wants a single number? Because of the second device. Each **replica**
+# takes half of the batch, and their gradients are *added*. Keras averages each half over its slices and, knowing the
+# number of replicas, halves it. A loss that is already a single number passes as it is.
 
 # %%
 per_slice = np.array([0.9, 0.7, 0.8, 0.6, 0.5, 0.9, 0.4, 0.8])
@@ -382,19 +401,25 @@ print("two replicas, each a single number:   ", sum(half.mean() for half in halv
 #
 # ## How large a step
 #
-# **Adam** takes steps of about the **learning rate**, whatever the size of the gradient. The paper first set it to 0.1, saw it overshoot,
-# and ended at 0.001 (section 5.3.2). Same weights, same batches, both rates. Guess the shapes of the two curves.
+# **Adam** moves each weight by about the **learning rate**, whatever the size of its gradient. The paper first set it
+# to 0.1, saw it overshoot, and ended at 0.001 (section 5.3.2). Same weights, same batches, both rates. Guess the two
+# curves.
 
 # %%
 batches = list(training_batches(store, split.train, BATCH, SEED, augmented=False).take(RATE_STEPS))
+weights = unet(SIZE, len(MODALITIES), filters=FILTERS).get_weights()
 
 
 def descend(rate):
-    keras.utils.set_random_seed(SEED)  # the same weights for both
-    model = unet(SIZE, len(MODALITIES), filters=FILTERS)
-    model.compile(keras.optimizers.Adam(rate), DiceCrossEntropy())
-    # `train_on_batch` returns the mean since the last reset; we want each step's own loss.
-    return [(model.reset_metrics(), float(model.train_on_batch(x, y)))[1] for x, y in batches]
+    model.set_weights(weights)
+    for variable in model.optimizer.variables:
+        variable.assign(ops.zeros_like(variable))  # Adam forgets the gradients it has seen
+    model.optimizer.learning_rate = rate
+    path = []
+    for x, y in batches:
+        model.reset_metrics()  # else we get the mean over all steps so far
+        path.append(float(model.train_on_batch(x, y)))
+    return path
 
 
 paths = {rate: descend(rate) for rate in (0.1, 0.001)}
@@ -403,17 +428,19 @@ paths = {rate: descend(rate) for rate in (0.1, 0.001)}
 figure = Figure(figsize=(8, 2.8))
 ax = figure.subplots()
 for (rate, path), colour in zip(paths.items(), ("#D55E00", "#0072B2"), strict=True):
-    ax.plot(range(1, len(path) + 1), np.minimum(path, 10), color=colour, marker="o", markersize=3, label=f"rate {rate:g}")
-ax.set(xlabel="step", ylabel="loss (cut at 10)", yscale="log")
+    ax.plot(np.arange(RATE_STEPS), path, color=colour, marker="o", markersize=3, label=f"rate {rate:g}")
+ax.set(xlabel="steps before", ylabel="loss of the batch", ylim=(0, 5))
 figure.legend(loc="outside upper right", ncols=2)
 figure.suptitle("One of them jumps over the valley", x=0.02, ha="left")
-print({rate: f"first {path[0]:.2f}, highest {max(path):.3g}, last {path[-1]:.2f}" for rate, path in paths.items()})
+for rate, path in paths.items():
+    print(f"rate {rate:<6g} loss of the first batch {path[0]:.2f}, highest {np.nanmax(path):.3g}, last {path[-1]:.2f}")
 style.alt(figure, f"Loss over {RATE_STEPS} steps with learning rates 0.1 and 0.001.")
 
 # %% [markdown]
-# Steps of 0.1 throw the weights far from where they started; what is left is a network stuck on one answer. We keep 0.001,
-# and treat it with care at both ends: a **warm-up** over the first 20 steps, while Adam knows little about the gradients,
-# then half a **cosine** down to zero, so that the last steps only polish. `helpers.learn.train.fit` holds this loop.
+# Both start at the same height, before the first step. Steps of 0.1 throw the weights so far that the loss goes up, and
+# may end as no number at all (`nan`). We keep 0.001, and treat it with care at both ends: a **warm-up** over the first
+# 20 steps, while Adam knows little about the gradients, then half a **cosine** down to zero, so that the last steps
+# only polish. `helpers.learn.train.fit` holds this loop.
 #
 # ## Training, first as the paper does it
 #
@@ -431,15 +458,15 @@ first[["epoch", "val_accuracy", "val_dice_wt", "val_dice_tc", "val_dice_et"]].ro
 
 # %%
 background = np.mean([(store.volume(one)[1].argmax(axis=-1) == 0).mean() for one in split.validation])
-print(f"accuracy after the first epoch {first.val_accuracy[0]:.1%}, mean Dice {first.val_dice[0]:.3f}")
-print(f"accuracy of calling everything background {background:.1%}")
-record("first_epoch_accuracy", round(first.val_accuracy[0], 4))
-record("first_epoch_dice", round(first.val_dice[0], 4));
+reached = record("first_epoch_accuracy", round(first.val_accuracy[0], 4))
+found = record("first_epoch_dice", round(first.val_dice[0], 4))
+print(f"after the first epoch: accuracy {reached:.1%}, mean Dice {found:.3f}")
+print(f"calling everything background: accuracy {background:.1%}")
 
 # %% [markdown]
-# An accuracy to be proud of, and compare it with the line below it: a model that says "background" to every pixel. Choose a
-# model by accuracy and you choose among sleepers. So `fit` keeps the model by the **validation Dice per patient**: the mean
-# over the three regions and over the patients that are not trained on.
+# An accuracy to be proud of, and compare it with the line below it: a model that says "background" to every pixel.
+# Choose a model by accuracy and you choose among sleepers. So `fit` keeps the model by the **validation Dice per
+# patient**: the mean over the three regions and over the patients that are not trained on.
 #
 # Now with both losses, and longer.
 
@@ -452,10 +479,13 @@ history = fit(model, store, split, folder / "both", Budget(epochs=EPOCHS), DiceC
 scores.curves(history, title="Accuracy is flat from the start; Dice is still learning")
 
 # %% [markdown]
-# Read the panels from the right. The small regions wake up last, and while they do, accuracy hardly moves: they are a
-# handful of pixels.
+# Read the panels from the right. The regions wake up one after the other, the small ones last, if they do; and while
+# they do, accuracy hardly moves: they are a handful of pixels. (The two loss curves are two losses: Dice +
+# cross-entropy in training, cross-entropy alone in validation. Compare their shapes, not their heights.)
 #
-# **Exercise 2** (core, 4 minutes). Write `epoch_to_keep`: from such a table, the number of the epoch whose model you keep.
+# **Exercise 2** (core, 4 minutes). Write `epoch_to_keep`: from such a table, the number of the epoch whose model you
+# keep.
+
 
 # %% tags=["stub"]
 def epoch_to_keep(history):
@@ -484,18 +514,17 @@ with exercise_check("Exercise 2"):
 # And this is what each rule would have kept from our run:
 
 # %%
-rules = {"accuracy": "val_accuracy", "Dice per patient": "val_dice"}
-for rule, column in rules.items():
-    best = history.loc[history[column].idxmax()]
-    print(f"highest {rule:17s} epoch {best.epoch:.0f} of {len(history)}, mean Dice {best.val_dice:.3f}")
-print(f"{'the last one':25s} epoch {len(history)} of {len(history)}, mean Dice {history.val_dice.iloc[-1]:.3f}")
-record("kept_epoch", int(history.epoch[history.val_dice.idxmax()]))
-record("val_dice", round(history.val_dice.max(), 4))
-record("val_dice_wt", round(history.val_dice_wt[history.val_dice.idxmax()], 4))
+best = history.loc[history.val_dice.idxmax()]
+record("kept_epoch", int(best.epoch))
+record("val_dice", round(best.val_dice, 4))
+record("val_dice_wt", round(best.val_dice_wt, 4))
+accurate, last = history.loc[history.val_accuracy.idxmax()], history.iloc[-1]
+for rule, row in {"most accurate": accurate, "best Dice": best, "the last one": last}.items():
+    print(f"{rule:14s} epoch {row.epoch:.0f} of {len(history)}, mean Dice {row.val_dice:.3f}")
 
 # %% [markdown]
-# The rules need not agree, and where Dice falls towards the end, the last model is not the one to keep. Since `fit` writes
-# a model only when it beats all before it, a run that is killed in the night still leaves its best.
+# The rules need not agree, and where Dice falls towards the end, the last model is not the one to keep. Since `fit`
+# writes a model only when it beats all before it, a run that is killed in the night still leaves its best.
 #
 # ## What a run leaves behind
 
@@ -514,8 +543,8 @@ difference = np.abs(loaded.predict_on_batch(batch) - model.predict_on_batch(batc
 print(f"largest difference between the kept model in memory and the one from the file: {difference:g}")
 
 # %% [markdown]
-# No list of custom objects was needed: the losses are registered with Keras under a name. Last, what the kept model makes
-# of a patient that it has not trained on, on the patient's own grid.
+# No list of custom objects was needed: the losses are registered with Keras under a name. Last, what the kept model
+# makes of a patient that it has not trained on, on the patient's own grid.
 
 # %%
 from helpers.learn.predict import Segmenter
@@ -528,10 +557,10 @@ slices.compare(scan, scan.seg, labels, title=f"{patient.id}, after {len(history)
 # %% [markdown]
 # ## The question again
 #
-# A device that is ten times as fast makes the blue part ten times shorter and leaves the orange part as it was, so you are
-# done sooner by much less than ten; and once the loader is the slower of the two, not at all. The cure is to do the loader's
-# work once: with the store, the device is the slow part again, and then a faster one pays.
+# A device ten times as fast makes the blue part ten times shorter and leaves the orange part as it was, so you are done
+# sooner by less than ten; and once the loader is the slower of the two, no device helps. The cure is to do the loader's
+# work once, in the store, and to let the device do what has to be done anew each time.
 #
-# Left out: two devices, half precision, and stopping and resuming a run, which later versions of this lesson bring. The
-# scores above come from the patients that chose the model, and from the network's grid. Both flatter. The next lesson
-# measures honestly.
+# Left out: augmentation on the device, two devices, half precision, stopping and resuming; later versions of this
+# lesson bring them. The scores above come from the patients that chose the model, and from the network's grid. Both
+# flatter. The next lesson measures honestly.

@@ -46,7 +46,8 @@ def test_grade_and_site_come_from_the_mapping(phantoms):
 
 
 @pytest.mark.parametrize(
-    ("prefix", "site"), [("Brats18_CBICA_AAB_1", "CBICA"), ("BraTS19_TCIA01_150_1", "TCIA"), ("Brats17_2013_10_1", "2013")]
+    ("prefix", "site"),
+    [("Brats18_CBICA_AAB_1", "CBICA"), ("BraTS19_TCIA01_150_1", "TCIA"), ("Brats17_2013_10_1", "2013")],
 )
 def test_older_names_sorted_by_grade_and_compressed_are_read(phantoms, tmp_path, prefix, site):
     source = _first(phantoms).parent

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+from helpers.data.brats import read_catalogue
 from helpers.data.errors import DataError
 from helpers.data.resample import Grid, axis_weights, class_shares
+from helpers.data.volumes import read_scan
 from helpers.measure.overlap import dice
+from helpers.measure.regions import mask
 
 
 def _ball(shape=(120, 110, 8), centre=(57.3, 61.8), radius=20):
@@ -91,3 +94,15 @@ def test_head_larger_than_the_window_is_refused():
     images = np.ones((240, 100, 2, 1), np.float32)
     with pytest.raises(DataError, match=r"span 240 mm along axis 0.*window is 192 mm.*skull-stripped"):
         Grid().brain_centre(images, (1, 1, 1))
+
+
+@pytest.mark.parametrize(("size", "least"), [(96, (0.98, 0.97, 0.93)), (128, (0.99, 0.98, 0.95))])
+def test_real_masks_survive_the_round_trip(real_data, size, least):
+    patient = read_catalogue(real_data / "brats18").require(("flair",))[1]
+    scan, grid = read_scan(patient, ("flair",)), Grid(size)
+    centre = grid.brain_centre(scan.images, scan.spacing)
+    shares = class_shares(scan.seg, grid, scan.spacing, centre)
+    back = grid.up(shares[..., 1:] / np.float32(255), scan.seg.shape, scan.spacing, centre)
+    labels = np.concatenate([1 - back.sum(axis=-1, keepdims=True), back], axis=-1).argmax(axis=-1)
+    for region, bound in zip(("WT", "TC", "ET"), least, strict=True):
+        assert dice(mask(scan.seg, region), mask(labels, region)) > bound

@@ -24,6 +24,8 @@ def test_kaggle_mount_comes_before_phantoms(phantoms, monkeypatch):
 
 def test_without_data_phantoms_are_made_and_called_so(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COURSE_DATA", str(tmp_path))
-    monkeypatch.setattr(sources, "QUICK", {"patients": 2, "validation": 1, "shape": (40, 40, 26), "spacing": (6.0, 6.0, 155 / 26)})
+    monkeypatch.setattr(
+        sources, "QUICK", {"patients": 2, "validation": 1, "shape": (40, 40, 26), "spacing": (6.0, 6.0, 155 / 26)}
+    )
     assert len(read_catalogue(sources.brats("")).patients) == 3
     assert "phantom patients" in capsys.readouterr().out

@@ -12,9 +12,7 @@ from helpers.data.splits import Split, load_split, make_split, save_split
 
 def _patients(n=369, low_grade=76):
     sites = ("CBICA", "TCIA", "2013")
-    return [
-        Patient(f"p{i:03}", Path(), {}, None, "LGG" if i < low_grade else "HGG", sites[i % 3]) for i in range(n)
-    ]
+    return [Patient(f"p{i:03}", Path(), {}, None, "LGG" if i < low_grade else "HGG", sites[i % 3]) for i in range(n)]
 
 
 def test_nobody_is_on_two_sides_and_everybody_on_one():

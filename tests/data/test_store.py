@@ -30,9 +30,7 @@ def test_store_holds_every_slice_as_the_network_sees_it(patients, store):
     scan = read_scan(patient, MODALITIES)
     centre = store.grid.brain_centre(scan.images, scan.spacing)
     images, shares = store.volume(patient.id)
-    np.testing.assert_array_equal(
-        images, store.grid.down(zscore(scan.images), scan.spacing, centre).astype(np.float16)
-    )
+    np.testing.assert_array_equal(images, store.grid.down(zscore(scan.images), scan.spacing, centre).astype(np.float16))
     np.testing.assert_array_equal(shares, class_shares(scan.seg, store.grid, scan.spacing, centre))
 
 

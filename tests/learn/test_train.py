@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from helpers.learn.losses import DiceCrossEntropy
 from helpers.learn.predict import Segmenter
 from helpers.learn.train import Budget, fit, validation_scores
 from helpers.models.unet import unet
@@ -15,14 +16,14 @@ def trained(store, split, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     keras.utils.set_random_seed(0)
     model = unet(32, 2, filters=4)
-    history = fit(model, store, split, folder, Budget(epochs=5), say=lambda _: None)
+    history = fit(model, store, split, folder, Budget(epochs=8), say=lambda _: None)
     return model, folder, history
 
 
 def test_loss_falls_and_tumour_is_found(trained):
     _, _, history = trained
     assert history.loss.iloc[-1] < 0.7 * history.loss.iloc[0]
-    assert history.val_dice.max() > 0.2
+    assert history.val_dice_wt.max() > 0.4
 
 
 def test_best_model_by_validation_dice_is_kept(trained, store, split):
@@ -30,18 +31,18 @@ def test_best_model_by_validation_dice_is_kept(trained, store, split):
     kept = keras.models.load_model(folder / "model.keras", compile=False)
     for candidate in (kept, model):
         segmenter = Segmenter(candidate, ("flair", "t1ce"), store.grid, flip=False)
-        scores = validation_scores(segmenter, store, split.validation)
+        scores = validation_scores(segmenter, store, split.validation, DiceCrossEntropy())
         assert scores["val_dice"] == pytest.approx(history.val_dice.max(), abs=1e-6)
 
 
 def test_history_file_is_the_history(trained):
     _, folder, history = trained
     pd.testing.assert_frame_equal(pd.read_csv(folder / "history.csv"), history)
-    assert list(history.epoch) == [1, 2, 3, 4, 5]
+    assert list(history.epoch) == list(range(1, 9))
 
 
 def test_learning_rate_falls_to_nothing(trained):
-    rates = trained[2].learning_rate
+    rates = trained[2].learning_rate[1:]  # the first epoch here is all warm-up
     assert (rates.diff().dropna() < 0).all()
     assert rates.iloc[-1] < 1e-5
 
@@ -58,11 +59,12 @@ def test_same_seed_trains_the_same_weights(store, split, tmp_path):
 
 
 def test_time_budget_ends_training_in_time(store, split, tmp_path):
-    budget = Budget(seconds=9, reserve=3)
-    history = fit(unet(32, 2, filters=4), store, split, tmp_path, budget, say=lambda _: None)
+    """Less than an epoch is in the budget: training stops inside it, and still leaves a validated model."""
+    budget = Budget(seconds=1)
+    history = fit(unet(32, 2, filters=4), store, split, tmp_path, budget, batch_size=1, say=lambda _: None)
     assert (tmp_path / "model.keras").exists()
-    assert len(history) >= 1
-    assert 0.95 <= budget.spent(0) < 1.6
+    assert len(history) == 1
+    assert budget.spent(0) >= 1
 
 
 @pytest.mark.parametrize("arguments", [{}, {"epochs": 1, "seconds": 1}])
