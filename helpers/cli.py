@@ -49,6 +49,22 @@ def phantom(
 
 
 @app.command()
+def download(
+    what: Annotated[Literal["brats", "chest"], typer.Argument(help="Which data set of Kaggle.")],
+    patients: Annotated[int | None, typer.Option(min=1, help="Only the first patients of BraTS, file by file.")] = None,
+    to: Annotated[Path | None, typer.Option(help="The folder to make; below data/ without.")] = None,
+) -> None:
+    """Bring a data set from Kaggle; a second call takes up where the first stopped."""
+    from helpers.data import sets, sources
+
+    try:
+        sources.bring({"brats": sets.BRATS, "chest": sets.CHEST}[what], patients, to)
+    except KeyboardInterrupt:
+        _say("Stopped. The same command takes up from there.")
+        raise typer.Exit(130) from None
+
+
+@app.command()
 def build(
     check: Annotated[bool, typer.Option("--check", help="Change nothing; fail where a notebook is stale.")] = False,
 ) -> None:
@@ -74,6 +90,26 @@ def run(
     from helpers.lessons.run import run_lessons
 
     raise typer.Exit(run_lessons(lessons or [], profile, out, data, variant, again).exit_code)
+
+
+@app.command()
+def push(
+    user: Annotated[str, typer.Option(help="Your name on Kaggle.")],
+    lessons: Annotated[list[str] | None, typer.Argument(help="Numbers or names; all without.")] = None,
+    profile: Annotated[str, typer.Option(help="Sets the parameters of the lessons.")] = "full",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Stop once build/kaggle is written.")] = False,
+    pause: Annotated[float, typer.Option(help="Seconds between two looks at a lesson that runs.")] = 30.0,
+) -> None:
+    """Run lessons on Kaggle's two T4, and fetch their numbers."""
+    from helpers.lessons.push import push as push_lessons
+    from helpers.lessons.stage import stage
+
+    helper, staged = stage(lessons or [], user, profile)
+    for folder in (helper, *(lesson.folder for lesson in staged)):
+        _say(f"Built {folder}")
+    if not dry_run:
+        results = push_lessons(helper, staged, pause=pause, say=_say)
+        raise typer.Exit(int(any(result.status != "passed" for result in results)))
 
 
 @train_app.command("brain")
@@ -128,6 +164,32 @@ def predict(
     from helpers.learn.brain import predict_brain
 
     predict_brain(model_dir, patient_dirs, out, _say)
+
+
+@app.command()
+def audit(
+    folders: Annotated[list[Path], typer.Argument(help="Folders that a run uses together: patients, or trainings.")],
+) -> None:
+    """Look for overlap, files at fault, missing masks and unused copies; status 1 where a score would mislead."""
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from helpers.data import audit as auditor
+
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task("")
+        findings = auditor.audit(
+            folders, lambda folder, done, total: bars.update(bar, description=folder, completed=done, total=total)
+        )
+    errors = sum(finding.level == "error" for finding in findings)
+    table = Table(title=f"{errors} error(s), {len(findings) - errors} note(s)", show_lines=True)
+    for column in ("", "check", "folder", "found"):
+        table.add_column(column, overflow="fold")
+    for one in findings:
+        found = one.message + (f": {', '.join(one.names)}" if one.names else "")
+        table.add_row(one.level, one.check, one.folder, found, style="red" if one.level == "error" else "")
+    Console().print(table)
+    raise typer.Exit(1 if errors else 0)
 
 
 def _table(result: dict) -> None:

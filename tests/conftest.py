@@ -9,9 +9,11 @@ import pytest
 
 from helpers.data.brats import read_catalogue
 from helpers.data.phantom import make_brats
+from helpers.data.phantom_chest import make_chest
 from helpers.data.resample import Grid
 from helpers.data.splits import make_split
 from helpers.data.store import open_store
+from tests.kaggle_server import kaggle  # noqa: F401 - a fixture
 
 MODALITIES = ("flair", "t1ce")
 
@@ -27,6 +29,18 @@ def phantoms(tmp_path_factory):
 def spoiled(phantoms, tmp_path):
     """A copy of the phantoms that a test may damage."""
     return Path(shutil.copytree(phantoms, tmp_path / "brats"))
+
+
+@pytest.fixture(scope="session")
+def chests(tmp_path_factory):
+    """Six X-rays from Montgomery, eight from Shenzhen, one of these without a mask; 96 pixels."""
+    return make_chest(tmp_path_factory.mktemp("chests") / "chest", montgomery=6, shenzhen=8, size=96, seed=1)
+
+
+@pytest.fixture
+def spoiled_chests(chests, tmp_path):
+    """A copy of the phantom X-rays that a test may damage."""
+    return Path(shutil.copytree(chests, tmp_path / "chest"))
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,10 @@ def _run(*arguments):
     return subprocess.run([sys.executable, "-m", "helpers", *map(str, arguments)], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("command", [["phantom"], ["build"], ["run"], ["train", "brain"], ["evaluate"], ["predict"]])
+@pytest.mark.parametrize(
+    "command",
+    [["phantom"], ["download"], ["build"], ["run"], ["push"], ["train", "brain"], ["evaluate"], ["predict"], ["audit"]],
+)
 def test_every_command_answers_help(command):
     from typer.testing import CliRunner
 

@@ -250,17 +250,24 @@ def _twice(patients: list[Patient]) -> list[Problem]:
     return problems
 
 
-def _read_tables(root: Path) -> dict[str, dict[str, str | None]]:
-    """Grade and site per BraTS 2020 id, from every `name_mapping*.csv` at or below `root`."""
-    rows = {}
+def read_name_mapping(root: Path) -> list[tuple[str | None, list[str]]]:
+    """The grade of each patient, and its ids in the BraTS sets of 2017 to 2020, from every `name_mapping*.csv` at or
+    below `root`."""
+    rows = []
     for path in sorted(root.rglob("name_mapping*.csv")):
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        id_columns = [column for column in table if column.startswith("BraTS_20") and column.endswith("subject_ID")]
+        columns = [column for column in table if column.startswith("BraTS_20") and column.endswith("subject_ID")]
         for row in table.to_dict("records"):
-            older = [row[column] for column in id_columns if row[column] not in ("", "NA")]
-            site = next(filter(None, map(_site, older)), None)
-            for identity in older:
-                rows[identity] = {"grade": row.get("Grade") or None, "site": site}
+            rows.append((row.get("Grade") or None, [row[c] for c in columns if row[c] not in ("", "NA")]))
+    return rows
+
+
+def _read_tables(root: Path) -> dict[str, dict[str, str | None]]:
+    """Grade and site per BraTS 2020 id."""
+    rows = {}
+    for grade, ids in read_name_mapping(root):
+        site = next(filter(None, map(_site, ids)), None)
+        rows.update({identity: {"grade": grade, "site": site} for identity in ids})
     return rows
 
 

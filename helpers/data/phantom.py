@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -72,12 +73,24 @@ def make_brats(
         "spacing": list(spacing),
         "seed": seed,
     }
+    return build_beside(root, note, _build)
+
+
+def build_beside(root: Path, note: dict, build: Callable[[Path, dict], None]) -> Path:
+    """Have `build(folder, note)` make a set of phantoms beside `root`, and move it there once it is whole.
+
+    Where `root` holds the set of this note already, nothing is built.
+
+    Raises:
+        DataError: `root` holds something else.
+    """
     if _is_there(root, note):
         return root
     root.parent.mkdir(parents=True, exist_ok=True)
     building = root.with_name(f".{root.name}.{uuid.uuid4().hex}")
     try:
-        _build(building, note)
+        build(building, note)
+        (building / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
         try:
             building.replace(root)
         except OSError:
@@ -131,14 +144,15 @@ def _build(root: Path, note: dict) -> None:
             done.result()
     finally:
         pool.shutdown(cancel_futures=True)
-    (root / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
 
 
 def _identity(kind: str, number: int) -> dict:
     """A patient's names, grade and site, as the tables have them."""
     grade = "LGG" if number % 4 == 2 else "HGG"
     site = _SITES[grade][number // (4 if grade == "LGG" else 1) % len(_SITES[grade])]
-    own = f"A{chr(65 + number // 26 % 26)}{chr(65 + number % 26)}" if site == "CBICA" else str(number + 100)
+    known = kind == "Training"  # training and validation patients are different people, so their older names differ
+    letters = f"{chr(65 + number // 26 % 26)}{chr(65 + number % 26)}"
+    own = f"{'A' if known else 'B'}{letters}" if site == "CBICA" else str(number + (100 if known else 600))
     return {"kind": kind, "number": number, "grade": grade, "site": site, "older": f"{site}_{own}_1"}
 
 

@@ -1,13 +1,16 @@
-"""Where the data is: a folder that was named, a set that Kaggle attached, or phantoms made on the spot."""
+"""Where the data is: a folder that was named, a set that Kaggle attached, one that was downloaded, or phantoms."""
 
 import os
 from pathlib import Path
 
+from helpers.data import sets
 from helpers.data.brats import read_catalogue
+from helpers.data.errors import DataError
 from helpers.data.phantom import QUICK, make_brats
+from helpers.data.phantom_chest import QUICK_CHEST, make_chest
+from helpers.data.sets import BRATS, CHEST, DataSet
 
-_SLUG = "brats20-dataset-training-validation"
-_KAGGLE = (f"/kaggle/input/{_SLUG}", f"/kaggle/input/datasets/awsaf49/{_SLUG}")
+_FOLDERS = {BRATS: "brats2020", CHEST: "chest", sets.BRATS_2019: "brats2019"}
 
 
 def home() -> Path:
@@ -18,25 +21,86 @@ def home() -> Path:
     return (checkout if (checkout / "pyproject.toml").exists() else Path.cwd()) / "data"
 
 
-def brats(folder: str | os.PathLike | None = None) -> Path:
+def brats(folder: str | os.PathLike | None = None, download: bool = False) -> Path:
     """The folder that holds BraTS patients; says which it is.
 
     Args:
-        folder: searched for patients if it is given; else Kaggle's two mounts are tried, and where neither is there,
-            phantom patients are made under `home()`.
+        folder: searched for patients if it is given; else see `find`, and where nothing is found, phantom patients are
+            made under `home()`.
+        download: bring BraTS 2020 from Kaggle where it is neither attached nor here; else no network is touched.
 
     Raises:
-        DataError: the folder that was named holds no patient.
+        DataError: the folder that was named holds no patient, or the download failed.
     """
     if folder:
         read_catalogue(folder)
         print(f"BraTS: {folder}")
         return Path(folder)
-    for mount in map(Path, _KAGGLE):
-        if mount.is_dir():
-            print(f"BraTS: the Kaggle set at {mount}")
-            return mount
+    if found := find(BRATS, download):
+        return found
     phantoms = home() / "phantoms" / "brats"
     make_brats(phantoms, **QUICK)
     print(f"BraTS: no real data was named, so these are phantom patients, made by this course, at {phantoms}")
     return phantoms
+
+
+def chest(folder: str | os.PathLike | None = None, download: bool = False) -> Path:
+    """The folder that holds the chest X-rays of both hospitals; says which it is.
+
+    Args:
+        folder: taken if it is given; else see `find`, and where nothing is found, phantom X-rays are made.
+        download: as in `brats`.
+
+    Raises:
+        DataError: the folder that was named holds no X-rays, or the download failed.
+    """
+    if folder:
+        if not CHEST.held_by(folder):
+            raise DataError(
+                f"No chest X-rays in {folder}: expected a folder CXR_png with images such as CHNCXR_0001_0.png, at "
+                "most three folders deep. Name the folder that holds it."
+            )
+        print(f"{CHEST.title}: {folder}")
+        return Path(folder)
+    if found := find(CHEST, download):
+        return found
+    phantoms = home() / "phantoms" / "chest"
+    make_chest(phantoms, **QUICK_CHEST)
+    print(f"{CHEST.title}: not here, so these are phantom X-rays, made by this course, at {phantoms}")
+    return phantoms
+
+
+def find(data: DataSet, download: bool = False) -> Path | None:
+    """The set where Kaggle has attached it or `python -m helpers download` has put it; None where it is in neither.
+
+    Args:
+        download: then bring it from Kaggle; that may take hours.
+
+    Raises:
+        DataError: the download failed.
+    """
+    for mount in data.mounts():
+        if data.held_by(mount):
+            print(f"{data.title}: the Kaggle set at {mount}")
+            return mount
+        print(f"{data.title}: {mount} is attached, but its files are not as expected; looking elsewhere")
+    for place in _downloads(data):
+        if data.held_by(place):
+            print(f"{data.title}: {place}")
+            return place
+    return bring(data) if download else None
+
+
+def bring(data: DataSet, patients: int | None = None, to: str | os.PathLike | None = None) -> Path:
+    """Download a set to where `find` looks for it, or to the folder `to`; see `helpers.data.download`."""
+    from helpers.data.download import download
+
+    name = _FOLDERS[data] if patients is None else f"{_FOLDERS[data]}_first_{patients}"
+    return download(data, Path(to) if to else home() / name, patients)
+
+
+def _downloads(data: DataSet) -> list[Path]:
+    """The whole set, then its largest part."""
+    whole = home() / _FOLDERS[data]
+    parts = [place for place in home().glob(f"{whole.name}_first_*") if place.name.rpartition("_")[2].isdecimal()]
+    return [whole, *sorted(parts, key=lambda place: -int(place.name.rpartition("_")[2]))]

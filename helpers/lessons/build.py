@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from helpers.lessons.manifest import Course, Lesson, LessonError, read_manifest
+from helpers.lessons.setup_cell import setup_cell
 from helpers.lessons.source import problems, read_source, tags, unlisted
 
 Variant = Literal["student", "solution"]
@@ -17,7 +18,11 @@ Variant = Literal["student", "solution"]
 NOTEBOOKS = Path("notebooks")
 SOLUTIONS = Path("build/solutions")
 MEND = "python -m helpers build"
-NEEDS = {"brats": "BraTS from Kaggle, or phantoms", "none": "no data"}
+NEEDS = {
+    "brats": "BraTS from Kaggle, or phantoms",
+    "chest": "chest X-rays from Kaggle, or phantoms",
+    "none": "no data",
+}
 
 
 def build(
@@ -93,7 +98,7 @@ def assemble(cells: list[dict], lesson: Lesson, course: Course, variant: Variant
     from nbformat import v4
 
     body = _student(cells) if variant == "student" else [cell for cell in cells if "stub" not in tags(cell)]
-    parts = [("markdown", header(lesson, course), [])]
+    parts = [("markdown", header(lesson, course), []), ("code", setup_cell(course.repository), ["setup"])]
     parts += [(cell["cell_type"], cell["source"], tags(cell)) for cell in body]
     parts.append(("markdown", footer(lesson, course), []))
     metadata = {

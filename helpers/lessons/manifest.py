@@ -1,13 +1,13 @@
 """The manifest of the course (`course.yml`), read and checked."""
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 
 import yaml
 
 MANIFEST = Path(__file__).with_name("course.yml")
-DATA_SETS = ("brats", "none")
+DATA_SETS = ("brats", "chest", "none")
 
 
 class LessonError(ValueError):
@@ -29,6 +29,7 @@ class Lesson:
     gpu_gb: float | None
     takeaways: tuple[str, ...]
     paper: tuple[str, ...]
+    models: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -99,8 +100,9 @@ def read_manifest(path: Path = MANIFEST) -> Course:
 def _lesson(entry: dict, path: Path) -> Lesson:
     where = f"{path.name}: lesson {entry.get('number')} {entry.get('slug')}"
     names = {field.name for field in fields(Lesson)}
-    if entry.keys() != names:
-        lacking, foreign = sorted(names - entry.keys()), sorted(entry.keys() - names)
+    needed = {field.name for field in fields(Lesson) if field.default is MISSING}
+    if not needed <= entry.keys() <= names:
+        lacking, foreign = sorted(needed - entry.keys()), sorted(entry.keys() - names)
         raise LessonError(f"{where} lacks the fields {lacking} and has unknown fields {foreign}.")
     rules = {
         'number is two digits in quotes, such as "04"': re.fullmatch(r"\d\d", str(entry["number"]))

@@ -66,10 +66,10 @@ def plan(
     # The bands were taken on the data that a run finds for itself; other data has other numbers.
     bands = read_baselines(profile, course) if data is None else {}
     built = _built(notebooks, variant, course)
-    declared = [_declared(lesson, built / f"{lesson.name}.ipynb", size) for lesson in lessons]
+    defaults = [declared(lesson, built / f"{lesson.name}.ipynb", size) for lesson in lessons]
     root = str(_data(lessons, data) or "")
     jobs = []
-    for lesson, names_and_values in zip(lessons, declared, strict=True):
+    for lesson, names_and_values in zip(lessons, defaults, strict=True):
         own = (out / lesson.name).resolve()
         folders = {"DATA_DIR": root, "OUTPUT_DIR": str(own / "files")}
         overrides = size.parameters[lesson.name] | {
@@ -102,26 +102,29 @@ def _built(notebooks: Path, variant: Variant, course: Course) -> Path:
     return notebooks.parent / SOLUTIONS
 
 
-def _declared(lesson: Lesson, notebook: Path, profile: Profile) -> dict[str, Any]:
+def declared(lesson: Lesson, notebook: Path, profile: Profile) -> dict[str, Any]:
     """The parameters that a notebook declares, once the profile is seen to set no other.
 
     papermill only warns of a parameter that nothing reads, and the smallest run silently becomes the longest.
+
+    Raises:
+        LessonError: the notebook is missing, or does not declare what the profile sets.
     """
     import nbformat
 
     if not notebook.is_file():
         raise LessonError(f"{notebook} is missing; run `{MEND}`.")
     try:
-        declared = parameters(nbformat.read(notebook, as_version=4)["cells"])
+        defaults = parameters(nbformat.read(notebook, as_version=4)["cells"])
     except LessonError as error:
         raise LessonError(f"{notebook}: {error}") from None
-    unknown = sorted(profile.parameters[lesson.name].keys() - declared.keys())
+    unknown = sorted(profile.parameters[lesson.name].keys() - defaults.keys())
     if unknown:
         raise LessonError(
             f"Profile {profile.name} sets {', '.join(unknown)} for {lesson.name}, which declares "
-            f"{', '.join(declared) or 'no parameters'}; correct the name in one of the two."
+            f"{', '.join(defaults) or 'no parameters'}; correct the name in one of the two."
         )
-    return declared
+    return defaults
 
 
 def _data(lessons: list[Lesson], data: Path | None) -> Path | None:

@@ -3,13 +3,18 @@
 The value travels as an output of a type of its own, which no front end draws and which papermill keeps.
 """
 
+import json
 import math
+import os
 import sys
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 MIME = "application/vnd.biomedseg.metric+json"
+
+_kept: dict[str, Any] = {}  # of this notebook, for `write_metrics`
 
 
 def record(name: str, value: T) -> T:
@@ -26,8 +31,33 @@ def record(name: str, value: T) -> T:
     # IPython is loaded in every notebook, and nothing else has to load it.
     ipython = sys.modules.get("IPython")
     if ipython is not None and ipython.get_ipython() is not None:
+        _kept[name] = kept
         ipython.display.display({MIME: {"name": name, "value": kept}}, raw=True)
     return value
+
+
+def write_metrics(lesson: str, token: str, folder: Path = Path()) -> Path:
+    """Write what this notebook has recorded to `metrics.json`: where no runner of ours collects it, as on Kaggle.
+
+    Args:
+        lesson: its name.
+        token: comes back with the numbers, to tell this run from another.
+        folder: by default where the notebook works; on Kaggle that is kept.
+    """
+    from helpers.learn import machine
+
+    content = {
+        "lesson": lesson,
+        "token": token,
+        "values": _kept,
+        "versions": machine.versions(),
+        "device": machine.device(),
+    }
+    path = folder / "metrics.json"
+    beside = path.with_suffix(".part")
+    beside.write_text(json.dumps(content, indent=2), encoding="utf-8")
+    os.replace(beside, path)
+    return path
 
 
 def collect(notebook: dict) -> dict[str, Any]:

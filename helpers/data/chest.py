@@ -1,0 +1,220 @@
+"""The chest catalogue: which X-rays a folder holds, whose they are, and which masks belong to them.
+
+It reads the layout of Kaggle's *Chest X-ray Masks and Labels*, real or phantom: `Lung Segmentation/` with `CXR_png/`,
+`masks/`, `test/` and `ClinicalReadings/`, two full copies of it in one set. Exactly one copy is read. Of images only
+the header is looked at here; masks are small once packed and are looked at whole, so that a bad one is known by name
+before anybody trains on it.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from helpers.data.brats import Problem
+from helpers.data.errors import DataError
+from helpers.data.pictures import UNREADABLE, pictures, read_image, read_mask
+
+IMAGES, MASKS, TEST, READINGS = "CXR_png", "masks", "test", "ClinicalReadings"
+SITES = {"MCUCXR": "montgomery", "CHNCXR": "shenzhen"}
+LABELS = {"0": "normal", "1": "tuberculosis"}
+
+_NAME = re.compile(r"^(?P<site>MCUCXR|CHNCXR)_\d+_(?P<label>[01])$")
+# "Patient's Sex: F" and "Patient's Age: 027Y" at Montgomery; "male 45yrs", "Femal, 16month" at Shenzhen.
+_SEX = re.compile(r"^\s*(?:patient's sex:\s*)?(?P<sex>male|femal|m\b|f\b)", re.IGNORECASE)
+_AGE = re.compile(
+    r"^(?:\s*(?:fe)?male?\b|.*\bage:)[\s,]*(?P<number>\d+)\s*(?P<unit>y|m|w|d)", re.IGNORECASE | re.MULTILINE
+)
+_PER_YEAR = {"y": 1, "m": 12, "w": 365.25 / 7, "d": 365.25}
+
+
+@dataclass(frozen=True)
+class XRay:
+    """One X-ray.
+
+    Attributes:
+        id: its name without ending, e.g. `CHNCXR_0001_0`; one patient, one X-ray.
+        image: the file. mask: the file of its lung mask, or None.
+        site: "montgomery" or "shenzhen". label: "normal" or "tuberculosis".
+        age: years, of small children with a fraction. sex: "female" or "male". None where nobody noted it.
+    """
+
+    id: str
+    image: Path
+    mask: Path | None
+    site: str
+    label: str
+    age: float | None = None
+    sex: str | None = None
+
+
+@dataclass(frozen=True)
+class ChestCatalogue:
+    """The X-rays of one copy of the set, sorted by id, and the problems found with them.
+
+    Attributes:
+        root: the folder that was asked for. folder: the copy that was read. copies: further copies, which nobody reads.
+    """
+
+    root: Path
+    folder: Path
+    xrays: tuple[XRay, ...]
+    problems: tuple[Problem, ...]
+    copies: tuple[Path, ...] = ()
+
+    @property
+    def without_mask(self) -> tuple[str, ...]:
+        """The ids of the X-rays that have no mask."""
+        return tuple(xray.id for xray in self.xrays if xray.mask is None)
+
+    def require(self, site: str | None = None, mask: bool = True) -> tuple[XRay, ...]:
+        """The X-rays of a site (of both without), and with `mask` only those that have one.
+
+        Raises:
+            DataError: a problem touches a file that is needed, or no X-ray is left.
+        """
+        if site not in (None, *SITES.values()):
+            raise DataError(f"Unknown site {site!r}; this set has {' and '.join(SITES.values())}.")
+        needed = {"image", "mask"} if mask else {"image"}
+        prefix = {name: prefix for prefix, name in SITES.items()}.get(site, "")
+        touching = [p for p in self.problems if p.patient.startswith(prefix) and needed & set(p.touches)]
+        if touching:
+            raise DataError.listing(
+                f"{len(touching)} problem(s) under {self.folder} touch what is needed ({', '.join(sorted(needed))}). "
+                "Mend or remove these files, then run the same command again:",
+                [str(problem) for problem in touching],
+            )
+        chosen = tuple(x for x in self.xrays if site in (None, x.site) and (x.mask or not mask))
+        if not chosen:
+            held = Counter(xray.site for xray in self.xrays)
+            raise DataError(
+                f"No X-ray {f'of {site} ' if site else ''}{'with a mask ' if mask else ''}under {self.folder}; it "
+                "holds "
+                f"{', '.join(f'{held[name]} of {name}' for name in SITES.values())}, "
+                f"{len(self.without_mask)} of them without a mask."
+            )
+        return chosen
+
+    def table(self) -> pd.DataFrame:
+        """One row an X-ray: id, site, label, age, sex, and whether it has a mask."""
+        return pd.DataFrame(
+            [
+                {"id": x.id, "site": x.site, "label": x.label, "age": x.age, "sex": x.sex, "mask": x.mask is not None}
+                for x in self.xrays
+            ],
+            columns=["id", "site", "label", "age", "sex", "mask"],
+        )
+
+
+def read_chest(root: str | os.PathLike) -> ChestCatalogue:
+    """Find the chest set at or below `root`, pair images with masks, and check both.
+
+    Where `root` holds several copies, the fullest is read, the one nearest to `root` among equals.
+
+    Raises:
+        DataError: there is no such folder, no X-ray in it, or two different sets, of which one must be named.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DataError(f"There is no folder {root}. Give the folder that holds the chest X-rays.")
+    folder, copies = _choose_copy(root)
+    masks, problems = _pair(folder)
+    xrays = []
+    for path in pictures(folder / IMAGES):
+        match = _NAME.match(path.stem)
+        if not match:
+            message = "its name tells neither site nor label; expected e.g. CHNCXR_0001_0.png or MCUCXR_0001_1.png"
+            problems.append(Problem(path.stem, path, ("image",), message))
+            continue
+        age, sex = _read_reading(folder / READINGS / f"{path.stem}.txt")
+        site, label = SITES[match["site"]], LABELS[match["label"]]
+        xrays.append(XRay(path.stem, path, masks.get(path.stem), site, label, age, sex))
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:  # unpacking leaves the interpreter free
+        problems += [problem for found in pool.map(_check, xrays) for problem in found]
+    return ChestCatalogue(root, folder, tuple(xrays), tuple(problems), copies)
+
+
+def read_xray(xray: XRay) -> tuple[np.ndarray, np.ndarray]:
+    """An X-ray and its mask: (rows, columns) uint8 and bool.
+
+    Raises:
+        DataError: it has no mask; a file is at fault (see `read_image`, `read_mask`); or their shapes differ.
+    """
+    if xray.mask is None:
+        raise DataError(f"{xray.id} has no mask; choose among `require(mask=True)`.")
+    image, mask = read_image(xray.image), read_mask(xray.mask)
+    if image.shape != mask.shape:
+        raise DataError(
+            f"{xray.mask}: shape {mask.shape}, but its image has {image.shape}; use the mask of this image."
+        )
+    return image, mask
+
+
+def _choose_copy(root: Path) -> tuple[Path, tuple[Path, ...]]:
+    found = []
+    for folder, folders, _ in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        if IMAGES in folders and (names := {path.name for path in pictures(Path(folder) / IMAGES)}):
+            found.append((Path(folder), names))
+    if not found:
+        raise DataError(
+            f"No chest X-ray under {root}: expected Lung Segmentation/{IMAGES}/ with files such as CHNCXR_0001_0.png, "
+            f"and beside it {MASKS}/."
+        )
+    found.sort(key=lambda one: (-len(one[1]), len(one[0].parts), str(one[0])))
+    (chosen, names), *others = found
+    if different := [str(folder) for folder, held in others if not held <= names]:
+        raise DataError(f"{root} holds different sets ({chosen}, {', '.join(different)}); name one of these folders.")
+    return chosen, tuple(folder for folder, _ in others)
+
+
+def _pair(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
+    """Masks by the id of their image: `_mask` ends the names from Shenzhen only."""
+    images, masks, problems = {path.stem for path in pictures(folder / IMAGES)}, {}, []
+    for path in pictures(folder / MASKS):
+        identity = path.stem.removesuffix("_mask")
+        if identity not in images:
+            message = f"a mask without an image; expected {IMAGES}/{identity}.png"
+        elif identity in masks:
+            message = f"a second mask beside {masks[identity].name}; keep one"
+        else:
+            masks[identity] = path
+            continue
+        problems.append(Problem(identity, path, ("mask",), message))
+    return masks, problems
+
+
+def _check(xray: XRay) -> Iterator[Problem]:
+    size = None
+    try:
+        with Image.open(xray.image) as image:
+            size = image.size
+    except UNREADABLE as error:
+        yield Problem(xray.id, xray.image, ("image",), f"not a picture ({error}); copy or download it again")
+    if xray.mask is None:
+        return
+    try:
+        columns, rows = read_mask(xray.mask).shape[::-1]
+    except DataError as error:
+        yield Problem(xray.id, xray.mask, ("mask",), str(error).removeprefix(f"{xray.mask}: "))
+        return
+    if size and size != (columns, rows):
+        message = f"its size is {columns} x {rows}, that of its image {size[0]} x {size[1]}; use the mask of this image"
+        yield Problem(xray.id, xray.mask, ("mask",), message)
+
+
+def _read_reading(path: Path) -> tuple[float | None, str | None]:
+    """Age (years) and sex from a clinical reading; None for what it does not tell."""
+    if not path.is_file():
+        return None, None
+    head = "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[:2])  # below stand the findings
+    sex, age = _SEX.search(head), _AGE.search(head)
+    years = int(age["number"]) / _PER_YEAR[age["unit"].lower()] if age else None
+    return years, {"m": "male", "f": "female"}[sex["sex"][0].lower()] if sex else None

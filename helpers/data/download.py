@@ -1,0 +1,223 @@
+"""A data set from Kaggle, whole or not at all.
+
+kagglehub does the work (pinned version, checksum, resuming) in a process of its own, see `helpers.data.fetch`. Here is
+what it lacks: room on the disk is checked first, two processes do not download twice, silence ends in an error, and the
+files appear under their final name only when all of them are there.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from helpers.data import fetch
+from helpers.data.errors import DataError
+from helpers.data.sets import BRATS, DataSet, brats_files
+
+RECORD = "download.json"
+"""In each download: which version it is, and how many patients of it."""
+
+_PATIENT_GB = 0.09  # five uncompressed volumes of 240 x 240 x 155 in 16 bits
+_SPARE_GB = 0.2
+_ATTEMPTS = 2  # in a row without a new byte; connections that break while bytes arrive are simply taken up again
+_DAMAGED = ("checksum", "archive", "unsafe")  # what has arrived is worth nothing
+
+_TOKEN = (
+    "Get a token: sign in at https://www.kaggle.com/settings, section API, create a new token, and put it into "
+    "~/.kaggle/access_token (or run `kaggle auth login`). A token or kaggle.json that has expired is sent all the "
+    "same: replace or remove it."
+)
+
+
+def download(data: DataSet, to: Path, patients: int | None = None, patience: float = 120.0) -> Path:
+    """Bring a set from Kaggle to the folder `to`, which is there only once it is complete.
+
+    What has arrived is kept beside it, in `<to>.part`; the same call takes up from there. Another process that
+    downloads to the same place is waited for, and its files are used.
+
+    Args:
+        patients: only the first patients, file by file (BraTS 2020); None for everything.
+        patience: seconds without a new byte after which Kaggle counts as silent.
+
+    Raises:
+        DataError: it cannot be had; the message says what to do.
+    """
+    to = Path(to).expanduser().absolute()
+    record = {"handle": data.handle, "patients": patients}
+    files = _selection(data, patients)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(to):
+        if _is_there(data, to, record):
+            print(f"{data.title}: already there, at {to}")
+            return to
+        part = to.with_name(f"{to.name}.part" if patients is None else f"{to.name}.{patients}.part")
+        packed, unpacked = (data.packed_gb, data.unpacked_gb) if patients is None else (0, patients * _PATIENT_GB)
+        _check_disk(data, to, part, packed + unpacked)
+        print(
+            f"{data.title}: about {packed or unpacked:.3g} GB to download, {unpacked:.3g} GB on disk, to {to}\n"
+            "Ctrl-C stops; the same command takes up from there.",
+            flush=True,
+        )
+        folder = _bring(data, files, part, patience)
+        (folder / RECORD).write_text(json.dumps(record), encoding="utf-8")
+        if to.is_dir():
+            to.rmdir()  # empty, or _is_there would have complained
+        os.replace(folder, to)
+        shutil.rmtree(part, ignore_errors=True)
+    print(f"{data.title}: complete, at {to}")
+    return to
+
+
+def _selection(data: DataSet, patients: int | None) -> list[str] | None:
+    if data.owner is None:
+        raise DataError(f"Whose {data.title} to take from Kaggle is not established; name a folder that holds it.")
+    if patients is None:
+        return None
+    if data.slug != BRATS.slug:
+        raise DataError(f"Only BraTS comes patient by patient; leave --patients out to get {data.title} whole.")
+    try:
+        return brats_files(patients)
+    except ValueError as error:
+        raise DataError(str(error)) from None
+
+
+@contextmanager
+def _alone(to: Path) -> Iterator[None]:
+    """Hold the lock of `to`; the system frees it when its holder ends, however it ends."""
+    lock = FileLock(to.with_name(f".{to.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"Another process is downloading to {to}; waiting for it.", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _is_there(data: DataSet, to: Path, record: dict) -> bool:
+    """Whether `to` is what is wanted; DataError where it is something else."""
+    if not to.exists() or (to.is_dir() and not any(to.iterdir())):
+        return False
+    if not to.is_dir() or not data.held_by(to):
+        raise DataError(f"{to} is in the way: it is no copy of {data.title}. Remove it, or name another place by --to.")
+    note = to / RECORD
+    found = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else record  # unpacked by hand
+    if found == record:
+        return True
+    names = [f"{it['patients'] or 'all'} patients of {it['handle']}" for it in (found, record)]
+    raise DataError(f"{to} holds {names[0]}; wanted are {names[1]}. Remove it, or name another place by --to.")
+
+
+def _check_disk(data: DataSet, to: Path, part: Path, needed_gb: float) -> None:
+    free = shutil.disk_usage(to.parent).free / 1e9
+    missing = needed_gb + _SPARE_GB - _bytes(part) / 1e9
+    if free < missing:
+        smaller = " BraTS also comes in parts: --patients 10 takes 1 GB." if data is BRATS else ""
+        raise DataError(
+            f"{data.title} needs {missing:.1f} GB more on the disk of {to.parent}, and {free:.1f} GB are free. "
+            f"Make room, or name a folder on another disk by --to.{smaller}"
+        )
+
+
+def _bring(data: DataSet, files: list[str] | None, part: Path, patience: float) -> Path:
+    """Run the downloading process until it is done; DataError where it cannot be."""
+    part.mkdir(parents=True, exist_ok=True)
+    (part / "files.json").write_text(json.dumps(files), encoding="utf-8")
+    most, left = _bytes(part), _ATTEMPTS
+    while left:
+        answer = _watch(data, part, patience)
+        if answer.get("failure") != "connection":
+            break
+        most, left = (now, _ATTEMPTS) if (now := _bytes(part)) > most else (most, left - 1)
+    if "folder" in answer:
+        return Path(answer["folder"])
+    if answer["failure"] in _DAMAGED:
+        shutil.rmtree(part)
+    raise DataError(_explain(answer, data, part))
+
+
+def _watch(data: DataSet, part: Path, patience: float) -> dict:
+    """One attempt; what the process said of it."""
+    # -P: the folder of the script holds modules of ours, which must not stand in for others of the same name.
+    command = [sys.executable, "-P", fetch.__file__, data.handle, str(part / "files.json")]
+    environment = {
+        **os.environ,
+        "KAGGLEHUB_CACHE": str(part),
+        "KAGGLEHUB_VERBOSITY": "error",
+        # Attaching instead of downloading waits for ever where nothing comes; mounts have been looked for before.
+        "DISABLE_KAGGLE_CACHE": "1",
+        "DISABLE_COLAB_CACHE": "1",
+    }
+    if not sys.stderr.isatty():
+        environment["TQDM_MININTERVAL"] = "10"  # seconds: in a log every turn of the bar is a line
+    ours, theirs = os.pipe()  # closes with this process, however it ends: then the other stops too
+    process = subprocess.Popen(command, stdin=ours, stdout=subprocess.PIPE, env=environment, text=True)
+    os.close(ours)
+    try:
+        size, since = -1, time.monotonic()
+        while True:
+            try:
+                said, _ = process.communicate(timeout=min(1.0, patience))
+                break
+            except subprocess.TimeoutExpired:
+                now = _bytes(part)
+                if now != size:
+                    size, since = now, time.monotonic()
+                elif time.monotonic() - since > patience:
+                    return {"failure": "silence", "seconds": patience}
+    finally:
+        os.close(theirs)
+        process.kill()
+        process.wait()
+    try:
+        return json.loads(said.splitlines()[-1])
+    except (IndexError, ValueError):
+        return {"failure": "unknown", "status": process.returncode}
+
+
+def _bytes(folder: Path) -> int:
+    """Size of everything below `folder`; files may vanish while one looks."""
+    total = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(root, name)).st_size
+            except FileNotFoundError:
+                continue
+    return total
+
+
+def _explain(answer: dict, data: DataSet, part: Path) -> str:
+    """What went wrong, and what to do about it."""
+    kept = f"What has arrived is kept in {part}; the same command takes up from there."
+    if answer["failure"] == "http":
+        status = answer["status"]
+        wait = f"{answer['wait']} seconds" if answer.get("wait") else "some minutes"
+        return f"{data.title}: Kaggle answered {status}. " + {
+            401: f"It does not know you. {_TOKEN}",
+            403: f"You may not have this set yet: open {data.page}, sign in, accept its terms if it asks. {_TOKEN}",
+            404: f"There is no version {data.version} of this set: see whether {data.page} still shows it. If it moved "
+            "or changed, download it by hand and name its folder.",
+            429: f"That was too much at once. Wait {wait}. {kept}",
+        }.get(status, f"The trouble is on its side; try again later. {kept}")
+    return {
+        "connection": f"No connection to Kaggle, or it broke. See that this machine has internet (on Kaggle: Settings, "
+        f"Internet). {kept}",
+        "silence": f"Kaggle has sent nothing for {answer.get('seconds', 0):g} seconds. {kept}",
+        "checksum": "What arrived has another checksum than what Kaggle holds; it is removed. Run the same again.",
+        "archive": "What arrived is no archive, or a damaged one; it is removed. Run the same again.",
+        "unsafe": f"The archive holds a file that would land outside of its folder ({answer.get('member')}). Nothing "
+        f"was unpacked, and the archive is removed. Do not unpack it by hand; tell its owner, at {data.page}.",
+        "disk": f"The disk is full. Make room, or name a folder on another disk by --to. {kept}",
+        "file": f"A file could not be written ({answer.get('reason')}). Name a folder you may write to by --to. {kept}",
+        "credentials": f"{answer.get('reason')}. {_TOKEN}",
+    }.get(answer["failure"], f"The download ended without a word (status {answer.get('status')}). {kept}")

@@ -1,0 +1,66 @@
+"""Picture files as arrays: X-rays as grey levels, however they are stored, and masks as true and false."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from helpers.data.errors import DataError
+
+UNREADABLE = (OSError, ValueError, SyntaxError)
+"""What Pillow raises over files that are no picture or are cut short."""
+
+
+def pictures(folder: Path) -> list[Path]:
+    """The PNG files that lie directly in a folder, sorted; none where there is no folder."""
+    return sorted(p for p in folder.glob("*") if p.suffix.lower() == ".png" and not p.name.startswith("."))
+
+
+def read_image(path: str | os.PathLike) -> np.ndarray:
+    """A picture as grey levels, (rows, columns) uint8, whether it is stored in grey, with a palette, in colour or in 16
+    bits.
+
+    A 16-bit file is scaled by the smallest of 255, 4095 (12-bit detectors) and 65535 that holds all its values: Pillow
+    itself would cut everything above 255 to white. What is transparent is shown as if it were not.
+
+    Raises:
+        DataError: it is no picture, cut short, or all of one grey.
+    """
+    pixels = _read_grey(path)
+    if pixels.min() == pixels.max():
+        raise DataError(f"{path}: every pixel is {pixels.min()}; expected an X-ray. Copy or download it again.")
+    if pixels.dtype == np.uint8:
+        return pixels
+    white = next((level for level in (255, 4095, 65535) if pixels.max() <= level), int(pixels.max()))
+    return np.round(pixels * (255 / white)).astype(np.uint8)
+
+
+def read_mask(path: str | os.PathLike) -> np.ndarray:
+    """A lung mask, (rows, columns) bool.
+
+    Raises:
+        DataError: it is no picture, empty, or not two-valued.
+    """
+    pixels = _read_grey(path)
+    lungs = pixels > 0
+    if not lungs.any():
+        raise DataError(f"{path}: the mask is empty; expected lungs. Draw it again, or remove it.")
+    if lungs.all() or not (pixels == pixels.max() * lungs).all():
+        values = np.unique(pixels)
+        raise DataError(
+            f"{path}: the mask has {len(values)} value(s), from {values[0]} to {values[-1]}; expected two, 0 and "
+            "another. One that was resized with interpolation or saved as JPEG has greys at its rim: use the original."
+        )
+    return lungs
+
+
+def _read_grey(path: str | os.PathLike) -> np.ndarray:
+    """The pixels, (rows, columns): uint8, or of a 16-bit file as they are."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image if image.mode.startswith("I") else image.convert("L"))
+    except UNREADABLE as error:
+        raise DataError(
+            f"{path}: not a picture that can be read to its end ({error}); copy or download it again."
+        ) from error

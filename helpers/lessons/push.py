@@ -1,0 +1,208 @@
+"""Lessons go up to Kaggle, run there on two T4, and their numbers come back.
+
+The client ends with status 0 on several failures. So it is called from Python, and its answer is read: a push counts
+when Kaggle names the version it made and refuses none of the sources.
+"""
+
+import contextlib
+import functools
+import io
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+from helpers.lessons.manifest import Course, LessonError, read_manifest
+from helpers.lessons.profiles import Band, read_baselines
+from helpers.lessons.stage import DATASET, Staged
+
+BASELINE = "kaggle_t4x2"
+LONGEST = 12.5 * 3600  # seconds: Kaggle ends a session after 12 hours
+_ANSWER = 120  # seconds; the client itself would wait for ever
+_BROKEN = 10  # polls in a row that may find no network
+
+_TOKEN = (
+    "Get a token: sign in at https://www.kaggle.com/settings, section API, create a new token, and put it into "
+    "~/.kaggle/access_token (or run `kaggle auth login`); replace one that has expired."
+)
+_ADVICE = {
+    401: _TOKEN,
+    403: f"It may belong to somebody else: is --user your name on Kaggle? {_TOKEN}",
+    404: "Is --user your name on Kaggle, and was the lesson pushed before?",
+    429: "That was too much at once; wait some minutes and run the same again.",
+}
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """How a lesson went on Kaggle. Its status is "passed", "failed" or "out of band"."""
+
+    lesson: str
+    status: str
+    url: str
+    message: str
+
+
+def push(
+    helper: Path,
+    lessons: list[Staged],
+    out: Path = Path("runs/kaggle"),
+    pause: float = 30.0,
+    course: Course | None = None,
+    say: Callable[[str], None] = print,
+) -> list[Pushed]:
+    """Push what `stage` made, one lesson after the other, and wait for each.
+
+    Args:
+        helper: the folder with the wheel; goes up first, as a data set.
+        lessons: staged lessons.
+        out: gets OUT/NN_slug/metrics.json of each.
+        pause: seconds between two looks at a lesson that runs.
+
+    Raises:
+        LessonError: Kaggle refused something; the message says what to do.
+    """
+    bands = read_baselines(BASELINE, course or read_manifest())
+    with _signed_in() as api:
+        _push_helpers(api, helper, pause, say)
+        results = []
+        for staged in lessons:
+            url = _push_lesson(api, staged)
+            say(f"{staged.lesson}: runs at {url}")
+            status, message = _wait(api, staged, pause)
+            if status == "COMPLETE":
+                values = _fetch(api, staged, out / staged.lesson)
+                status, message = _compare(values, bands.get(staged.lesson, {}))
+            else:
+                status, message = "failed", f"{status.lower().replace('_', ' ')} {message}".strip()
+            results.append(Pushed(staged.lesson, status, url, message))
+            say(f"{staged.lesson}: {status}{message and f' ({message})'}")
+    return results
+
+
+@contextlib.contextmanager
+def _signed_in() -> Iterator:
+    """Kaggle's client for a signed-in user, with errors that say what to do and repeat no secret."""
+    import requests
+
+    # The client sets no time limit for an answer. (Uploads are not sent this way, and may take their time.)
+    send = functools.partialmethod(requests.Session.send, timeout=_ANSWER)
+    try:
+        with mock.patch.object(requests.Session, "send", send):
+            with contextlib.redirect_stdout(io.StringIO()):  # it prints a page of help where nobody is signed in
+                from kaggle.api.kaggle_api_extended import KaggleApi  # signs in when it is imported: never above
+
+                api = KaggleApi()
+                api.authenticate()
+            yield api
+    except SystemExit:
+        raise LessonError(f"Kaggle's client finds no account. {_TOKEN}") from None
+    except requests.HTTPError as error:
+        status = error.response.status_code
+        advice = _ADVICE.get(status, "The trouble is on its side; try again later.")
+        raise LessonError(f"Kaggle answered {status}. {advice}") from None
+    except requests.RequestException as error:
+        raise LessonError(
+            f"No connection to Kaggle, or it broke ({type(error).__name__}); run the same again."
+        ) from None
+    except ValueError as error:
+        if isinstance(error, LessonError):
+            raise
+        raise LessonError(f"Kaggle's client refuses: {error}") from None
+
+
+def _push_helpers(api, folder: Path, pause: float, say: Callable[[str], None]) -> None:
+    """Make the data set with the wheel, or a new version of it, and wait until it can be attached."""
+    import requests
+
+    name = json.loads((folder / DATASET).read_text(encoding="utf-8"))["id"]
+    try:
+        api.dataset_status(name)
+        exists = True
+    except requests.HTTPError as error:
+        if error.response.status_code not in (403, 404):  # Kaggle says either where there is none
+            raise
+        exists = False
+    wheel = next(folder.glob("*.whl")).name
+    if exists:
+        answer = api.dataset_create_version(str(folder), wheel, quiet=True)
+    else:
+        answer = api.dataset_create_new(str(folder), quiet=True)
+    if answer is None or (answer.status or "").lower() != "ok" or answer.error:
+        raise LessonError(f"Kaggle did not take the data set {name}: {(answer and answer.error) or 'no reason given'}.")
+    say(f"{name}: {wheel} is up")
+    deadline = time.monotonic() + 600
+    while (status := api.dataset_status(name)) != "ready":
+        if status in ("failed", "deleted") or time.monotonic() > deadline:
+            raise LessonError(f"Kaggle could not make the data set {name} ready ({status}); look at it there.")
+        time.sleep(pause)
+
+
+def _push_lesson(api, staged: Staged) -> str:
+    """Push one kernel; its address."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        answer = api.kernels_push(str(staged.folder))
+    if answer is None or answer.error:
+        raise LessonError(f"Kaggle did not take {staged.kernel}: {(answer and answer.error) or 'no reason given'}.")
+    for kind in ("dataset", "competition", "kernel", "model"):
+        if refused := getattr(answer, f"invalid_{kind}_sources"):
+            raise LessonError(
+                f"{staged.kernel} is up, but without {kind} sources that Kaggle does not know or you may not use: "
+                f"{', '.join(refused)}. Open their pages and accept their terms, then push again."
+            )
+    if not answer.version_number:
+        raise LessonError(f"Kaggle gave {staged.kernel} no version number, so it may not be there; push again.")
+    return answer.url
+
+
+def _wait(api, staged: Staged, pause: float) -> tuple[str, str]:
+    """The status a kernel ends with, in Kaggle's word, and Kaggle's message about it."""
+    import requests
+
+    deadline, broken = time.monotonic() + LONGEST, 0
+    while time.monotonic() < deadline:
+        try:
+            answer, broken = api.kernels_status(staged.kernel), 0
+        except (requests.ConnectionError, requests.Timeout):
+            broken += 1
+            if broken > _BROKEN:
+                raise
+        else:
+            if answer.status.name in ("COMPLETE", "ERROR", "CANCEL_ACKNOWLEDGED"):
+                return answer.status.name, answer.failure_message or ""
+        time.sleep(pause)
+    return "NEVER ENDED", f"after {LONGEST / 3600:g} hours"
+
+
+def _fetch(api, staged: Staged, folder: Path) -> dict:
+    """The numbers that a kernel recorded, kept as `metrics.json` in `folder`."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.redirect_stdout(io.StringIO()):
+        api.kernels_output(staged.kernel, str(folder), file_pattern=r"^metrics\.json$", force=True, page_size=200)
+    path = folder / "metrics.json"
+    try:
+        # The client saves an error page as readily as the file.
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        token, values = metrics["token"], metrics["values"]
+    except (OSError, ValueError, KeyError):
+        path.unlink(missing_ok=True)
+        raise LessonError(f"{staged.kernel} ended well but its metrics.json did not come; push again.") from None
+    if token != staged.token:
+        path.unlink()
+        raise LessonError(f"The metrics.json of {staged.kernel} is that of another run; look at it on Kaggle.")
+    return values
+
+
+def _compare(values: dict, bands: dict[str, Band]) -> tuple[str, str]:
+    """Status and message of a lesson's numbers, against the bands of this machine."""
+    outside = [
+        f"{metric} is {values.get(metric)}; the band is {band.min:g} to {band.max:g}"
+        for metric, band in bands.items()
+        if not band.holds(values.get(metric))
+    ]
+    if outside:
+        return "out of band", "; ".join(outside)
+    return "passed", "" if bands else f"{len(values)} numbers, no baseline {BASELINE} to compare with"

@@ -1,0 +1,31 @@
+"""The first code cell of every notebook: it sees to it that `helpers` is there, on Kaggle too."""
+
+import helpers
+
+HELPERS = "biomedseg-helpers"
+"""Name of the data set with the wheel, on Kaggle."""
+
+_CELL = """\
+# At home the course is installed. On Kaggle it comes from an attached data set, or from its repository.
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("helpers") is None:
+    kaggle = Path("/kaggle/input")
+    wheels = [*kaggle.glob("*/biomedseg_course-*.whl"), *kaggle.glob("datasets/*/*/biomedseg_course-*.whl")]
+    source = ["--no-index", str(wheels[0])] if wheels else ["git+https://github.com/{repository}@v{version}"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *source]
+    if subprocess.run(pip).returncode:
+        raise ModuleNotFoundError("Attach the data set {dataset} (Add Input), or switch Internet on.")
+    importlib.invalidate_caches()"""
+
+
+def setup_cell(repository: str) -> str:
+    """The cell's code.
+
+    Args:
+        repository: owner and name on GitHub; the tag of this version is installed where there is internet.
+    """
+    return _CELL.format(repository=repository, version=helpers.__version__, dataset=HELPERS)

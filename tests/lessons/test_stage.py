@@ -1,0 +1,142 @@
+"""Laws of what goes up to Kaggle."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from helpers.lessons.manifest import LessonError
+from helpers.lessons.setup_cell import setup_cell
+from helpers.lessons.source import parameters
+from helpers.lessons.stage import complaints, stage
+
+ROOT = Path(__file__).parents[2]
+LESSON = "04_build_the_unet"
+
+
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory):
+    """The folder with the wheel, and lesson 04 of this course."""
+    helper, (lesson,) = stage(["04"], "someone", "full", tmp_path_factory.mktemp("kaggle"), ROOT / "notebooks")
+    return helper, lesson
+
+
+@pytest.fixture(scope="module")
+def kernel(staged):
+    return json.loads((staged[1].folder / "kernel-metadata.json").read_text(encoding="utf-8"))
+
+
+def test_a_kernel_folder_holds_what_the_client_looks_for_and_nothing_else(staged, kernel):
+    names = {path.name for path in staged[1].folder.iterdir()}
+    assert names == {"kernel-metadata.json", f"{LESSON}.ipynb"}
+    assert kernel["code_file"] == f"{LESSON}.ipynb"
+    assert kernel["id"] == staged[1].kernel == "someone/biomedseg-04-build-the-unet"
+
+
+def test_a_kernel_gets_two_t4_no_internet_its_data_and_the_wheel(kernel):
+    assert kernel["machine_shape"] == "NvidiaTeslaT4"
+    assert kernel["enable_internet"] is False
+    assert kernel["is_private"] is True
+    assert kernel["dataset_sources"] == ["awsaf49/brats20-dataset-training-validation", "someone/biomedseg-helpers"]
+
+
+def test_the_staged_notebook_has_the_profiles_values_and_ends_with_its_numbers(staged):
+    notebook = nbformat.read(staged[1].folder / f"{LESSON}.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    tags = [cell.metadata.get("tags", []) for cell in notebook.cells]
+    at = tags.index(["parameters"])
+    assert tags[at + 1] == ["injected-parameters"]
+    assert "PATIENTS = 60" in notebook.cells[at + 1].source
+    assert parameters(notebook.cells)["PATIENTS"] == 20
+    first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    assert "pip" in first.source
+    assert f'write_metrics("{LESSON}", "{staged[1].token}")' in notebook.cells[-1].source
+
+
+def test_the_wheel_holds_every_file_of_the_package(staged):
+    import zipfile
+
+    (wheel,) = staged[0].glob("*.whl")
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    package = {path for path in (ROOT / "helpers").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert {path.relative_to(ROOT).as_posix() for path in package} <= inside
+
+
+@pytest.mark.parametrize("layout", ["biomedseg-helpers", "datasets/someone/biomedseg-helpers"])
+def test_the_first_cell_installs_the_attached_wheel_without_a_network(staged, tmp_path, layout):
+    mount = tmp_path / "input" / layout
+    mount.mkdir(parents=True)
+    (wheel,) = staged[0].glob("*.whl")
+    os.link(wheel, mount / wheel.name)
+    mount.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    answer = run_setup(tmp_path)
+    mount.chmod(0o755)
+    assert answer.returncode == 0, answer.stderr
+    assert (tmp_path / "site" / "helpers" / "lessons" / "course.yml").is_file()
+
+
+def test_the_first_cell_says_what_to_attach_where_there_is_nothing(tmp_path):
+    answer = run_setup(tmp_path)
+    assert answer.returncode == 1
+    assert "Attach the data set biomedseg-helpers" in answer.stderr
+
+
+def test_the_first_cell_leaves_an_installed_course_alone(tmp_path):
+    answer = subprocess.run(
+        [sys.executable, "-c", setup_cell("someone/course") + "\nprint('subprocess' in dir() and 'pip' not in dir())"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert answer.stdout.strip() == "True", answer.stderr
+
+
+def run_setup(folder: Path) -> subprocess.CompletedProcess:
+    """The first cell, where `helpers` is not installed, /kaggle/input is folder/input, and no network answers."""
+    cell = setup_cell("someone/course").replace("/kaggle/input", str(folder / "input"))
+    cell = cell.replace('importlib.util.find_spec("helpers") is None', "True")
+    environment = {
+        **os.environ,
+        "PIP_TARGET": str(folder / "site"),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "https_proxy": "http://127.0.0.1:9",
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "GIT_TERMINAL_PROMPT": "0",
+    }
+    return subprocess.run([sys.executable, "-c", cell], capture_output=True, text=True, env=environment, cwd=folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"enable_gpus": True}, "enable_gpus"),
+        ({"machine_shape": None}, "machine_shape"),
+        ({"machine_shape": "NvidiaTeslaP100"}, "machine_shape"),
+        ({"enable_internet": "false"}, "enable_internet"),
+        ({"id": "biomedseg-04-build-the-unet"}, "id"),
+        ({"title": "Another title"}, "second kernel"),
+        ({"dataset_sources": ["brats20"]}, "dataset_sources"),
+        ({"model_sources": ["keras/vit"]}, "model_sources"),
+    ],
+)
+def test_our_schema_finds_what_the_client_would_swallow(kernel, change, complaint):
+    assert complaints(kernel, "kernel") == []
+    changed = {name: value for name, value in (kernel | change).items() if value is not None}
+    (found,) = complaints(changed, "kernel")
+    assert complaint in found
+
+
+def test_the_data_set_needs_a_licence():
+    good = {"id": "someone/biomedseg-helpers", "title": "Biomedseg helpers", "licenses": [{"name": "apache-2.0"}]}
+    assert complaints(good, "dataset") == []
+    assert complaints(good | {"licenses": []}, "dataset")
+
+
+def test_a_name_that_is_none_is_refused(tmp_path):
+    with pytest.raises(LessonError, match="--user"):
+        stage(["04"], "some one", "full", tmp_path, ROOT / "notebooks")
