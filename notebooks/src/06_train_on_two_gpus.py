@@ -36,9 +36,9 @@ patients = read_catalogue(sources.brats(DATA_DIR)).require(MODALITIES)
 folder = Path(OUTPUT_DIR) if OUTPUT_DIR else sources.home() / "lesson_06"
 
 # %% [markdown]
-# The paper grew from a public notebook, *3d-mri-brain-tumor-segmentation-u-net* on Kaggle, which thousands have copied.
-# Below is the way it loads a batch, shortened but step for step: open three files, resize slice after slice, divide by
-# the largest value. One batch is one patient. (Pillow resizes here; the original uses OpenCV.)
+# The paper's set-up is that of a public notebook on Kaggle, *3d-mri-brain-tumor-segmentation-u-net*, which many have copied:
+# we call it **the kernel**. Below is the way it loads a batch, shortened but step for step: open three files, resize slice
+# after slice, divide by the largest value. One batch is one patient. (Pillow resizes here; the original uses OpenCV.)
 
 # %%
 import nibabel as nib
@@ -249,9 +249,9 @@ for name in evenly:
     print(f"slices with {name:10s} drawn evenly {evenly[name]:4.0%}   by our sampler {drawn[name]:4.0%}")
 
 # %% [markdown]
-# Drawn evenly, more than half a batch shows no tumour, and most of its pixels never will. The sampler fills half of
-# each batch from any slice that shows brain, a quarter from slices with tumour, a quarter from slices with enhancing
-# tumour. Here is a batch, in that order.
+# Drawn evenly, most slices of a batch show no tumour at all. The sampler fills half of each batch from any slice that
+# shows brain, a quarter from slices with tumour, a quarter from slices with enhancing tumour. Here is a batch, in that
+# order.
 
 # %%
 scan = read_scan(patients[0], MODALITIES)
