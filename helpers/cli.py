@@ -197,13 +197,13 @@ def _table(result: dict) -> None:
     from rich.table import Table
 
     table = Table(title=f"{result['n']} patients, mean and 95 % interval")
-    for column in ("region", "Dice", "Jaccard", "HD95 (mm)", "volume error (ml)", "Dice, all background"):
-        table.add_column(column)
+    for column in ("", "Dice", "Jaccard", "HD95\nmm", "volume error\nml", "Dice, all\nbackground"):
+        table.add_column(column, no_wrap=True)
     for region, scores in result["regions"].items():
         cells = []
         for key, digits in (("dice", 3), ("jaccard", 3), ("hd95_mm", 1), ("volume_error_ml", 1)):
             mean, (low, high) = scores[key]["mean"], scores[key]["ci95"]
-            cells.append(f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})")
+            cells.append(f"{mean:.{digits}f}\n\\[{low:.{digits}f}, {high:.{digits}f}]")
         table.add_row(region, *cells, f"{result['trivial'][region]['dice']['mean']:.3f}")
     Console().print(table)
 

@@ -137,6 +137,8 @@ def write_segmentation(path: str | os.PathLike, labels: np.ndarray, affine: np.n
     path.parent.mkdir(parents=True, exist_ok=True)
     image = nib.Nifti1Image(to_disk(labels), affine)
     image.header.set_xyzt_units("mm")
+    image.set_sform(affine, code="scanner")
+    image.set_qform(affine, code="scanner")  # some viewers read the one, some the other
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         whole = Path(scratch) / path.name
         nib.save(image, whole)

@@ -41,7 +41,7 @@ class DiceCrossEntropy(keras.losses.Loss):
 def cross_entropy(y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
     """Categorical cross-entropy, (batch, rows, columns, classes) twice to (batch,); natural logarithm."""
     y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
-    # Keras's usual floor of 1e-7 cuts the gradient off: in its first steps a U-Net learns "all is background" so well
+    # The usual floor of 1e-7 cuts the gradient off: in its first steps a U-Net learns "all is background" so well
     # that the other classes fall below the floor, and nothing ever pulls them back. float32 can hold far less.
     logs = ops.log(ops.clip(y_pred, FLOOR, 1.0))
     return ops.mean(-ops.sum(y_true * logs, axis=-1), axis=(1, 2))

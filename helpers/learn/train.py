@@ -77,8 +77,8 @@ def fit(
 
     Returns:
         One row an epoch: loss, accuracy, learning_rate, seconds, and for the validation patients val_loss,
-            val_accuracy,
-        val_dice_wt, val_dice_tc, val_dice_et and their mean, val_dice. `model` holds the best weights afterwards.
+        val_accuracy, val_dice_wt, val_dice_tc, val_dice_et and their mean, val_dice. `model` holds the best weights
+        afterwards.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,13 +51,16 @@ def execute(notebook: Path, copy: Path, parameters: dict[str, Any], cell_timeout
         # The lesson works in a scratch folder, and still gets the helpers that run it.
         "PYTHONPATH": os.pathsep.join(filter(None, [_root(), os.environ.get("PYTHONPATH")])),
     }
-    with TemporaryDirectory(prefix=f"{notebook.stem}-") as scratch, _environment(settings):
+    log = copy.with_name("kernel.log")
+    with TemporaryDirectory(prefix=f"{notebook.stem}-") as scratch, _environment(settings), _stderr_to(log):
         error = _papermill(notebook, copy, parameters, cell_timeout, scratch)
         if error and START_RACE in error:
             error = _papermill(notebook, copy, parameters, cell_timeout, scratch)
     if not copy.is_file():  # no kernel started, so nothing was written
         shutil.copy(notebook, copy)
     executed = nbformat.read(copy, as_version=4)
+    _drop_greetings(executed)
+    nbformat.write(executed, copy)
     return Execution(executed, error or _left_early(executed))
 
 
@@ -103,6 +107,35 @@ def _without_colour(text: str) -> str:
 
 def _root() -> str:
     return str(Path(helpers.__file__).parents[1])
+
+
+# What TensorFlow's C++ says on stderr before any setting of ours can reach it.
+_GREETING = re.compile(r"^(WARNING: All log messages before absl::InitializeLog|[IW]0000 00:00:).*\n?", re.MULTILINE)
+
+
+def _drop_greetings(notebook: dict) -> None:
+    """Take TensorFlow's greetings out of the executed copy, so that red stands for something to read."""
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", []):
+            if output["output_type"] == "stream" and output["name"] == "stderr":
+                output["text"] = _GREETING.sub("", output["text"])
+        if "outputs" in cell:
+            cell["outputs"] = [output for output in cell["outputs"] if output.get("text") != ""]
+
+
+@contextmanager
+def _stderr_to(log: Path) -> Iterator[None]:
+    """Kernels inherit this process's stderr; what they say there belongs in a file, not between the progress lines."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with log.open("wb") as file:
+            os.dup2(file.fileno(), 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @contextmanager

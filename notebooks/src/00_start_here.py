@@ -202,7 +202,7 @@ compare(scan, scan.seg, after, title="After: the same network, the same slice")
 tested = [patient for patient in patients if patient.id in split.test]
 result = evaluate(segmenter.labels, tested, MODALITIES)
 each = [patient["regions"] for patient in result["patients"]]
-scores.regions(each, result["trivial"], title="Compare each mean with its cross, the score of doing nothing")
+scores.regions(each, result["trivial"], title="Is each mean to the right of its cross?")
 
 # %%
 for region in ("WT", "TC", "ET"):

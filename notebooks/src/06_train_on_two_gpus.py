@@ -4,11 +4,11 @@ DATA_DIR = ""  # folder with BraTS patients; empty: the Kaggle set, else phantom
 OUTPUT_DIR = ""  # where the run's files go; empty: beside the data
 SIZE = 64  # pixels along each side of the 192 mm window; 128 in the paper
 FILTERS = 8  # features of the U-Net's first level; 32 in the paper
-EPOCHS = 6  # of the long run, with Dice + cross-entropy
+EPOCHS = 5  # of the long run, with Dice + cross-entropy
 FIRST_EPOCHS = 1  # of the short run before it, with cross-entropy alone
 BATCH = 8  # slices in a batch
 TIMED = 4  # patients loaded for a timing
-RATE_STEPS = 20  # steps for each learning rate that we try
+RATE_STEPS = 30  # steps for each learning rate that we try
 
 # %%
 import time
@@ -36,9 +36,9 @@ patients = read_catalogue(sources.brats(DATA_DIR)).require(MODALITIES)
 folder = Path(OUTPUT_DIR) if OUTPUT_DIR else sources.home() / "lesson_06"
 
 # %% [markdown]
-# The paper grew from a public notebook, *3d-mri-brain-tumor-segmentation-u-net* on Kaggle, which thousands have copied.
-# Below is the way it loads a batch, shortened but step for step: open three files, resize slice after slice, divide by
-# the largest value. One batch is one patient. (Pillow resizes here; the original uses OpenCV.)
+# The paper's set-up is that of a public notebook on Kaggle, *3d-mri-brain-tumor-segmentation-u-net*, which many have copied:
+# we call it **the kernel**. Below is the way it loads a batch, shortened but step for step: open three files, resize slice
+# after slice, divide by the largest value. One batch is one patient. (Pillow resizes here; the original uses OpenCV.)
 
 # %%
 import nibabel as nib
@@ -249,9 +249,9 @@ for name in evenly:
     print(f"slices with {name:10s} drawn evenly {evenly[name]:4.0%}   by our sampler {drawn[name]:4.0%}")
 
 # %% [markdown]
-# Drawn evenly, more than half a batch shows no tumour, and most of its pixels never will. The sampler fills half of
-# each batch from any slice that shows brain, a quarter from slices with tumour, a quarter from slices with enhancing
-# tumour. Here is a batch, in that order.
+# Drawn evenly, most slices of a batch show no tumour at all. The sampler fills half of each batch from any slice that
+# shows brain, a quarter from slices with tumour, a quarter from slices with enhancing tumour. Here is a batch, in that
+# order.
 
 # %%
 scan = read_scan(patients[0], MODALITIES)
@@ -290,7 +290,7 @@ panels = {
     "only the image moved": (moved[0], shares[0]),
     "both, another draw": (moved[1], moved_shares[1]),
 }
-figure = Figure(figsize=(8, 3))
+figure = Figure(figsize=(8, 2.8))
 for ax, (name, (image, mask)) in zip(figure.subplots(1, 4), panels.items(), strict=True):
     panel.show_slice(ax, image[..., 0], view, (-2, 3), mask.argmax(axis=-1), marks=name == "as it is")
     ax.set_title(name)
@@ -407,6 +407,7 @@ print("two replicas, each a single number:   ", sum(half.mean() for half in halv
 
 # %%
 batches = list(training_batches(store, split.train, BATCH, SEED, augmented=False).take(RATE_STEPS))
+keras.utils.set_random_seed(SEED)
 weights = unet(SIZE, len(MODALITIES), filters=FILTERS).get_weights()
 
 
@@ -430,6 +431,7 @@ ax = figure.subplots()
 for (rate, path), colour in zip(paths.items(), ("#D55E00", "#0072B2"), strict=True):
     ax.plot(np.arange(RATE_STEPS), path, color=colour, marker="o", markersize=3, label=f"rate {rate:g}")
 ax.set(xlabel="steps before", ylabel="loss of the batch", ylim=(0, 5))
+ax.xaxis.get_major_locator().set_params(integer=True)
 figure.legend(loc="outside upper right", ncols=2)
 figure.suptitle("One of them jumps over the valley", x=0.02, ha="left")
 for rate, path in paths.items():
@@ -437,10 +439,10 @@ for rate, path in paths.items():
 style.alt(figure, f"Loss over {RATE_STEPS} steps with learning rates 0.1 and 0.001.")
 
 # %% [markdown]
-# Both start at the same height, before the first step. Steps of 0.1 throw the weights so far that the loss goes up, and
-# may end as no number at all (`nan`). We keep 0.001, and treat it with care at both ends: a **warm-up** over the first
-# 20 steps, while Adam knows little about the gradients, then half a **cosine** down to zero, so that the last steps
-# only polish. `helpers.learn.train.fit` holds this loop.
+# Both start at the same height, before the first step. Steps of 0.1 throw the weights so far that the loss jumps about, and
+# it may end as no number at all (`nan`). We keep 0.001, and treat it with care at both ends: a **warm-up** over the first
+# 20 steps, while Adam knows little about the gradients, then half a **cosine** down to zero, so that the last steps only
+# polish. `helpers.learn.train.fit` holds this loop.
 #
 # ## Training, first as the paper does it
 #
@@ -464,9 +466,10 @@ print(f"after the first epoch: accuracy {reached:.1%}, mean Dice {found:.3f}")
 print(f"calling everything background: accuracy {background:.1%}")
 
 # %% [markdown]
-# An accuracy to be proud of, and compare it with the line below it: a model that says "background" to every pixel.
-# Choose a model by accuracy and you choose among sleepers. So `fit` keeps the model by the **validation Dice per
-# patient**: the mean over the three regions and over the patients that are not trained on.
+# An accuracy to be proud of. Then look at the Dice of the smallest region, and at the last line: a model that says
+# "background" to every pixel is nearly as accurate. Choose a model by accuracy and you choose among sleepers. So `fit`
+# keeps the model by the **validation Dice per patient**: the mean over the three regions and over patients that are not
+# trained on.
 #
 # Now with both losses, and longer.
 
@@ -479,9 +482,9 @@ history = fit(model, store, split, folder / "both", Budget(epochs=EPOCHS), DiceC
 scores.curves(history, title="Accuracy is flat from the start; Dice is still learning")
 
 # %% [markdown]
-# Read the panels from the right. The regions wake up one after the other, the small ones last, if they do; and while
-# they do, accuracy hardly moves: they are a handful of pixels. (The two loss curves are two losses: Dice +
-# cross-entropy in training, cross-entropy alone in validation. Compare their shapes, not their heights.)
+# Read the panels from the right. The regions wake up one after the other, the small ones last, if they do; and while they
+# do, accuracy hardly moves: they are a handful of pixels. (The two loss curves lie apart because a training batch is half
+# tumour on purpose, and a validation patient is not. Compare their shapes, not their heights.)
 #
 # **Exercise 2** (core, 4 minutes). Write `epoch_to_keep`: from such a table, the number of the epoch whose model you
 # keep.

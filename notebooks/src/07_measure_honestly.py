@@ -4,7 +4,7 @@ DATA_DIR = ""  # folder with BraTS patients; empty: the Kaggle set, else phantom
 OUTPUT_DIR = ""  # where the model goes; empty: beside the data
 SIZE = 64  # pixels along each side of the 192 mm window; 128 in the paper
 FILTERS = 8  # features of the U-Net's first level; 32 in the paper
-EPOCHS = 6  # of training
+EPOCHS = 5  # of training
 BATCH = 8  # slices in a batch
 FOLDS = 3  # one patient in so many is kept for the score
 
@@ -220,8 +220,8 @@ for name, given in {"as probabilities": soft, "rounded to one-hot": one_hot[soft
     print(f"the same prediction, {name:19s} {float(metric.result()):.3f}")
 
 # %% [markdown]
-# A metric should be tested like any other code. Two lines would have found both faults: score a model that finds
-# nothing, and score the truth against itself.
+# A metric should be tested like any other code. Two lines would have found both faults: score a model that finds nothing,
+# and score the truth against itself. (The trap is known: TensorFlow issue 32875.)
 #
 # ## Dice, averaged with the wrong things
 #
@@ -296,8 +296,8 @@ note("per patient", per_patient)
 #
 # ## On the wrong grid
 #
-# The network sees 64 to 128 pixels a side, and a part of the slices. It is convenient to score there: truth and
-# prediction are at hand. But nobody treats a patient on the network's grid.
+# The network sees a coarser grid than the patient's. It is convenient to score there: truth and prediction are at hand.
+# But nobody treats a patient on the network's grid.
 
 # %%
 seen = [store.volume(patient.id) for patient in tested]
@@ -367,8 +367,9 @@ for name, masks in {"nearest neighbour": there_and_back, "shares": by_shares}.it
     )
 
 # %% [markdown]
-# The second number is a ceiling: a perfect network on this grid scores no more. With nearest neighbour a part of each
-# patient's Dice is lost to arithmetic, and every mask that is delivered lies beside the tumour by the first number.
+# The second number of each line is a ceiling: a perfect network on this grid scores no more. Hold the first ceiling
+# against the model's own score in the ledger: with nearest neighbour a better model soon has nothing left to gain;
+# and every mask that is delivered lies beside its tumour, by the first number of the line.
 #
 # ## What Dice cannot see
 #
@@ -473,7 +474,7 @@ pd.DataFrame(table).T
 
 # %%
 everyone = [patient["regions"] for patient in result["patients"]]
-scores.regions(everyone, result["trivial"], title="A mean stands on a handful of patients")
+scores.regions(everyone, result["trivial"], title=f"{len(everyone)} patients: how much does the mean tell?")
 
 # %% [markdown]
 # The enhancing tumour is the smallest region and the hardest. If the cross of "all background" is not at 0 there, some

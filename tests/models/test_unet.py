@@ -85,9 +85,9 @@ def test_sharp_unet_trains_as_many_parameters():
 def test_sharpening_removes_what_is_constant_and_keeps_edges():
     plain, edge = np.full((1, 6, 6, 3), 7.0, np.float32), np.zeros((1, 6, 6, 3), np.float32)
     edge[:, :, 3:] = 1
-    inside = np.array(sharpen(plain))[0, 1:-1, 1:-1]
+    inside = keras.ops.convert_to_numpy(sharpen(plain))[0, 1:-1, 1:-1]
     np.testing.assert_allclose(inside, 0, atol=1e-5)
-    row = np.array(sharpen(edge))[0, 2, 1:-1, 0]
+    row = keras.ops.convert_to_numpy(sharpen(edge))[0, 2, 1:-1, 0]
     np.testing.assert_allclose(row, [0, -3, 3, 0], atol=1e-5)
 
 
@@ -96,7 +96,7 @@ def test_sharpening_is_the_laplacian_of_every_feature_alone():
     laplacian = np.full((3, 3), -1.0)
     laplacian[1, 1] = 8
     expected = np.stack([correlate(x[0, ..., f], laplacian, mode="same") for f in range(3)], axis=-1)
-    np.testing.assert_allclose(np.array(sharpen(x))[0], expected, atol=1e-4)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(sharpen(x))[0], expected, atol=1e-4)
 
 
 def test_sharpening_changes_the_answer_and_every_skip_is_sharpened():
