@@ -28,7 +28,7 @@ QUICK = {"patients": 20, "validation": 4, "shape": (120, 120, 62), "spacing": (2
 NOTE = "phantom.json"
 """File beside the patients that says they are made up, and how."""
 
-_VERSION = 1
+_VERSION = 2
 _TRAINING = "BraTS2020_TrainingData/MICCAI_BraTS2020_TrainingData"
 _VALIDATION = "BraTS2020_ValidationData/MICCAI_BraTS2020_ValidationData"
 _ODD = 355  # the patient of the real set whose segmentation has a name of its own
