@@ -2,14 +2,21 @@ PYTHON ?= python3
 PROFILE ?= quick
 OUT ?= runs/$(PROFILE)
 EXTRAS ?= cpu,test
+LESSONS ?= 00 02
 
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/installed-$(EXTRAS)
 WANTED := --constraint constraints/lock.txt --editable '.[$(EXTRAS)]'
 
+# What of the Kaggle image the lessons use; `make kaggle KAGGLE_PYTHON=python3.12` makes it of the image's Python.
+KAGGLE_PYTHON ?= $(PYTHON)
+IMAGE := build/kaggle-image
+IN_IMAGE := tensorflow-cpu keras numpy scipy pandas scikit-image scikit-learn nibabel matplotlib seaborn h5py pillow \
+	protobuf ipywidgets papermill 'ipykernel>=6.17'
+
 .DEFAULT_GOAL := help
-.PHONY: help env course test lessons build lint format lab lock clean
+.PHONY: help env course test lessons kaggle build lint format lab lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -35,6 +42,14 @@ test: env lint lessons ## check the code, run the lessons with and without solut
 lessons: env ## run the quick lessons, as a learner opens them and with the exercises solved
 	$(RUN) -m helpers run --profile quick --out runs/quick
 	$(RUN) -m helpers run --profile quick --out runs/solutions --variant solution
+
+kaggle: env $(IMAGE)/installed ## run LESSONS as Kaggle runs them: its versions, the wheel, no network (writes /kaggle)
+	$(RUN) tests/kaggle_run.py --image $(IMAGE) $(LESSONS)
+
+$(IMAGE)/installed: constraints/kaggle.txt
+	$(KAGGLE_PYTHON) -m venv $(IMAGE)
+	$(IMAGE)/bin/python -m pip install --quiet --constraint constraints/kaggle.txt $(IN_IMAGE)
+	@touch $@
 
 build: env ## write the notebooks from notebooks/src
 	$(RUN) -m helpers build

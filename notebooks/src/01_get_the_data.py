@@ -12,11 +12,15 @@
 
 # %% tags=["parameters"]
 SEED = 0  # of everything random: the same seed gives the same numbers
-DATA_DIR = ""  # a folder with BraTS 2020 patients; empty: Kaggle's set where it is attached, else phantoms
+DATA_DIR = ""  # a folder with BraTS 2020 patients; empty: Kaggle's set if attached or downloaded, else phantoms
 OUTPUT_DIR = ""  # where this lesson writes; empty: a temporary folder
+DOWNLOAD = False  # True brings the first patients from Kaggle where no real ones are here; False touches no network
+PATIENTS_TO_DOWNLOAD = 10  # as many as this lesson needs
 
 # %%
 import json
+import os
+import re
 import shutil
 import tempfile
 import time
@@ -30,9 +34,13 @@ from matplotlib.figure import Figure
 from scipy import ndimage
 
 # %%
+from helpers.data.audit import audit, refuse_errors, table
 from helpers.data.brats import MODALITIES, read_catalogue
+from helpers.data.chest import read_chest
 from helpers.data.errors import DataError
-from helpers.data.sources import brats
+from helpers.data.phantom_chest import make_chest
+from helpers.data.sets import BRATS, brats_files
+from helpers.data.sources import brats, bring, find
 from helpers.data.splits import load_split, make_split, save_split
 from helpers.data.store import voxel_hashes
 from helpers.data.volumes import read_scan
@@ -44,6 +52,8 @@ from helpers.show.style import CLASS_COLOURS, CLASS_NAMES, alt, use
 
 # %%
 use()
+if DOWNLOAD and not DATA_DIR and not find(BRATS):
+    bring(BRATS, PATIENTS_TO_DOWNLOAD)
 root = brats(DATA_DIR)
 out = Path(OUTPUT_DIR or tempfile.mkdtemp(prefix="get_the_data_"))
 out.mkdir(parents=True, exist_ok=True)
@@ -92,10 +102,40 @@ alt(figure, "A FLAIR slice of each of four patients, the whole tumour outlined; 
 # %% [markdown]
 # ## What lies on the disk
 #
-# The scans come from one of three places. In a Kaggle notebook, attach `awsaf49/brats20-dataset-training-validation` as
-# an input; it then lies under `/kaggle/input`, read-only, and is found there. At home, download it (`data/README.md` says
-# how, and how much room it takes) and name its folder in `DATA_DIR`. Without either, the course makes phantoms in the
-# same layout. Whichever you have, look at it before any library does.
+# The scans come from one of four places: a folder that you name in `DATA_DIR`; a set that Kaggle has attached to the
+# notebook; a download; or, where there is none of these, phantoms in the same layout. The first that is there is taken,
+# and the lesson says which it was.
+#
+# In a Kaggle notebook, *Add Input* attaches the set and nothing is downloaded. Where does it lie then? Kaggle has used
+# two layouts, so we build both here, empty, and let the course look.
+
+# %%
+for place in (BRATS.slug, f"datasets/{BRATS.owner}/{BRATS.slug}"):
+    (out / "input" / place).mkdir(parents=True, exist_ok=True)
+for mount in BRATS.mounts(out / "input"):
+    print("/kaggle/input/" + mount.relative_to(out / "input").as_posix())
+
+# %% [markdown]
+# Both are found, and both are read-only: remember that when you want to mend a file. At home you download. Is there room?
+
+# %%
+voxels = 240 * 240 * 155  # of one BraTS file
+part = PATIENTS_TO_DOWNLOAD * 5 * voxels * 2 / 1e9  # five files a patient, two bytes a voxel
+print(f"whole set: {BRATS.packed_gb} GB to download, and {BRATS.unpacked_gb} GB more once unpacked")
+print(f"the first {PATIENTS_TO_DOWNLOAD} patients: {part:.1f} GB")
+print(f"free here: {shutil.disk_usage(out).free / 1e9:.0f} GB")
+print("its terms:", BRATS.page)
+
+# %% [markdown]
+# A few patients are enough to begin with. In a terminal they come with
+#
+#     python -m helpers download brats --patients 10
+#
+# and here with `DOWNLOAD = True` at the top. It looks for room first, can be stopped and taken up again, and shows
+# a folder only when that is complete. If Kaggle asks who you are, the message says how to get a **token**, a password
+# for programs. It goes into a file in your home folder and never into a notebook, since notebooks are passed on.
+#
+# Whichever scans you have, look at them before any library does.
 
 # %%
 folder = patients[0].folder.parent
@@ -176,16 +216,18 @@ pd.DataFrame({"voxels": voxels, "millilitres": voxels * spacing.prod() / 1000}, 
 # To train we need pairs of scans and mask. The obvious way is to collect the masks by their name. Does it find everybody?
 
 # %%
-found = sorted(folder.rglob("*_seg.nii*"))
-folders = [path for path in folder.iterdir() if path.is_dir()]
-print(f"{len(folders)} patients, {len(found)} masks")
+listing = {path.name: sorted(file.name for file in path.iterdir()) for path in folder.iterdir() if path.is_dir()}
+last = [Path(file) for file in brats_files(355)[-5:]]  # a part of the set ends before this patient
+listing.setdefault(last[0].parent.name, sorted(file.name for file in last))
+found = [name for names in listing.values() for name in names if "_seg.nii" in name]
+print(f"{len(listing)} patients, {len(found)} masks")
 
 # %% [markdown]
 # Nothing failed, nothing was printed in red, and somebody is gone. Who?
 
 # %%
-(lost,) = set(folders) - {path.parent for path in found}
-sorted(path.name for path in lost.iterdir())
+(lost,) = (patient for patient, names in listing.items() if not set(names) & set(found))
+listing[lost]
 
 # %% [markdown]
 # The real set has this patient too, number 355, and its mask has this very name: a date, and *Segm* with a capital. Many
@@ -220,11 +262,8 @@ with exercise_check("Exercise 1"):
 # list of who is there with which files:
 
 # %%
-import re
-
 SCAN = re.compile(r"(?P<id>.+)_(?P<kind>flair|t1|t1ce|t2)\.nii(\.gz)?$", re.IGNORECASE)
-names = sorted(path.name for path in lost.iterdir())
-matches = [match for match in map(SCAN.match, names) if match]
+matches = [match for match in map(SCAN.match, listing[lost]) if match]
 matches[0]["id"], [match["kind"] for match in matches]
 
 # %% [markdown]
@@ -239,8 +278,8 @@ print(f"{len(catalogue.patients)} patients, {len(catalogue.problems)} problems, 
 catalogue.table().tail(6)
 
 # %% [markdown]
-# The last ones have no mask: they are the validation patients of the challenge, whose outlines were never published. You
-# ask the catalogue for what you need, and get those who have it.
+# Who is called *Validation* has no mask: these are the validation patients of the challenge, whose outlines were never
+# published. You ask the catalogue for what you need, and get those who have it.
 
 # %%
 with_mask = record("patients_with_mask", len(catalogue.require(MODALITIES)))
@@ -298,18 +337,21 @@ pd.DataFrame(counts)
 # A network trained on this learns that swelling ends in dead tissue. No error would have told you; a slightly worse
 # score would, perhaps.
 #
-# So the check is a good one. Is it good enough? Here is a patient whose tumour does not enhance, so that the mask has
-# only 0, 1 and 2. We do the same to it.
+# So the check is a good one. Is it good enough? Some tumours do not enhance, and their masks have only 0, 1 and 2. We
+# make such a mask, by turning the rim of one patient into core, and do the same to it.
 
 # %%
-low_grade = [patient for patient in patients if patient.grade == "LGG"]
-quiet = next(p for p in low_grade if not (np.asarray(nib.load(p.seg).dataobj) == 4).any())
+quiet = next(patient for patient in patients if patient not in originals)
 shutil.copytree(quiet.folder, out / "quiet" / quiet.id, dirs_exist_ok=True)
 (copy,) = read_catalogue(out / "quiet").patients
-resize_there_and_back(copy.seg)
+image = nib.load(quiet.seg)
+rimless = np.where(np.asarray(image.dataobj) == 4, 1, image.dataobj).astype(np.int16)
+nib.save(nib.Nifti1Image(rimless, image.affine), copy.seg)
 
 # %%
-spoilt, truth = read_scan(copy, MODALITIES).seg, read_scan(quiet, MODALITIES).seg
+truth = read_scan(copy, MODALITIES).seg
+resize_there_and_back(copy.seg)
+spoilt = read_scan(copy, MODALITIES).seg
 share = dice(truth == 1, spoilt == 1)
 print(f"not refused; overlap of its core with the core as drawn (Dice, 1 is all): {share:.2f}")
 
@@ -347,7 +389,7 @@ nib.load(short.images["t2"]).shape
 # %%
 image = nib.load(dotted.images["flair"])
 voxels = image.get_fdata(dtype=np.float32)
-voxels[60, 60, 30] = np.nan
+voxels[tuple(np.array(voxels.shape) // 2)] = np.nan
 nib.save(nib.Nifti1Image(voxels, image.affine), dotted.images["flair"])
 voxels.size, voxels.mean()
 
@@ -377,24 +419,42 @@ shutil.copytree(doubled.folder, bad / "new" / doubled.id, dirs_exist_ok=True)
 lacking.images["t2"].unlink(missing_ok=True)
 
 # %% [markdown]
-# Now the audit. How many of the five does the catalogue see, which reads headers only?
+# How many of the five does the catalogue see, which reads headers only?
 
 # %%
-audit = read_catalogue(bad)
-record("problems_in_headers", len(audit.problems))
-for problem in audit.problems:
-    print(problem.patient, "touches", ", ".join(problem.touches))
-    print("   ", problem.message.replace(str(bad), "..."), "\n")
+headers = read_catalogue(bad)
+print(record("problems_in_headers", len(headers.problems)), "problems:")
+for problem in headers.problems:
+    print(f"    {problem.patient} touches {', '.join(problem.touches)}")
 
 # %% [markdown]
 # Three: the short file, because its size is less than the header promises, the shifted scan, and the patient who is there
-# twice. A copy of a patient is the costliest. One copy goes to training, the other to the test, and the test score rises.
-#
-# Whoever asks for patients is refused as long as a problem touches what was asked for:
+# twice. An **audit** reads every file to its end, and compares what it has read. Which two does it add?
+
+# %%
+pd.set_option("display.max_colwidth", None)
+findings = audit([bad])
+table(findings).drop(columns="folder").replace(re.escape(f"{bad}{os.sep}"), "", regex=True)
+
+# %% [markdown]
+# The NaN, and the patient who lacks T2. That one is a note: a missing file is a fact, and who needs no T2 may go on. So
+# is the count, since this is a part of a set. The others are **errors**. The copy of a patient is the costliest of them:
+# one goes to training, the other to the test, and the test score rises. A training that begins like this does not begin:
 
 # %%
 try:
-    audit.require(("flair", "t2"))
+    refuse_errors(findings)
+    print("training ...")
+except DataError as error:
+    print(str(error).splitlines()[0])
+
+# %% [markdown]
+# In a terminal, `python -m helpers audit` and the name of the folder print the same table. The catalogue is less strict:
+# it refuses whoever asks for patients as long as a problem touches what was asked for.
+
+# %%
+try:
+    headers.require(("flair", "t2"))
 except DataError as error:
     print(str(error).replace(str(bad), "..."))
 
@@ -409,18 +469,10 @@ print("with FLAIR and T2:", [patient.id[-3:] for patient in mended.require(("fla
 print("with FLAIR alone: ", [patient.id[-3:] for patient in mended.require(("flair",))])
 
 # %% [markdown]
-# The patient without T2 is left out of the first list and stands in the second. A missing file is a fact, not a fault.
+# The patient without T2 is left out of the first list and stands in the second. The one with the NaN is in both, since no
+# header shows it. `read_scan` would stop there, as it did at the resized mask.
 #
-# One fault is still in there, since it is in no header:
-
-# %%
-try:
-    read_scan(dotted, ("flair", "t2"))
-except DataError as error:
-    print(str(error).replace(str(bad), "..."))
-
-# %% [markdown]
-# Everything in this course that trains reads its patients through these two doors.
+# Everything in this course that trains reads its patients through these two doors, `require` and `read_scan`.
 
 # %% [markdown]
 # ## One patient, many names
@@ -492,7 +544,36 @@ print(person.id, one, twin.id, other, sep="\n")
 
 # %% [markdown]
 # A **hash** is a short number computed from all voxels: the same voxels, the same hash, whatever the file is called. The
-# course keeps the hashes of those a model was trained on, and `evaluate` refuses to test it on them.
+# course keeps the hashes of those a model was trained on, and `evaluate` refuses to test it on them. The audit compares
+# them over all folders it is given. Give it the ones that you train on and the ones that you test on, together:
+
+# %%
+both = audit([person.folder, alias])
+table(both).drop(columns="folder")
+
+# %% [markdown]
+# An error: the same person on both sides, under two names. The notes say that both folders are parts of sets, and that
+# we copied no mask.
+
+# %% [markdown]
+# ## Is every finding a fault?
+#
+# The second half of the course outlines lungs in chest X-rays, from two hospitals. Here are a few phantoms of them, laid
+# out as Kaggle's set is. Its folder `test/` looks like a gift. Before you run the second cell: would you test on it?
+
+# %%
+films = make_chest(out / "films", montgomery=4, shenzhen=11, size=128)
+chest = read_chest(films)
+chest.table()[["site", "label", "mask"]].value_counts(sort=False).unstack(fill_value=0)
+
+# %%
+notes = table(audit([films])).drop(columns="folder")
+notes.replace(re.escape(f"{films}{os.sep}"), "", regex=True)
+
+# %% [markdown]
+# No errors, only notes: a training may start. But the notes name the images without a mask, and they say that `test/`
+# holds these very images once more. Nobody there is new, and nobody there can be scored. They also name a
+# second copy of everything, which the set brings along: whoever collects files from its root has each patient twice.
 
 # %% [markdown]
 # ## Who are they?
@@ -557,7 +638,7 @@ where = pd.Series([list(sides)[side[patient.id]] for patient in patients], name=
 pd.crosstab(grades, where)[list(sides)]
 
 # %% [markdown]
-# Train and test have both grades. So few validation patients cannot hold every kind: count, before you trust a set.
+# Where a set has both grades, train and test have both. So few validation patients cannot hold every kind: count, before you trust a set.
 #
 # Here are the two ways of dealing, side by side. Follow one row from left to right.
 
@@ -612,7 +693,7 @@ print(damaged.id)
 # The damaged copies go, so that nobody takes them for patients one day.
 
 # %%
-for name in ("ward", "quiet", "bad", "older"):
+for name in ("input", "ward", "quiet", "bad", "older", "films"):
     shutil.rmtree(out / name, ignore_errors=True)
 sorted(path.name for path in out.iterdir())
 
