@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from helpers.data.brats import MODALITIES
+
 KAGGLE_INPUT = Path("/kaggle/input")
 """Where Kaggle mounts what is attached to a notebook, read-only."""
 
@@ -89,7 +91,7 @@ def brats_files(patients: int) -> list[str]:
     """The files of the first patients of BraTS 2020, and the two tables, as paths inside the set.
 
     Raises:
-        ValueError: the set has no so many patients.
+        ValueError: the set has not so many patients.
     """
     if not 1 <= patients <= 369:
         raise ValueError(f"BraTS 2020 has 369 patients with a segmentation; {patients} were asked for.")
@@ -99,6 +101,6 @@ def brats_files(patients: int) -> list[str]:
         name = f"BraTS20_Training_{number:03d}"
         # The publisher named this one segmentation otherwise.
         seg = "W39_1998.09.19_Segm.nii" if number == 355 else f"{name}_seg.nii"
-        images = [f"{name}_{modality}.nii" for modality in ("flair", "t1", "t1ce", "t2")]
+        images = [f"{name}_{modality}.nii" for modality in MODALITIES]
         files += [f"{root}/{name}/{file}" for file in (*images, seg)]
     return files

@@ -179,7 +179,8 @@ def save_model(model: keras.Model, path: Path) -> None:
 
 
 def write_whole(text: str, path: Path) -> None:
-    """Write beside the final name and move into place."""
+    """Write beside the final name and move into place; the folder is made if it is not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.part")
     scratch.write_text(text)
     os.replace(scratch, path)

@@ -40,8 +40,8 @@ def test_run_names_parameters_versions_and_split(trained):
 
 
 def test_scores_have_the_promised_form(trained, phantoms, tmp_path):
-    result = evaluate_brain(trained, phantoms, json_path=tmp_path / "scores.json", say=_quiet)
-    assert json.loads((tmp_path / "scores.json").read_text()) == json.loads(json.dumps(result))
+    result = evaluate_brain(trained, phantoms, json_path=tmp_path / "new" / "scores.json", say=_quiet)
+    assert json.loads((tmp_path / "new" / "scores.json").read_text()) == json.loads(json.dumps(result))
     assert result["n"] == len(result["patients"]) == len(load_split(trained / "split.json").test)
     for table in (result["regions"], result["trivial"]):
         assert list(table) == ["WT", "TC", "ET"]
