@@ -122,13 +122,18 @@ def train_brain_command(
     filters: Annotated[int, typer.Option(help="Features of the U-Net's first level; the paper has 32.")] = 16,
     size: Annotated[int, typer.Option(help="Pixels along each side of the 192 mm window; the paper has 128.")] = 96,
     modalities: Annotated[str, typer.Option(help="Comma-separated, of flair, t1, t1ce, t2.")] = "flair,t1ce",
+    loss: Annotated[str, typer.Option(help="One of cross-entropy, dice+cross-entropy.")] = "dice+cross-entropy",
+    augment: Annotated[bool, typer.Option(help="Vary the slices that training sees.")] = True,
+    focus: Annotated[float, typer.Option(help="Share of a batch drawn from slices with tumour.")] = 0.5,
     seed: int = 0,
     folds: Annotated[int, typer.Option(help="Train this many models, so that each patient is tested once.")] = 1,
 ) -> None:
     """Train the U-Net on brain tumours, and score it on patients kept out."""
     from helpers.learn.brain import train_brain, train_folds
+    from helpers.learn.train import Recipe
 
-    settings = {"size": size, "filters": filters, "minutes": minutes, "seed": seed, "say": _say}
+    recipe = Recipe(loss, augment, focus)
+    settings = {"size": size, "filters": filters, "minutes": minutes, "recipe": recipe, "seed": seed, "say": _say}
     names = tuple(name.strip() for name in modalities.lower().split(","))
     if folds > 1:
         _table(train_folds(data, out, folds, names, **settings))

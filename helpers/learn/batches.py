@@ -12,14 +12,20 @@ from helpers.prepare.sampling import SliceSampler
 
 
 def training_batches(
-    store: Store, ids: Sequence[str], batch_size: int, seed: int, augmented: bool, first_step: int = 0
+    store: Store,
+    ids: Sequence[str],
+    batch_size: int,
+    seed: int,
+    augmented: bool,
+    focus: float = 0.5,
+    first_step: int = 0,
 ) -> tf.data.Dataset:
     """Batches without end; batch number k depends on the seed and k alone.
 
     Yields:
         images (batch, size, size, modalities) float32 and class shares (batch, size, size, 4) float32.
     """
-    sampler = SliceSampler(store, ids, batch_size, seed)
+    sampler = SliceSampler(store, ids, batch_size, seed, focus)
     size, channels = store.images.shape[1], store.images.shape[-1]
 
     def gather(step: np.ndarray) -> list[np.ndarray]:

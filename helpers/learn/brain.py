@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
@@ -17,7 +18,7 @@ from helpers.data.store import open_store, voxel_hashes
 from helpers.data.volumes import read_scan, write_segmentation
 from helpers.learn.machine import device, versions
 from helpers.learn.predict import Segmenter
-from helpers.learn.train import Budget, fit, write_whole
+from helpers.learn.train import Budget, Recipe, fit, write_whole
 from helpers.measure.evaluate import evaluate, pooled
 from helpers.models.unet import unet
 
@@ -31,6 +32,7 @@ def train_brain(
     size: int = 96,
     filters: int = 16,
     minutes: float | None = None,
+    recipe: Recipe | None = None,
     seed: int = 0,
     started: float | None = None,
     say: Say = print,
@@ -45,6 +47,7 @@ def train_brain(
         modalities: volumes to look at; patients that lack one are left out.
         size: pixels along each side of the 192 mm window.
         filters: features of the U-Net's first level.
+        recipe: loss, variation, choice of slices and batch size; the default one if none is given.
         minutes: wall time from `started` (else from now) until the folder is finished; 30 epochs without it.
         split: who trains, validates and tests; made from ids and seed if none is given.
         slices: where the slice store lies or shall lie; in `out`, for the time of the training, if none is given.
@@ -57,13 +60,14 @@ def train_brain(
     budget.started = started or budget.started
     out, grid = Path(out), Grid(size)
     patients = read_catalogue(data).require(modalities)
-    split = split or make_split(patients, seed)
+    split, recipe = split or make_split(patients, seed), recipe or Recipe()
     parameters = {
         "modalities": list(modalities),
         "size": size,
         "extent_mm": grid.extent_mm,
         "filters": filters,
         "minutes": minutes,
+        "recipe": asdict(recipe),
         "seed": seed,
         "split": split.digest,
     }
@@ -84,7 +88,7 @@ def train_brain(
     model = unet(size, len(modalities), filters=filters)
     segmenter = Segmenter(model, modalities, grid)
     budget.reserve = _seconds_to_score(segmenter, tested[0]) * len(tested)
-    fit(model, store, split, out, budget, seed=seed, say=say)
+    fit(model, store, split, out, budget, recipe, seed, say)
     learned_from = [*split.train, *split.validation]
     run = {
         "task": "brain",

@@ -38,6 +38,10 @@ class DiceCrossEntropy(keras.losses.Loss):
         return cross_entropy(y_true, y_pred) + soft_dice_loss(y_true, y_pred)
 
 
+LOSSES = {"cross-entropy": CrossEntropy, "dice+cross-entropy": DiceCrossEntropy}
+"""Losses by the name that a recipe, the command line and `run.json` use."""
+
+
 def cross_entropy(y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
     """Categorical cross-entropy, (batch, rows, columns, classes) twice to (batch,); natural logarithm."""
     y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")

@@ -14,7 +14,7 @@ import pandas as pd
 from helpers.data.splits import Split
 from helpers.data.store import Store
 from helpers.learn.batches import training_batches
-from helpers.learn.losses import DiceCrossEntropy
+from helpers.learn.losses import LOSSES
 from helpers.learn.predict import Segmenter
 from helpers.measure.overlap import dice
 from helpers.measure.regions import REGIONS, mask
@@ -50,16 +50,37 @@ class Budget:
         return (time.monotonic() - self.started) / max(1.0, self.seconds - self.reserve)
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """What a model is shown, and what its training makes small; lesson 03 measures what each of these is worth.
+
+    Attributes:
+        loss: a name in `helpers.learn.losses.LOSSES`.
+        augmented: whether slices are varied.
+        focus: share of a batch that is drawn from slices with tumour, half of it from slices with enhancing tumour.
+        batch_size: slices in a batch.
+    """
+
+    loss: str = "dice+cross-entropy"
+    augmented: bool = True
+    focus: float = 0.5
+    batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise ValueError(f"loss {self.loss!r} is not known; there are {', '.join(LOSSES)}.")
+        if not 0 <= self.focus <= 1:
+            raise ValueError(f"focus {self.focus}; expected a share of the batch, from 0 to 1.")
+
+
 def fit(
     model: keras.Model,
     store: Store,
     split: Split,
     folder: str | os.PathLike,
     budget: Budget,
-    loss: keras.losses.Loss | None = None,
-    batch_size: int = 16,
+    recipe: Recipe | None = None,
     seed: int = 0,
-    augmented: bool = True,
     say: Callable[[str], None] = print,
 ) -> pd.DataFrame:
     """Train with Adam and keep the model that is best for the validation patients.
@@ -71,7 +92,7 @@ def fit(
     Args:
         model: from (batch, size, size, modalities) to class probabilities, as `helpers.models.unet` builds it.
         folder: receives `model.keras` (the best), `history.csv`.
-        loss: one value per sample; Dice + cross-entropy if none is given.
+        recipe: loss, variation, choice of slices and batch size; the default one if none is given.
         seed: of the order of slices and of their variation.
         say: told one line an epoch.
 
@@ -82,10 +103,11 @@ def fit(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    batches = training_batches(store, split.train, batch_size, seed, augmented)
+    recipe = recipe or Recipe()
+    batches = training_batches(store, split.train, recipe.batch_size, seed, recipe.augmented, recipe.focus)
     slices = int(store.has_brain[store.rows(split.train)].sum())
-    steps = math.ceil(slices / batch_size)
-    model.compile(keras.optimizers.Adam(LEARNING_RATE), loss or DiceCrossEntropy(), metrics=["accuracy"])
+    steps = math.ceil(slices / recipe.batch_size)
+    model.compile(keras.optimizers.Adam(LEARNING_RATE), LOSSES[recipe.loss](), metrics=["accuracy"])
     validate = _ValidateByPatient(store, split.validation, folder, budget, say)
     model.fit(
         batches,

@@ -518,12 +518,18 @@ pd.DataFrame(last, index=["loss", "length of the gradient"]).T
 # Now a short training with the loss of `helpers`, which lesson 06 explains. One line an epoch:
 
 # %%
-from helpers.learn.train import Budget, fit
+from helpers.learn.train import Budget, Recipe, fit
 
 keras.utils.set_random_seed(SEED)
 plain = build(lambda skip: skip)
 history = fit(
-    plain, store, split, folder / "plain", Budget(epochs=EPOCHS), batch_size=BATCH, seed=SEED, augmented=False
+    plain,
+    store,
+    split,
+    folder / "plain",
+    Budget(epochs=EPOCHS),
+    recipe=Recipe(augmented=False, batch_size=BATCH),
+    seed=SEED,
 )
 
 # %% [markdown]
@@ -631,7 +637,15 @@ style.alt(figure, "Two feature maps of the skip and the same after the Laplacian
 # %%
 keras.utils.set_random_seed(SEED)
 sharp = build(sharpen)
-fit(sharp, store, split, folder / "sharp", Budget(epochs=EPOCHS), batch_size=BATCH, seed=SEED, augmented=False)
+fit(
+    sharp,
+    store,
+    split,
+    folder / "sharp",
+    Budget(epochs=EPOCHS),
+    recipe=Recipe(augmented=False, batch_size=BATCH),
+    seed=SEED,
+)
 trainable = {
     name: sum(w.shape.num_elements() for w in net.trainable_weights)
     for name, net in (("plain", plain), ("sharp", sharp))

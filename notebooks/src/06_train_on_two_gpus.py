@@ -450,12 +450,19 @@ style.alt(figure, f"Loss over {RATE_STEPS} steps with learning rates 0.1 and 0.0
 # the accuracy, and the Dice of the three regions (1 is perfect, 0 is nothing found).
 
 # %%
-from helpers.learn.losses import CrossEntropy
-from helpers.learn.train import Budget, fit
+from helpers.learn.train import Budget, Recipe, fit
 
 keras.utils.set_random_seed(SEED)
 model = unet(SIZE, len(MODALITIES), filters=FILTERS)
-first = fit(model, store, split, folder / "cross_entropy", Budget(epochs=FIRST_EPOCHS), CrossEntropy(), BATCH, SEED)
+first = fit(
+    model,
+    store,
+    split,
+    folder / "cross_entropy",
+    Budget(epochs=FIRST_EPOCHS),
+    Recipe("cross-entropy", batch_size=BATCH),
+    SEED,
+)
 first[["epoch", "val_accuracy", "val_dice_wt", "val_dice_tc", "val_dice_et"]].round(3)
 
 # %%
@@ -476,7 +483,9 @@ print(f"calling everything background: accuracy {background:.1%}")
 # %%
 keras.utils.set_random_seed(SEED)
 model = unet(SIZE, len(MODALITIES), filters=FILTERS)
-history = fit(model, store, split, folder / "both", Budget(epochs=EPOCHS), DiceCrossEntropy(), BATCH, SEED)
+history = fit(
+    model, store, split, folder / "both", Budget(epochs=EPOCHS), Recipe("dice+cross-entropy", batch_size=BATCH), SEED
+)
 
 # %%
 scores.curves(history, title="Accuracy is flat from the start; Dice is still learning")

@@ -52,14 +52,14 @@ slices.compare(scan, scan.seg, nothing, title=f"{right:.1%} of this patient's vo
 from helpers.data.resample import Grid
 from helpers.data.store import open_store
 from helpers.learn.predict import Segmenter
-from helpers.learn.train import Budget, fit
+from helpers.learn.train import Budget, Recipe, fit
 from helpers.models.unet import unet
 
 keras.utils.set_random_seed(SEED)
 grid = Grid(SIZE)
 store = open_store(patients, folder / "slices", MODALITIES, grid)
 model = unet(SIZE, len(MODALITIES), filters=FILTERS)
-fit(model, store, split, folder, Budget(epochs=EPOCHS), batch_size=BATCH, seed=SEED)
+fit(model, store, split, folder, Budget(epochs=EPOCHS), Recipe(batch_size=BATCH), SEED)
 print(
     f"{len(split.train)} patients to learn from, {len(split.validation)} to choose by, {len(split.test)} to be scored on"
 )

@@ -7,7 +7,7 @@ import pytest
 
 from helpers.learn.losses import DiceCrossEntropy
 from helpers.learn.predict import Segmenter
-from helpers.learn.train import Budget, fit, validation_scores
+from helpers.learn.train import Budget, Recipe, fit, validation_scores
 from helpers.models.unet import unet
 
 
@@ -61,7 +61,7 @@ def test_same_seed_trains_the_same_weights(store, split, tmp_path):
 def test_time_budget_ends_training_in_time(store, split, tmp_path):
     """Less than an epoch is in the budget: training stops inside it, and still leaves a validated model."""
     budget = Budget(seconds=1)
-    history = fit(unet(32, 2, filters=4), store, split, tmp_path, budget, batch_size=1, say=lambda _: None)
+    history = fit(unet(32, 2, filters=4), store, split, tmp_path, budget, Recipe(batch_size=1), say=lambda _: None)
     assert (tmp_path / "model.keras").exists()
     assert len(history) == 1
     assert budget.spent(0) >= 1
