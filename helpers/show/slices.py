@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 
 from helpers.measure import overlap, regions
 from helpers.show.panel import HALO, grey_levels, plane, show_slice
+from helpers.show.places import core_centre
 from helpers.show.style import (
     AGREEMENT_COLOURS,
     CLASS_COLOURS,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 WIDTH = 8.0  # inches
 FILL = 0.65  # lets the slice show through
-__all__ = ["busiest", "compare", "image_and_mask", "modalities", "montage", "show_slice", "three_planes"]
 
 
 def busiest(scan: Scan, labels: np.ndarray | None = None) -> int:
@@ -98,30 +98,33 @@ def three_planes(
 ) -> Figure:
     """Axial, coronal and sagittal slice through one voxel, by default amid the tumour core (figure 11).
 
-    The tumour core, necrosis and enhancing rim together, is outlined.
+    By default the core, necrosis and enhancing rim together, is outlined; elsewhere each class.
 
     Raises:
         ValueError: the scan has no such modality, or neither a mask nor a centre says where to cut.
     """
     volume = _modality(scan, modality)
-    point = _core_centre(_mask(scan)) if centre is None else tuple(int(index) for index in centre)
+    point = core_centre(_mask(scan)) if centre is None else tuple(int(index) for index in centre)
     views = {name: plane(scan.affine, name) for name in ("axial", "coronal", "sagittal")}
     boxes = {name: view.brain(scan.images) for name, view in views.items()}
     sizes = {name: view.size(boxes[name]) for name, view in views.items()}
     wide = [size[1] for size in sizes.values()]
-    figure = _figure(WIDTH * max(high for high, _ in sizes.values()) / sum(wide), title, legend=False)
+    named = centre is not None and scan.seg is not None
+    figure = _figure(WIDTH * max(high for high, _ in sizes.values()) / sum(wide), title, legend=named)
     axes = figure.subplots(1, 3, width_ratios=wide)
     for ax, (name, view) in zip(axes, views.items(), strict=True):
         box, k = boxes[name], point[view.axis]
         image = view.cut(volume, k, box)
-        core = None if scan.seg is None else view.cut(regions.mask(scan.seg, "TC"), k, box)
-        show_slice(ax, image, view, grey_levels(volume), core)
+        labels = None if scan.seg is None else view.cut(scan.seg, k, box)
+        show_slice(ax, image, view, grey_levels(volume), regions.mask(labels, "TC") if centre is None else labels)
         inside = [point[axis] for axis in range(3) if axis != view.axis]
         x, y = view.place(tuple(i - edge.start for i, edge in zip(inside, box, strict=True)), image.shape)
         _crosshair(ax, x, y)
         if centre is None:
             _point_out(ax, x, y, "tumour core")
         ax.set_title(f"{name.capitalize()}, slice {k}")
+    if named:
+        _legend(figure, _class_colours())
     return alt(figure, f"{scan.id} cut in three planes through voxel {point}, marked by a crosshair in each.")
 
 
@@ -211,17 +214,6 @@ def _mask(scan: Scan) -> np.ndarray:
     if scan.seg is None:
         raise ValueError(f"{scan.id} has no mask: read it with `seg=True`, or draw it without one")
     return scan.seg
-
-
-def _core_centre(labels: np.ndarray) -> tuple[int, int, int]:
-    """The voxel of the tumour core nearest its centre of mass; of the whole tumour where there is no core."""
-    core = regions.mask(labels, "TC")
-    where = np.argwhere(core if core.any() else labels > 0)
-    if where.size == 0:
-        raise ValueError("the mask is empty, so there is no core to cut through; give a centre")
-    nearest = np.argmin(((where - where.mean(axis=0)) ** 2).sum(axis=1))
-    i, j, k = (int(index) for index in where[nearest])
-    return i, j, k
 
 
 def _crosshair(ax, x, y):

@@ -2,8 +2,7 @@
 SEED = 0  # of the voxels drawn for a comparison
 DATA_DIR = ""  # folder with BraTS patients; empty: the Kaggle set, else phantoms
 PATIENT = 0  # the head we look at, by its place in the catalogue
-OTHER = 6  # a head from another scanner
-SAMPLE = 8  # patients in the comparisons, the first of the catalogue
+SAMPLE = 8  # patients in the comparisons, the first of the catalogue; PATIENT is one of them
 
 # %%
 from dataclasses import replace
@@ -12,7 +11,7 @@ from helpers.data import sources
 from helpers.data.brats import MODALITIES, read_catalogue
 from helpers.data.volumes import read_scan
 from helpers.lessons.record import record
-from helpers.show import slices, style
+from helpers.show import slices, style, viewers
 
 style.use()
 patients = read_catalogue(sources.brats(DATA_DIR)).require(MODALITIES)
@@ -25,11 +24,13 @@ k = slices.busiest(scan)  # the slice with most tumour
 
 # %%
 unmarked = replace(scan, seg=None)
-slices.modalities(unmarked, k, title="One slice, four settings of the scanner. Where is the tumour?")
+viewers.modalities(unmarked, k, title="One slice, four settings of the scanner. Where is the tumour?")
 
 # %% [markdown]
 # Something is wrong on one side of this head, and each picture shows it differently. Which one shows *the tumour*?
-# Choose a panel before you read on, and say where you would draw the line.
+# Choose a panel before you read on, and say where you would draw the line. In a running notebook this picture has a
+# slider, which the arrow keys move too: leaf through the head from the skull base to the crown, and find where the
+# tumour begins and where it ends. Where nobody is there to move it, each viewer of this lesson is a still picture.
 #
 # ## The obvious way to look
 #
@@ -130,7 +131,7 @@ style.alt(figure, "Head from the side: squashed where voxels are drawn as square
 # exactly where it is a phantom. Here is our slice, its mask, and both together.
 
 # %%
-slices.image_and_mask(scan, k, title="The tumour is not what is bright: the mask holds dark parts too")
+viewers.image_and_mask(scan, k, title="The tumour is not what is bright: the mask holds dark parts too")
 
 # %% [markdown]
 # The brightest part is not the whole of it. The mask has three classes; on disk they are numbered 1, 2 and 4, since a
@@ -162,12 +163,21 @@ figure.suptitle("Three regions, each inside the one before")
 style.alt(figure, "Whole tumour, tumour core and enhancing tumour in one slice, each inside the one before.")
 
 # %% [markdown]
-# ## Which modality shows what
-#
-# Now the mask over all four. Compare the blue region with FLAIR and the yellow one with T1ce.
+# Now walk through the whole of it. The three planes below meet in one voxel, the crosshair; the line under them says
+# what is there. Three things to find: the lowest slice that holds enhancing tumour; a voxel of the core that is darker
+# on T1ce than the brain beside the tumour; and the place where the oedema comes nearest to the middle of the head.
 
 # %%
-slices.modalities(scan, k, title="Oedema shows on FLAIR, the rim only on T1ce")
+viewers.patient(scan, title="Three planes through one voxel: the lines in each show where the other two cut")
+
+# %% [markdown]
+# ## Which modality shows what
+#
+# Now the mask over all four: press *mask* if you have it as a viewer. Compare the blue region with FLAIR and the
+# yellow one with T1ce.
+
+# %%
+viewers.modalities(scan, k, title="Oedema shows on FLAIR, the rim only on T1ce")
 
 # %% [markdown]
 # The eye is quickly convinced, so let us put numbers to it. Take one voxel of the oedema and one of the healthy
@@ -236,24 +246,22 @@ best.rename("best single modality").to_frame()
 #
 # ## The same tissue on two scanners
 #
-# A second head, from another hospital. Its healthy brain and that of the first patient, tumour left out, on the same
-# modality: do you expect the same grey?
+# Now a second head: of those we have read, the one whose healthy brain, tumour left out, differs most from ours on the
+# same modality. Do you expect another grey?
+
 
 # %%
-other = read_scan(patients[OTHER], MODALITIES)
-pair = {
-    f"{one.id} ({patient.site or 'site unknown'})": one
-    for one, patient in ((scan, patients[PATIENT]), (other, patients[OTHER]))
-}
-
-
 def healthy(one, modality: str) -> np.ndarray:
     """The brain's voxels outside the tumour."""
     image = one.image(modality)
     return image[(image != 0) & (one.seg == 0)]
 
 
-medians = {name: float(np.median(healthy(one, "flair"))) for name, one in pair.items()}
+greys = {one.id: float(np.median(healthy(one, "flair"))) for one in scans}
+other = max(scans, key=lambda one: abs(np.log(greys[one.id] / greys[scan.id])))
+sites = {patient.id: patient.site or "site unknown" for patient in patients}
+pair = {f"{one.id} ({sites[one.id]})": one for one in (scan, other)}
+medians = {name: greys[one.id] for name, one in pair.items()}
 record("flair_median_ratio", max(medians.values()) / min(medians.values()))
 medians
 
@@ -416,11 +424,11 @@ style.alt(figure, "Three curves of core voxels per slice, with their peaks marke
 
 # %% [markdown]
 # Three peaks give a point, but nothing obliges it to lie in the core: a core of two lumps can have its peaks in
-# different lumps, and the output above says how it went here. `three_planes` takes the voxel of the core nearest its
-# centre of mass, which is inside by construction.
+# different lumps, and the output above says how it went here. The viewer below takes the voxel of the core nearest
+# its centre of mass, which is inside by construction. Move one slider until the core ends, and the arrow vanishes.
 
 # %%
-slices.three_planes(scan, modality="t1ce", title="The tumour core, seen from above, from the front and from the side")
+viewers.core(scan, title="The tumour core, seen from above, from the front and from the side")
 
 # %% [markdown]
 # ## How little of a scan is tumour
