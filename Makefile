@@ -16,10 +16,10 @@ IN_IMAGE := tensorflow-cpu keras numpy scipy pandas scikit-image scikit-learn ni
 	protobuf ipywidgets papermill 'ipykernel>=6.17'
 
 .DEFAULT_GOAL := help
-.PHONY: help env course test lessons kaggle build lint format lab lock clean
+.PHONY: help env course test test-browser lessons kaggle build lint format lab lock clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  PROFILE=full runs the lessons at full size, EXTRAS=gpu,test installs TensorFlow for NVIDIA GPUs."
 
@@ -38,6 +38,9 @@ course: env ## run all lessons on phantoms and write a report
 
 test: env lint lessons ## check the code, run the lessons with and without solutions, run the unit tests
 	$(RUN) -m pytest
+
+test-browser: env ## open the lessons' viewers in JupyterLab in a headless Chromium, and use them
+	$(RUN) -m pytest tests/browser
 
 lessons: env ## run the quick lessons, as a learner opens them and with the exercises solved
 	$(RUN) -m helpers run --profile quick --out runs/quick

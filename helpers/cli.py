@@ -21,6 +21,8 @@ app = typer.Typer(
 )
 train_app = typer.Typer(no_args_is_help=True, help="Train on a folder of your own patients.")
 app.add_typer(train_app, name="train")
+bench_app = typer.Typer(no_args_is_help=True, help="How fast the course's tools are, beside a peer in the same run.")
+app.add_typer(bench_app, name="bench")
 
 Data = Annotated[Path, typer.Option("--data", help="A folder that is searched for patients.")]
 Out = Annotated[Path, typer.Option("--out", help="The folder to write to.")]
@@ -122,26 +124,71 @@ def train_brain_command(
     filters: Annotated[int, typer.Option(help="Features of the U-Net's first level; the paper has 32.")] = 16,
     size: Annotated[int, typer.Option(help="Pixels along each side of the 192 mm window; the paper has 128.")] = 96,
     modalities: Annotated[str, typer.Option(help="Comma-separated, of flair, t1, t1ce, t2.")] = "flair,t1ce",
-    loss: Annotated[str, typer.Option(help="One of cross-entropy, dice+cross-entropy.")] = "dice+cross-entropy",
-    augment: Annotated[bool, typer.Option(help="Vary the slices that training sees.")] = True,
+    loss: Annotated[
+        str,
+        typer.Option(
+            help="One of cross-entropy, weighted-cross-entropy, focal, dice, tversky, dice+cross-entropy, "
+            "focal-tversky+cross-entropy."
+        ),
+    ] = "dice+cross-entropy",
+    augmentation: Annotated[str, typer.Option(help="How slices are varied: none, usual or all.")] = "usual",
     focus: Annotated[float, typer.Option(help="Share of a batch drawn from slices with tumour.")] = 0.5,
     seed: int = 0,
     folds: Annotated[int, typer.Option(help="Train this many models, so that each patient is tested once.")] = 1,
 ) -> None:
     """Train the U-Net on brain tumours, and score it on patients kept out."""
-    from helpers.learn.brain import train_brain, train_folds
+    from helpers.learn.brain import train_brain, train_brain_folds
     from helpers.learn.train import Recipe
 
-    recipe = Recipe(loss, augment, focus)
+    recipe = Recipe(loss, augmentation, focus)
     settings = {"size": size, "filters": filters, "minutes": minutes, "recipe": recipe, "seed": seed, "say": _say}
     names = tuple(name.strip() for name in modalities.lower().split(","))
     if folds > 1:
-        _table(train_folds(data, out, folds, names, **settings))
+        _table(train_brain_folds(data, out, folds, names, **settings))
     else:
         import json
 
         train_brain(data, out, names, started=_STARTED, **settings)
         _table(json.loads((out / "metrics.json").read_text()))
+
+
+@train_app.command("gate")
+def train_gate_command(
+    data: Data,
+    out: Out,
+    minutes: Annotated[
+        float | None, typer.Option(help="Wall time until the folder is finished; 30 epochs without.")
+    ] = None,
+    network: Annotated[
+        Literal["compact", "base", "cnn"],
+        typer.Option(help="compact (a small transformer), base (ViT-B/16, for a GPU) or cnn (the row to beat)."),
+    ] = "compact",
+    size: Annotated[
+        int | None, typer.Option(help="Pixels along each side of the 192 mm window; 96, or 224 for base.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="ImageNet weights for base.")] = None,
+    augmentation: Annotated[str, typer.Option(help="How slices are varied: none, usual or all.")] = "usual",
+    seed: int = 0,
+    folds: Annotated[int, typer.Option(help="Train this many gates, so that each patient is tested once.")] = 1,
+) -> None:
+    """Train the gate that says which slices hold tumour, and score it on patients kept out."""
+    from helpers.learn.screening import train_gate, train_gate_folds
+
+    settings = {
+        "network": network,
+        "size": size,
+        "weights": weights,
+        "minutes": minutes,
+        "augmentation": augmentation,
+        "seed": seed,
+    }
+    if folds > 1:
+        _gate_table(train_gate_folds(data, out, folds, say=_say, **settings))
+    else:
+        import json
+
+        train_gate(data, out, started=_STARTED, say=_say, **settings)
+        _gate_table(json.loads((out / "metrics.json").read_text()))
 
 
 @app.command()
@@ -154,9 +201,16 @@ def evaluate(
     json: Annotated[Path | None, typer.Option(help="Write the scores here as well.")] = None,
 ) -> None:
     """Score a trained model on patients it never saw."""
-    from helpers.learn.brain import evaluate_brain
+    from helpers.learn.trained import read_run
 
-    _table(evaluate_brain(model_dir, data, split, json, _say))
+    if read_run(model_dir)["task"] == "gate":
+        from helpers.learn.screening import evaluate_gate
+
+        _gate_table(evaluate_gate(model_dir, data, split, json, _say))
+    else:
+        from helpers.learn.brain import evaluate_brain
+
+        _table(evaluate_brain(model_dir, data, split, json, _say))
 
 
 @app.command()
@@ -169,6 +223,20 @@ def predict(
     from helpers.learn.brain import predict_brain
 
     predict_brain(model_dir, patient_dirs, out, _say)
+
+
+@app.command()
+def report(
+    patient_dirs: Annotated[list[Path], typer.Argument(help="Folders with patients.")],
+    gate: Annotated[Path, typer.Option(help="A folder that `train gate` left.")],
+    model: Annotated[Path, typer.Option(help="A folder that `train brain` left.")],
+    out: Out,
+) -> None:
+    """Outline tumours and say how sure: masks, report.json and one page; status 1 where a patient was refused."""
+    from helpers.apply.report import report as write_report
+
+    result = write_report(patient_dirs, gate, model, out, _say)
+    raise typer.Exit(int(any(patient["status"] == "refused" for patient in result["patients"])))
 
 
 @app.command()
@@ -197,6 +265,19 @@ def audit(
     raise typer.Exit(1 if errors else 0)
 
 
+@bench_app.command("viewer")
+def bench_viewer_command(
+    json: Annotated[Path | None, typer.Option(help="Write the figures here as well.")] = None,
+) -> None:
+    """From a slider's step to the new slice, in the kernel and in a browser, beside `interact` with matplotlib."""
+    from helpers.bench import report, viewer
+
+    result = viewer.bench_viewer()
+    viewer.show(result)
+    if json:
+        report.write(result, json)
+
+
 def _table(result: dict) -> None:
     """Scores per region beside those of the model that calls everything background."""
     from rich.table import Table
@@ -210,6 +291,24 @@ def _table(result: dict) -> None:
             mean, (low, high) = scores[key]["mean"], scores[key]["ci95"]
             cells.append(f"{mean:.{digits}f}\n\\[{low:.{digits}f}, {high:.{digits}f}]")
         table.add_row(region, *cells, f"{result['trivial'][region]['dice']['mean']:.3f}")
+    Console().print(table)
+
+
+def _gate_table(result: dict) -> None:
+    """Scores of a gate beside those of one that lets every slice with brain pass."""
+    from rich.table import Table
+
+    table = Table(title=f"{result['n']} patients, {result['slices']['brain']:,} slices with brain")
+    for column in ("", "gate", "95 % interval", "all pass"):
+        table.add_column(column, no_wrap=True)
+    for name, key in (
+        ("AUC", "auc"),
+        ("sensitivity", "sensitivity"),
+        ("specificity", "specificity"),
+        ("share of all slices skipped", "skipped"),
+    ):
+        low, high = result[key]["ci95"]
+        table.add_row(name, f"{result[key]['value']:.3f}", f"{low:.3f} to {high:.3f}", f"{result['trivial'][key]:.3f}")
     Console().print(table)
 
 

@@ -12,7 +12,18 @@ def _run(*arguments):
 
 @pytest.mark.parametrize(
     "command",
-    [["phantom"], ["download"], ["build"], ["run"], ["push"], ["train", "brain"], ["evaluate"], ["predict"], ["audit"]],
+    [
+        ["phantom"],
+        ["download"],
+        ["build"],
+        ["run"],
+        ["push"],
+        ["train", "brain"],
+        ["evaluate"],
+        ["predict"],
+        ["audit"],
+        ["bench", "viewer"],
+    ],
 )
 def test_every_command_answers_help(command):
     from typer.testing import CliRunner

@@ -23,11 +23,12 @@ import numpy as np
 
 from helpers.data.brats import Patient
 from helpers.data.errors import DataError
+from helpers.data.familiar import fingerprint
 from helpers.data.normalise import zscore
 from helpers.data.resample import Grid, class_shares
 from helpers.data.volumes import Scan, read_scan
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same sources would give another store."""
 
 
@@ -38,7 +39,7 @@ class Store:
     Attributes:
         folder: where it lies.
         manifest: sources, parameters, and one entry per patient.
-        images: (n, size, size, modalities) float16, z-scored, memory-mapped.
+        images: (n, size, size, modalities) float16, z-scored, memory-mapped; 0 where a patient lacks an optional one.
         shares: (n, size, size, 4) uint8, the share of each class in the pixel in 255ths, memory-mapped.
     """
 
@@ -53,7 +54,7 @@ class Store:
 
     @cached_property
     def patients(self) -> dict[str, dict]:
-        """Per patient id: grade, site, spacing, voxel hashes, and `first` and `count` of its slices."""
+        """Per patient id: grade, site, spacing, voxel hashes, fingerprint (`looks`), `first` and `count` of slices."""
         return {entry["id"]: entry for entry in self.manifest["patients"]}
 
     def rows(self, ids: Sequence[str]) -> np.ndarray:
@@ -83,14 +84,16 @@ def open_store(
     modalities: tuple[str, ...],
     grid: Grid,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    optional: tuple[str, ...] = (),
 ) -> Store:
     """The store of these patients: the one in `folder` if it was made from the same files and parameters, else a new
     one.
 
     Args:
-        patients: each with all `modalities` and a segmentation.
+        patients: each with all `modalities` that are not optional, and a segmentation.
         folder: replaced if it holds a store of other sources or parameters.
         progress: told (patients done, patients in all).
+        optional: those of `modalities` that a patient may lack; their images are 0 there.
 
     Raises:
         DataError: a patient's files are at fault (all findings are listed), or the store in `folder` is damaged.
@@ -104,7 +107,7 @@ def open_store(
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        _write(scratch, patients, wanted, modalities, grid, progress)
+        _write(scratch, patients, wanted, modalities, grid, progress, optional)
         _move_into_place(scratch, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -143,14 +146,16 @@ def voxel_hashes(scan: Scan) -> dict[str, str]:
 def _description(patients: Sequence[Patient], modalities: tuple[str, ...], grid: Grid) -> dict:
     """What a store is made from. Size and time of a file stand for its contents: hashing 42 GB takes minutes."""
 
-    def fingerprint(path: Path) -> list:
+    def state(path: Path | None) -> list | None:
+        if path is None:
+            return None
         status = path.stat()
         return [str(path.resolve()), status.st_size, status.st_mtime_ns]
 
     return {
         "version": VERSION,
         "parameters": {"modalities": list(modalities), "size": grid.size, "extent_mm": grid.extent_mm},
-        "sources": {p.id: [fingerprint(p.file(kind)) for kind in (*modalities, "seg")] for p in patients},
+        "sources": {p.id: [state(p.file(kind)) for kind in (*modalities, "seg")] for p in patients},
     }
 
 
@@ -161,6 +166,7 @@ def _write(
     modalities: tuple[str, ...],
     grid: Grid,
     progress: Callable[[int, int], None],
+    optional: tuple[str, ...],
 ) -> None:
     # The number of slices is in the headers, so the arrays are laid out before the first volume is read and memory does
     # not grow with the number of patients.
@@ -175,11 +181,13 @@ def _write(
     def one(index: int) -> dict | DataError:
         patient, rows = patients[index], slice(int(first[index]), int(first[index + 1]))
         try:
-            scan = read_scan(patient, modalities)
+            scan = read_scan(patient, modalities, optional=optional)
             centre = grid.brain_centre(scan.images, scan.spacing)
+            looks = fingerprint(scan)
         except DataError as error:
             return error
-        images[rows] = grid.down(zscore(scan.images), scan.spacing, centre)
+        held = [modalities.index(modality) for modality in scan.modalities]
+        images[rows, ..., held] = grid.down(zscore(scan.images), scan.spacing, centre)
         shares[rows] = class_shares(scan.seg, grid, scan.spacing, centre)
         voxels_per_class[rows] = shares[rows].sum(axis=(1, 2), dtype=np.float32) / 255
         has_brain[rows] = scan.images.any(axis=(0, 1, 3))
@@ -189,6 +197,7 @@ def _write(
             "site": patient.site,
             "spacing": scan.spacing,
             "voxels": voxel_hashes(scan),
+            "looks": looks,
             "first": rows.start,
             "count": rows.stop - rows.start,
         }

@@ -43,13 +43,19 @@ class Scan:
         return self.images[..., self.modalities.index(modality)]
 
 
-def read_scan(patient: Patient, modalities: tuple[str, ...], seg: bool = True) -> Scan:
+def read_scan(patient: Patient, modalities: tuple[str, ...], seg: bool = True, optional: tuple[str, ...] = ()) -> Scan:
     """Read a patient's volumes and check every voxel.
+
+    Args:
+        modalities: the volumes to read, in this order.
+        seg: whether to read the segmentation as well.
+        optional: those of `modalities` that are left out where the patient has no such file.
 
     Raises:
         DataError: a file is missing, unreadable or cut short; shapes or affines differ; a volume is empty or holds NaN
             or infinite values; the segmentation holds labels outside {0, 1, 2, 4}. The message names the file.
     """
+    modalities = tuple(kind for kind in modalities if kind not in optional or patient.file(kind) is not None)
     volumes, affine, shape, first = [], None, None, None
     for kind in (*modalities, *(("seg",) if seg else ())):
         path = patient.file(kind)
@@ -67,7 +73,7 @@ def read_scan(patient: Patient, modalities: tuple[str, ...], seg: bool = True) -
             raise DataError(f"{path}: its affine differs from that of {first.name}; resample both to one grid.")
         volumes.append(to_network(volume, path) if kind == "seg" else _check_image(volume, path))
     labels = volumes.pop() if seg else None
-    return Scan(patient.id, np.stack(volumes, axis=-1), tuple(modalities), labels, affine)
+    return Scan(patient.id, np.stack(volumes, axis=-1), modalities, labels, affine)
 
 
 def _read_volume(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -1,13 +1,13 @@
-"""From the slice store to the network: the one module that speaks `tf.data`."""
+"""From the slice store to the device: the one module that speaks `tf.data`."""
 
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Callable, Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from helpers.data.store import Store
-from helpers.prepare import augment
+from helpers.prepare.augment import AUGMENTATIONS, draw
 from helpers.prepare.sampling import SliceSampler
 
 
@@ -16,44 +16,47 @@ def training_batches(
     ids: Sequence[str],
     batch_size: int,
     seed: int,
-    augmented: bool,
+    augmentation: str = "usual",
     focus: float = 0.5,
     first_step: int = 0,
 ) -> tf.data.Dataset:
     """Batches without end; batch number k depends on the seed and k alone.
 
+    They leave small, and as stored; `helpers.learn.varied.vary` makes floats of them and varies them, on the device.
+
+    Args:
+        augmentation: a name in `helpers.prepare.augment.AUGMENTATIONS`.
+
     Yields:
-        images (batch, size, size, modalities) float32 and class shares (batch, size, size, 4) float32.
+        A dict of `images` (batch, size, size, modalities) float16, `shares` (batch, size, size, 4) uint8, of 255, and
+        the arrays of a `Variation` by name, each with the batch as its first axis.
     """
     sampler = SliceSampler(store, ids, batch_size, seed, focus)
     size, channels = store.images.shape[1], store.images.shape[-1]
+    kinds = AUGMENTATIONS[augmentation]
 
-    def gather(step: np.ndarray) -> list[np.ndarray]:
-        rows = sampler(int(step))
-        arrays = [store.images[rows], store.shares[rows]]
-        if augmented:
-            rng = np.random.default_rng([seed, int(step), 1])
-            drawn = augment.draw(rng, batch_size, size, channels)
-            arrays += [getattr(drawn, field.name) for field in fields(drawn)]
-        return arrays
+    def gather(step: int) -> dict[str, np.ndarray]:
+        rows = sampler(step)
+        drawn = draw(np.random.default_rng([seed, step, 1]), batch_size, size, channels, kinds)
+        return {"images": store.images[rows], "shares": store.shares[rows], **drawn.arrays()}
 
-    drawn_types = [tf.float32] * (len(fields(augment.Variation)) if augmented else 0)
+    pattern = gather(0)  # numpy_function forgets names and shapes
+    dtypes = [array.dtype for array in pattern.values()]
 
-    def load(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images, shares, *drawn = tf.numpy_function(gather, [step], [tf.float16, tf.uint8, *drawn_types], stateful=False)
-        images.set_shape((batch_size, size, size, channels))
-        shares.set_shape((batch_size, size, size, 4))
-        images, shares = tf.cast(images, tf.float32), tf.cast(shares, tf.float32) / 255
-        if augmented:
-            for tensor, shape in zip(drawn, _shapes(batch_size, size, channels), strict=True):
-                tensor.set_shape(shape)
-            images, shares = augment.apply(images, shares, augment.Variation(*drawn))
-        return images, shares
+    def load(step: tf.Tensor) -> dict[str, tf.Tensor]:
+        arrays = tf.numpy_function(lambda number: list(gather(int(number)).values()), [step], dtypes, stateful=False)
+        return {name: tf.ensure_shape(array, pattern[name].shape) for name, array in zip(pattern, arrays, strict=True)}
 
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
     return steps.map(load, num_parallel_calls=2, deterministic=True).prefetch(2)
 
 
-def _shapes(n: int, size: int, channels: int) -> list[tuple[int, ...]]:
-    """Static shapes of a Variation's fields, which `numpy_function` forgets."""
-    return [(n, 8), *[(n, 1, 1, channels)] * 3, (n, size, size, channels)]
+def fused(function: Callable) -> Callable:
+    """A function of tensors that runs as one piece.
+
+    JAX compiles the whole training step. TensorFlow does on one GPU; on a CPU, and under a strategy, Keras leaves XLA
+    out, and augmentation, many small operations, took seven times as long: so it is compiled by itself.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return function
+    return tf.function(function, jit_compile=True, autograph=False)

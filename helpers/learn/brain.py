@@ -13,12 +13,12 @@ import keras
 from helpers.data.brats import Patient, read_catalogue
 from helpers.data.errors import DataError
 from helpers.data.resample import Grid
-from helpers.data.splits import Split, load_split, make_split, save_split
-from helpers.data.store import open_store, voxel_hashes
+from helpers.data.splits import Split, make_split
+from helpers.data.store import open_store
 from helpers.data.volumes import read_scan, write_segmentation
-from helpers.learn.machine import device, versions
 from helpers.learn.predict import Segmenter
-from helpers.learn.train import Budget, Recipe, fit, write_whole
+from helpers.learn.train import Budget, Recipe, fit
+from helpers.learn.trained import is_finished, patients_to_score, scored_with, train_folds, write_run, write_whole
 from helpers.measure.evaluate import evaluate, pooled
 from helpers.models.unet import unet
 
@@ -71,12 +71,11 @@ def train_brain(
         "seed": seed,
         "split": split.digest,
     }
-    if _finished(out, parameters):
+    if is_finished(out, parameters):
         say(f"{out} holds this training, finished; nothing to do.")
         return out
     keras.utils.set_random_seed(seed)
     out.mkdir(parents=True, exist_ok=True)
-    save_split(split, out / "split.json")
     store = open_store(
         patients,
         slices or out / "slices",
@@ -89,23 +88,14 @@ def train_brain(
     segmenter = Segmenter(model, modalities, grid)
     budget.reserve = _seconds_to_score(segmenter, tested[0]) * len(tested)
     fit(model, store, split, out, budget, recipe, seed, say)
-    learned_from = [*split.train, *split.validation]
-    run = {
-        "task": "brain",
-        "parameters": parameters,
-        "precision": keras.mixed_precision.global_policy().name,
-        "versions": versions(),
-        "device": device(),
-        "learned_from": {identity: store.patients[identity]["voxels"] for identity in learned_from},
-    }
-    write_whole(json.dumps(run, indent=1), out / "run.json")
+    write_run(out, "brain", parameters, store, split)
     evaluate_brain(out, data, "test", out / "metrics.json", say)
     shutil.rmtree(out / "slices", ignore_errors=True)
     say(f"{out} is finished after {(time.monotonic() - budget.started) / 60:.1f} minutes.")
     return out
 
 
-def train_folds(
+def train_brain_folds(
     data: str | os.PathLike,
     out: str | os.PathLike,
     folds: int,
@@ -124,21 +114,13 @@ def train_folds(
     Returns:
         What `evaluate_brain` returns, over the test patients of all folds; also written to `out/metrics.json`.
     """
-    out = Path(out)
     patients = read_catalogue(data).require(modalities)
-    results = []
-    for fold in range(folds):
-        folder = out / f"fold_{fold + 1}_of_{folds}"
-        say(f"fold {fold + 1} of {folds}: {folder}")
-        split = make_split(patients, seed, folds, fold)
-        train_brain(data, folder, modalities, seed=seed, split=split, slices=out / "slices", say=say, **settings)
-        results.append(json.loads((folder / "metrics.json").read_text()))
+    results = train_folds(train_brain, patients, out, folds, seed, say, data=data, modalities=modalities, **settings)
     everyone = [
         {**patient, "fold": fold} for fold, result in enumerate(results, start=1) for patient in result["patients"]
     ]
     result = {**pooled(everyone), "run": {"folds": [result["run"] for result in results]}}
-    write_whole(json.dumps(result, indent=1), out / "metrics.json")
-    shutil.rmtree(out / "slices", ignore_errors=True)
+    write_whole(json.dumps(result, indent=1), Path(out) / "metrics.json")
     return result
 
 
@@ -159,35 +141,15 @@ def evaluate_brain(
         DataError: test patients are missing; or, for "all", patients are there that the model was trained or tuned on,
             recognised by id or by their voxels. Each is named.
     """
-    model_dir = Path(model_dir)
     segmenter = Segmenter.load(model_dir)
-    run = json.loads((model_dir / "run.json").read_text())
-    trained_split = load_split(model_dir / "split.json")
-    patients = read_catalogue(data).require(segmenter.modalities)
-    if split == "test":
-        chosen = [patient for patient in patients if patient.id in trained_split.test]
-        if missing := sorted(set(trained_split.test) - {patient.id for patient in chosen}):
-            raise DataError(
-                f"{len(missing)} test patients of {model_dir} are not under {data}: {', '.join(missing)}. "
-                "Give the folder the model was trained from, or --split all for a folder it never saw."
-            )
-    elif split == "all":
-        chosen = list(patients)
-        _refuse_known(chosen, run["learned_from"], segmenter.modalities, model_dir)
-    else:
-        raise ValueError(f"split {split!r}; expected 'test' or 'all'.")
+    chosen = patients_to_score(model_dir, data, split, segmenter.modalities)
     result = evaluate(
         segmenter.labels,
         chosen,
         segmenter.modalities,
         lambda done, total: say(f"scored {done} of {total} patients"),
     )
-    result["run"] = {
-        **{key: run[key] for key in ("parameters", "precision")},
-        "versions": versions(),
-        "device": device(),
-        "split": {"name": split, "digest": trained_split.digest, "ids": [patient.id for patient in chosen]},
-    }
+    result["run"] = scored_with(model_dir, split, chosen)
     if json_path:
         write_whole(json.dumps(result, indent=1), Path(json_path))
     return result
@@ -222,37 +184,8 @@ def predict_brain(
     return list(targets)
 
 
-def _finished(out: Path, parameters: dict) -> bool:
-    """Whether `out` holds this training, finished; DataError where it holds another."""
-    if not (out / "metrics.json").exists():
-        return False
-    held = json.loads((out / "run.json").read_text())["parameters"]
-    if held != parameters:
-        differ = ", ".join(f"{k} {held.get(k)!r} there, {v!r} now" for k, v in parameters.items() if held.get(k) != v)
-        raise DataError(f"{out} holds a finished training with other parameters ({differ}). Choose another folder.")
-    return True
-
-
 def _seconds_to_score(segmenter: Segmenter, patient: Patient) -> float:
     """How long reading and outlining one patient takes on this machine, with half as much again for scoring."""
     begun = time.monotonic()
     segmenter.labels(read_scan(patient, segmenter.modalities))
     return 1.5 * (time.monotonic() - begun)
-
-
-def _refuse_known(
-    patients: Sequence[Patient], learned_from: dict, modalities: tuple[str, ...], model_dir: Path
-) -> None:
-    owners = {value: identity for identity, hashes in learned_from.items() for value in hashes.values()}
-    known = []
-    for patient in patients:
-        if patient.id in learned_from:
-            known.append(f"{patient.id}: by its id")
-        elif same := set(voxel_hashes(read_scan(patient, modalities, seg=False)).values()) & set(owners):
-            known.append(f"{patient.id}: its voxels are those of {owners[same.pop()]}")
-    if known:
-        raise DataError.listing(
-            f"{model_dir} was trained or tuned on {len(known)} of these {len(patients)} patients; a score on them says "
-            "nothing about new ones. Leave them out, or use --split test:",
-            known,
-        )

@@ -1,9 +1,7 @@
 """From a patient's volumes to a mask on the patient's own grid."""
 
-import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,6 +10,7 @@ from helpers.data.errors import DataError
 from helpers.data.normalise import zscore
 from helpers.data.resample import Grid
 from helpers.data.volumes import Scan
+from helpers.learn.trained import load_network, read_run
 
 _BATCH = 32
 
@@ -39,22 +38,9 @@ class Segmenter:
         Raises:
             DataError: the folder holds no finished training.
         """
-        folder = Path(folder)
-        try:
-            run = json.loads((folder / "run.json").read_text())
-            parameters = run["parameters"]
-            grid = Grid(parameters["size"], parameters["extent_mm"])
-            modalities = tuple(parameters["modalities"])
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(
-                f"{folder} holds no finished training ({error}); expected model.keras and run.json, as "
-                "`python -m helpers train brain` leaves them."
-            ) from error
-        try:
-            model = keras.models.load_model(folder / "model.keras", compile=False)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{folder / 'model.keras'} cannot be loaded ({error}); train again.") from error
-        return cls(model, modalities, grid)
+        parameters = read_run(folder, "brain")["parameters"]
+        grid = Grid(parameters["size"], parameters["extent_mm"])
+        return cls(load_network(folder), tuple(parameters["modalities"]), grid)
 
     def network_probabilities(self, images: np.ndarray) -> np.ndarray:
         """(slices, size, size, modalities), z-scored, to (slices, size, size, 4) float32, on the network's grid.
@@ -74,8 +60,29 @@ class Segmenter:
             probabilities[rows] = result[: len(rows)]
         return probabilities
 
-    def probabilities(self, scan: Scan) -> np.ndarray:
-        """(rows, columns, slices, 4) float32 on the patient's own grid; outside the window all is background.
+    def sample(self, images: np.ndarray, seed: int, mirrored: bool = False) -> np.ndarray:
+        """One pass with dropout on, as in training (Gal and Ghahramani 2016, arXiv 1506.02142).
+
+        Args:
+            images: (slices, size, size, modalities), z-scored.
+            seed: the same seed drops the same features.
+            mirrored: show the mirrored head, and mirror the answer back.
+
+        Returns:
+            (slices, size, size, 4) float32. Unlike `network_probabilities` it looks at every slice it is given.
+        """
+        for number, layer in enumerate(self.model.layers):
+            if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
+                layer.seed_generator.state.assign([seed, number])
+        shown = np.ascontiguousarray(images[:, ::-1] if mirrored else images, np.float32)
+        parts = [shown[start : start + _BATCH] for start in range(0, len(shown), _BATCH)]
+        # `predict` turns dropout off, whatever the layers are told; a direct call does not.
+        results = [keras.ops.convert_to_numpy(self.model(part, training=True)) for part in parts]
+        result = np.concatenate(results) if results else np.zeros((*images.shape[:3], 4), np.float32)
+        return result[:, ::-1] if mirrored else result
+
+    def see(self, scan: Scan) -> tuple[np.ndarray, tuple[float, float]]:
+        """What the network is shown of a scan: (slices, size, size, modalities) z-scored, and its window's middle, mm.
 
         Raises:
             DataError: the scan lacks a modality, or its brain does not fit the window.
@@ -87,9 +94,17 @@ class Segmenter:
             )
         images = np.stack([scan.image(modality) for modality in self.modalities], axis=-1)
         centre = self.grid.brain_centre(images, scan.spacing)
-        seen = self.grid.down(zscore(images), scan.spacing, centre)
+        return self.grid.down(zscore(images), scan.spacing, centre), centre
+
+    def probabilities(self, scan: Scan) -> np.ndarray:
+        """(rows, columns, slices, 4) float32 on the patient's own grid; outside the window all is background.
+
+        Raises:
+            DataError: as `see`.
+        """
+        seen, centre = self.see(scan)
         tumour = self.network_probabilities(seen)[..., 1:]
-        tumour = self.grid.up(tumour, images.shape[:3], scan.spacing, centre)
+        tumour = self.grid.up(tumour, scan.images.shape[:3], scan.spacing, centre)
         return np.concatenate([1 - tumour.sum(axis=-1, keepdims=True), tumour], axis=-1)
 
     def labels(self, scan: Scan) -> np.ndarray:

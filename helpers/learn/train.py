@@ -16,8 +16,11 @@ from helpers.data.store import Store
 from helpers.learn.batches import training_batches
 from helpers.learn.losses import LOSSES
 from helpers.learn.predict import Segmenter
+from helpers.learn.trained import save_model, write_whole
+from helpers.learn.varied import Varied
 from helpers.measure.overlap import dice
 from helpers.measure.regions import REGIONS, mask
+from helpers.prepare.augment import AUGMENTATIONS
 
 LEARNING_RATE = 1e-3
 """Adam's, as the paper has it (section 5.3.2)."""
@@ -56,19 +59,21 @@ class Recipe:
 
     Attributes:
         loss: a name in `helpers.learn.losses.LOSSES`.
-        augmented: whether slices are varied.
+        augmentation: a name in `helpers.prepare.augment.AUGMENTATIONS`: how slices are varied.
         focus: share of a batch that is drawn from slices with tumour, half of it from slices with enhancing tumour.
         batch_size: slices in a batch.
     """
 
     loss: str = "dice+cross-entropy"
-    augmented: bool = True
+    augmentation: str = "usual"
     focus: float = 0.5
     batch_size: int = 16
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
             raise ValueError(f"loss {self.loss!r} is not known; there are {', '.join(LOSSES)}.")
+        if self.augmentation not in AUGMENTATIONS:
+            raise ValueError(f"augmentation {self.augmentation!r} is not known; there are {', '.join(AUGMENTATIONS)}.")
         if not 0 <= self.focus <= 1:
             raise ValueError(f"focus {self.focus}; expected a share of the batch, from 0 to 1.")
 
@@ -104,16 +109,17 @@ def fit(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     recipe = recipe or Recipe()
-    batches = training_batches(store, split.train, recipe.batch_size, seed, recipe.augmented, recipe.focus)
+    batches = training_batches(store, split.train, recipe.batch_size, seed, recipe.augmentation, recipe.focus)
     slices = int(store.has_brain[store.rows(split.train)].sum())
     steps = math.ceil(slices / recipe.batch_size)
-    model.compile(keras.optimizers.Adam(LEARNING_RATE), LOSSES[recipe.loss](), metrics=["accuracy"])
+    varied = Varied(model)
+    varied.compile(keras.optimizers.Adam(LEARNING_RATE), LOSSES[recipe.loss](), metrics=["accuracy"])
     validate = _ValidateByPatient(store, split.validation, folder, budget, say)
-    model.fit(
+    varied.fit(
         batches,
         epochs=budget.epochs or 10_000,
         steps_per_epoch=steps,
-        callbacks=[_Schedule(budget, steps), validate],
+        callbacks=[Schedule(budget, steps), validate],
         shuffle=False,  # the batches come shuffled
         verbose=0,
     )
@@ -142,17 +148,17 @@ def validation_scores(
     return scores
 
 
-class _Schedule(keras.callbacks.Callback):
+class Schedule(keras.callbacks.Callback):
     """Warm-up over the first steps, then a cosine to zero; stops when the budget is spent."""
 
-    def __init__(self, budget: Budget, steps: int) -> None:
+    def __init__(self, budget: Budget, steps: int, peak: float = LEARNING_RATE) -> None:
         super().__init__()
-        self.budget, self.steps, self.done = budget, steps, 0
+        self.budget, self.steps, self.peak, self.done = budget, steps, peak, 0
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         spent = min(1.0, self.budget.spent(self.done / self.steps))
         warm = min(1.0, (self.done + 1) / WARM_UP)
-        self.model.optimizer.learning_rate = LEARNING_RATE * warm * 0.5 * (1 + math.cos(math.pi * spent))
+        self.model.optimizer.learning_rate = self.peak * warm * 0.5 * (1 + math.cos(math.pi * spent))
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.done += 1
@@ -172,7 +178,7 @@ class _ValidateByPatient(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         segmenter = Segmenter(
-            self.model, tuple(self.store.manifest["parameters"]["modalities"]), self.store.grid, False
+            self.model.network, tuple(self.store.manifest["parameters"]["modalities"]), self.store.grid, False
         )
         row = {
             "epoch": epoch + 1,
@@ -183,7 +189,7 @@ class _ValidateByPatient(keras.callbacks.Callback):
             "seconds": time.monotonic() - self.budget.started,
         }
         if row["val_dice"] > max((past["val_dice"] for past in self.history), default=-1.0):
-            save_model(self.model, self.folder / "model.keras")
+            save_model(self.model.network, self.folder / "model.keras")
         self.history.append(row)
         write_whole(pd.DataFrame(self.history).to_csv(index=False), self.folder / "history.csv")
         self.say(
@@ -191,18 +197,3 @@ class _ValidateByPatient(keras.callbacks.Callback):
             + ", ".join(f"{region} {row[f'val_dice_{region.lower()}']:.3f}" for region in REGIONS)
             + f", {row['seconds']:.0f} s ({min(1.0, self.budget.spent(row['epoch'])):.0%} of the budget)"
         )
-
-
-def save_model(model: keras.Model, path: Path) -> None:
-    """Save beside the final name and move into place: a killed run leaves the last whole model, never half of one."""
-    scratch = path.with_name(f".{path.name}.part.keras")
-    model.save(scratch)
-    os.replace(scratch, path)
-
-
-def write_whole(text: str, path: Path) -> None:
-    """Write beside the final name and move into place; the folder is made if it is not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.part")
-    scratch.write_text(text)
-    os.replace(scratch, path)

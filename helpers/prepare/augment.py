@@ -1,72 +1,189 @@
-"""Variation for training: image and mask turned, scaled, shifted and flipped together, and the image's intensities
-varied.
+"""Variation for training: image and mask moved together, and the image's intensities changed.
 
 NumPy draws the numbers from a seed, `keras.ops` applies them; so the same seed gives the same batch on every backend,
 and the arithmetic runs where the network runs. Masks travel as class shares, which may be interpolated; integer labels
 may not (half of label 4 and half of label 0 is not oedema).
+
+    variation = draw(np.random.default_rng(0), n=16, size=96, channels=2)
+    images, shares = apply(images, shares, variation)
+
+    one = single("rotation", 15, size=96, channels=2)  # what a slider asks for
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 from keras import ops
 
+from helpers.prepare.deform import ELASTIC_POINTS, affine, corners, elastic, look_up
+from helpers.prepare.intensity import BIAS_POINTS, GRAINS, bend, grain, shade, soften
+
 
 @dataclass(frozen=True)
 class Variation:
-    """What was drawn for one batch of `n` slices.
+    """What happens to a batch of n slices; `Variation()` changes nothing, what is None is left out of the arithmetic.
 
     Attributes:
-        transform: (n, 8) projective transform from output to input pixels, as `keras.ops.image.affine_transform` wants
-            it.
-        gain, offset: (n, 1, 1, channels), contrast and brightness in z-scored units.
-        gamma: (n, 1, 1, channels), exponent on the intensity scaled to [0, 1].
-        noise: (n, size, size, channels), added; z-scored units.
+        affine: (n, 2, 3) map from output to input pixels, see `deform.affine`.
+        elastic: (n, points, points, 2) displacements of an elastic field's control points, pixels.
+        bias: (n, points, points, channels), logarithm of a bias field at its control points.
+        blur: (n, channels), standard deviation of a Gaussian, pixels.
+        coarse: (n, channels), width of a coarser scan's pixels, in pixels.
+        gamma: (n, channels), exponent on the intensity scaled to [0, 1].
+        gain, offset: (n, channels), contrast and brightness in z-scored units.
+        noise: (n, channels), standard deviation; z-scored units.
+        grain: (n,) int32, where each slice's noise begins in the strip of `intensity.grain`.
     """
 
-    transform: np.ndarray
-    gain: np.ndarray
-    offset: np.ndarray
-    gamma: np.ndarray
-    noise: np.ndarray
+    affine: np.ndarray | None = None
+    elastic: np.ndarray | None = None
+    bias: np.ndarray | None = None
+    blur: np.ndarray | None = None
+    coarse: np.ndarray | None = None
+    gamma: np.ndarray | None = None
+    gain: np.ndarray | None = None
+    offset: np.ndarray | None = None
+    noise: np.ndarray | None = None
+    grain: np.ndarray | None = None
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays that are there, by name: what is sent to the device, and `Variation(**arrays)` there."""
+        return {name: array for name, array in vars(self).items() if array is not None}
 
 
-def draw(rng: np.random.Generator, n: int, size: int, channels: int) -> Variation:
-    """Numbers for one batch: rotation within 20 degrees, scale 0.8 to 1.25, shift within 5 %, flips left to right.
+@dataclass(frozen=True)
+class Kind:
+    """One way to vary a slice.
 
-    Flips exchange the brain's sides, which look alike; anterior and posterior do not, so there is no other flip.
+    Attributes:
+        unit: what its strength counts. Strength 0 leaves the slice as it is.
+        low, high: the ends of a slider.
+        draw: strengths for training from (generator, n, channels): (n,); (n, 2) for columns and rows; (n, channels).
     """
-    angle = np.deg2rad(rng.uniform(-20, 20, n))
-    scale = np.exp(rng.uniform(np.log(0.8), np.log(1.25), (n, 1))) * np.exp(rng.uniform(-0.08, 0.08, (n, 2)))
-    shift = rng.uniform(-0.05, 0.05, (n, 2)) * size
-    mirror = rng.choice([-1.0, 1.0], n)
 
-    def each() -> np.ndarray:
-        return rng.standard_normal((n, 1, 1, channels))
+    unit: str
+    low: float
+    high: float
+    draw: Callable[[np.random.Generator, int, int], np.ndarray]
 
-    noise_level = rng.uniform(0, 0.15, (n, 1, 1, channels)) * (rng.random((n, 1, 1, 1)) < 0.5)
+
+def _sometimes(rng: np.random.Generator, n: int, channels: int, probability: float, low: float, high: float):
+    """(n, channels): evenly between low and high with this probability, else 0; each channel for itself."""
+    return rng.uniform(low, high, (n, channels)) * (rng.random((n, channels)) < probability)
+
+
+KINDS: dict[str, Kind] = {
+    "rotation": Kind("degrees", -20, 20, lambda rng, n, _: rng.uniform(-20, 20, n)),
+    "scale": Kind(
+        "times larger, less 1",
+        -0.2,
+        0.25,
+        lambda rng, n, _: np.exp(rng.uniform(np.log(0.8), np.log(1.25), (n, 1)) + rng.uniform(-0.08, 0.08, (n, 2))) - 1,
+    ),
+    "shift": Kind("share of the side", -0.05, 0.05, lambda rng, n, _: rng.uniform(-0.05, 0.05, (n, 2))),
+    "flip": Kind("0 or 1", 0, 1, lambda rng, n, _: rng.integers(0, 2, n)),
+    "elastic": Kind(
+        "share of the side, standard deviation of control points",
+        0,
+        0.1,
+        lambda rng, n, _: rng.uniform(0, 0.05, n) * (rng.random(n) < 0.3),
+    ),
+    "bias field": Kind(
+        "logarithm of the field, standard deviation of control points",
+        0,
+        0.4,
+        lambda rng, n, channels: _sometimes(rng, n, channels, 0.3, 0, 0.2),
+    ),
+    "blur": Kind(
+        "pixels, standard deviation", 0, 3, lambda rng, n, channels: _sometimes(rng, n, channels, 0.1, 0.3, 1)
+    ),
+    "low resolution": Kind(
+        "further pixels averaged into one",
+        0,
+        4,
+        lambda rng, n, channels: _sometimes(rng, n, channels, 0.125, 0, 1),
+    ),
+    "gamma": Kind(
+        "exponent, less 1", -0.5, 1, lambda rng, n, channels: np.exp(0.15 * rng.standard_normal((n, channels))) - 1
+    ),
+    "contrast": Kind(
+        "gain, less 1", -0.5, 1, lambda rng, n, channels: np.exp(0.12 * rng.standard_normal((n, channels))) - 1
+    ),
+    "brightness": Kind("z-score", -1, 1, lambda rng, n, channels: 0.12 * rng.standard_normal((n, channels))),
+    "noise": Kind(
+        "z-score, standard deviation",
+        0,
+        0.5,
+        lambda rng, n, channels: rng.uniform(0, 0.15, (n, channels)) * (rng.random((n, 1)) < 0.5),
+    ),
+}
+"""Every way to vary a slice, in the order in which they are applied."""
+
+ALL = tuple(KINDS)
+USUAL = ("rotation", "scale", "shift", "flip", "gamma", "contrast", "brightness", "noise")
+
+AUGMENTATIONS: dict[str, tuple[str, ...]] = {"none": (), "usual": USUAL, "all": ALL}
+"""The kinds that training draws, by the name that a recipe, the command line and `run.json` use."""
+
+
+def draw(rng: np.random.Generator, n: int, size: int, channels: int, kinds: tuple[str, ...] = USUAL) -> Variation:
+    """Numbers for one batch of n slices of (size, size, channels), from the distributions in `KINDS`."""
+    strengths = {kind: KINDS[kind].draw(rng, n, channels) for kind in kinds}
+    return _variation(strengths, rng, n, size, channels)
+
+
+def single(kind: str, strength: float, size: int, channels: int, seed: int = 0) -> Variation:
+    """One kind alone, for one slice (n = 1): what a playground's slider shows; strength 0 changes nothing.
+
+    Args:
+        kind: a name in `KINDS`, which also says what the strength counts and where a slider ends.
+        seed: of the pattern of noise, of an elastic and of a bias field; the same for all strengths.
+
+    Raises:
+        ValueError: there is no such kind.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind {kind!r} is not known; there are {', '.join(KINDS)}.")
+    return _variation({kind: strength}, np.random.default_rng(seed), 1, size, channels)
+
+
+def _variation(
+    strengths: Mapping[str, float | np.ndarray], rng: np.random.Generator, n: int, size: int, channels: int
+) -> Variation:
+    """The arrays for some strengths; `rng` makes the patterns."""
+
+    def strength(kind: str, *shape: int) -> np.ndarray:
+        return np.broadcast_to(np.asarray(strengths.get(kind, 0.0), np.float32), (n, *shape))
+
+    def each(kind: str, neutral: float) -> np.ndarray | None:
+        return neutral + strength(kind, channels) if kind in strengths else None
+
+    moved = wave = bias = start = None
+    if {"rotation", "scale", "shift", "flip"} & set(strengths):
+        scale, shift = 1 + strength("scale", 2), size * strength("shift", 2)
+        moved = affine(size, strength("rotation"), scale, shift, strength("flip") > 0.5)
+    if "elastic" in strengths:
+        wave = elastic(rng.standard_normal((n, ELASTIC_POINTS, ELASTIC_POINTS, 2)), strength("elastic"), size)
+    if "bias field" in strengths:
+        bias = rng.standard_normal((n, BIAS_POINTS, BIAS_POINTS, channels), np.float32)
+        bias -= bias.mean(axis=(1, 2), keepdims=True)  # normalisation takes a mean away, so there is none to learn from
+        bias *= strength("bias field", channels)[:, None, None]
+    if "noise" in strengths:
+        start = rng.integers(0, GRAINS, n, np.int32)
     return Variation(
-        _about_the_middle(angle, scale, mirror, shift, size),
-        np.exp(0.12 * each()).astype(np.float32),
-        (0.12 * each()).astype(np.float32),
-        np.exp(0.15 * each()).astype(np.float32),
-        (noise_level * rng.standard_normal((n, size, size, channels), np.float32)).astype(np.float32),
+        affine=moved,
+        elastic=wave,
+        bias=bias,
+        blur=each("blur", 0),
+        coarse=each("low resolution", 1),
+        gamma=each("gamma", 1),
+        gain=each("contrast", 1),
+        offset=each("brightness", 0),
+        noise=each("noise", 0),
+        grain=start,
     )
-
-
-def _about_the_middle(
-    angle: np.ndarray, scale: np.ndarray, mirror: np.ndarray, shift: np.ndarray, size: int
-) -> np.ndarray:
-    """(n, 8) coefficients a0 … a5, 0, 0: input x = a0 x + a1 y + a2, input y = a3 x + a4 y + a5, x along columns."""
-    cos, sin, middle = np.cos(angle), np.sin(angle), (size - 1) / 2
-    # Rows of a volume run left to right (file order), so mirroring the sides of the brain flips y.
-    a0, a1 = cos / scale[:, 0], -sin * mirror / scale[:, 1]
-    a3, a4 = sin / scale[:, 0], cos * mirror / scale[:, 1]
-    a2 = middle - a0 * (middle + shift[:, 0]) - a1 * (middle + shift[:, 1])
-    a5 = middle - a3 * (middle + shift[:, 0]) - a4 * (middle + shift[:, 1])
-    zero = np.zeros_like(a0)
-    return np.stack([a0, a1, a2, a3, a4, a5, zero, zero], axis=-1).astype(np.float32)
 
 
 def apply(
@@ -81,15 +198,29 @@ def apply(
     Returns:
         Both, varied; intensities change inside the brain only, and shares still sum to 1.
     """
-    joint = ops.concatenate([images, shares[..., 1:]], axis=-1)  # one resampling moves both, so they cannot part
-    joint = ops.image.affine_transform(joint, variation.transform, interpolation="bilinear", fill_mode="constant")
-    channels = images.shape[-1]
-    images, tumour = joint[..., :channels], joint[..., channels:]
-    shares = ops.concatenate([1.0 - ops.sum(tumour, axis=-1, keepdims=True), tumour], axis=-1)
+    if variation.affine is not None or variation.elastic is not None:
+        found = corners(ops.shape(images)[0], images.shape[1], variation.affine, variation.elastic)
+        images = look_up(images, found)  # one set of corners moves both, so they cannot part
+        background = np.eye(shares.shape[-1], dtype=np.float32)[0]  # what comes from outside
+        shares = background + look_up(shares - background, found)
+    return _change(images, variation), shares
 
+
+def _change(images: keras.KerasTensor, variation: Variation) -> keras.KerasTensor:
     brain = ops.cast(images != 0, images.dtype)  # per modality: some scans cover a part of the head only
-    unit = ops.clip((images + 5.0) / 10.0, 0.0, 1.0)  # z-scores are clipped to [-5, 5]
-    images = 10.0 * unit**variation.gamma - 5.0
-    images = images - 10.0 * 0.5**variation.gamma + 5.0  # the exponent leaves the mean intensity, 0, where it was
-    images = (images * variation.gain + variation.offset + variation.noise) * brain
-    return images, shares
+
+    def each(numbers: np.ndarray) -> keras.KerasTensor:
+        return ops.reshape(numbers, (-1, 1, 1, images.shape[-1]))
+
+    if variation.bias is not None:
+        images = shade(images, variation.bias)
+    images = soften(images, variation.blur, variation.coarse)
+    if variation.gamma is not None:
+        images = bend(images, each(variation.gamma))
+    if variation.gain is not None:
+        images = images * each(variation.gain)
+    if variation.offset is not None:
+        images = images + each(variation.offset)
+    if variation.noise is not None:
+        images = grain(images, each(variation.noise), variation.grain)
+    return images * brain

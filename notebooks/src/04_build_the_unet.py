@@ -528,7 +528,7 @@ history = fit(
     split,
     folder / "plain",
     Budget(epochs=EPOCHS),
-    recipe=Recipe(augmented=False, batch_size=BATCH),
+    recipe=Recipe(augmentation="none", batch_size=BATCH),
     seed=SEED,
 )
 
@@ -643,7 +643,7 @@ fit(
     split,
     folder / "sharp",
     Budget(epochs=EPOCHS),
-    recipe=Recipe(augmented=False, batch_size=BATCH),
+    recipe=Recipe(augmentation="none", batch_size=BATCH),
     seed=SEED,
 )
 trainable = {

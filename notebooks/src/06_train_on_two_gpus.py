@@ -148,12 +148,12 @@ rows = np.sort(np.random.default_rng(SEED).choice(len(store.images), BATCH, repl
 type(store.images).__name__, store.images[rows].shape  # (BATCH, SIZE, SIZE, 2)
 
 # %% [markdown]
-# How much faster is it? Two clocks: the gather alone, and the whole way into the network's hands, through `tf.data`, as
-# floats.
+# How much faster is it? Two clocks: the gather alone, and the whole way to the device, through `tf.data`.
 
 # %%
 from helpers.data.splits import make_split
 from helpers.learn.batches import training_batches
+from helpers.learn.varied import vary
 
 split = make_split(patients, SEED)
 
@@ -173,8 +173,8 @@ def gathers():
 
 
 gather_speed = speed(gathers(), 300)
-plain_speed = speed(iter(training_batches(store, split.train, BATCH, SEED, augmented=False)), 60)
-varied_speed = speed(iter(training_batches(store, split.train, BATCH, SEED, augmented=True)), 30)
+plain_speed = speed(iter(training_batches(store, split.train, BATCH, SEED, "none")), 60)
+varied_speed = speed(map(vary, training_batches(store, split.train, BATCH, SEED, "usual")), 30)
 
 # %%
 speeds = {
@@ -191,9 +191,10 @@ for name, value in speeds.items():
     print(f"{name:34s}{value:10,.0f} slices/s{value / kernel_speed:8.1f} x the kernel")
 
 # %% [markdown]
-# Go down the lines. The gather is so fast that the rest, `tf.data` and the change to float32, now costs more than
-# reading. And augmentation, which the kernel does not do at all, costs more than everything before it: it has to be
-# computed anew in every epoch, so no store can hold it.
+# Go down the lines. The gather is so fast that `tf.data` around it now costs more than reading. And augmentation, which
+# the kernel does not do at all, costs more than everything before it: it has to be computed anew in every epoch, so no
+# store can hold it. Training therefore leaves it to the device: batches travel as they are stored, with the numbers that
+# say how to vary each slice, and `vary` is the first thing in the compiled training step.
 #
 # With a loader that works ahead, in the background, a device of speed $d$ behind a loader of speed $l$ is busy for a
 # share $l/d$ of the time, at most 1. That is all we need for the question of the opening.
@@ -406,7 +407,7 @@ print("two replicas, each a single number:   ", sum(half.mean() for half in halv
 # curves.
 
 # %%
-batches = list(training_batches(store, split.train, BATCH, SEED, augmented=False).take(RATE_STEPS))
+batches = [vary(batch) for batch in training_batches(store, split.train, BATCH, SEED, "none").take(RATE_STEPS)]
 keras.utils.set_random_seed(SEED)
 weights = unet(SIZE, len(MODALITIES), filters=FILTERS).get_weights()
 

@@ -143,3 +143,16 @@ def test_hash_knows_a_patient_under_another_name_and_type(three, tmp_path):
     other = read_scan(read_catalogue(folder).patients[0], MODALITIES, seg=False)
     assert voxel_hashes(other) == voxel_hashes(scan)
     assert voxel_hashes(read_scan(three[1], MODALITIES)) != voxel_hashes(scan)
+
+
+def test_optional_modality_that_is_missing_is_zero_and_has_no_hash(three, tmp_path):
+    three[0].images["t2"].unlink()
+    people = read_catalogue(tmp_path / "brats").require(MODALITIES)[:3]
+    store = open_store(people, tmp_path / "s", (*MODALITIES, "t2"), Grid(32), optional=("t2",))
+    without, held = (store.volume(patient.id)[0] for patient in people[:2])
+    assert not without[..., 2].any()
+    assert held[..., 2].any()
+    assert set(store.patients[people[0].id]["voxels"]) == {"flair", "t1ce"}
+    np.testing.assert_array_equal(without[..., :2], _open(people, tmp_path / "pair").volume(people[0].id)[0])
+    with pytest.raises(DataError, match="no t2"):
+        open_store(people, tmp_path / "other", (*MODALITIES, "t2"), Grid(32))

@@ -1,33 +1,56 @@
 """Laws of the batches."""
 
+import keras
 import numpy as np
+import pytest
 
 from helpers.learn.batches import training_batches
+from helpers.learn.varied import vary
 
 
-def _take(dataset, n):
-    return [(x.numpy(), y.numpy()) for x, y in dataset.take(n)]
+def _take(n, *arguments, **options):
+    return [{name: array.numpy() for name, array in b.items()} for b in training_batches(*arguments, **options).take(n)]
 
 
 def test_batch_depends_on_seed_and_number_alone(store, split):
-    whole = _take(training_batches(store, split.train, 4, seed=1, augmented=True), 4)
-    resumed = _take(training_batches(store, split.train, 4, seed=1, augmented=True, first_step=2), 2)
-    for (x, y), (x2, y2) in zip(whole[2:], resumed, strict=True):
-        np.testing.assert_array_equal(x, x2)
-        np.testing.assert_array_equal(y, y2)
-    other = _take(training_batches(store, split.train, 4, seed=2, augmented=True), 1)
-    assert not np.array_equal(whole[0][0], other[0][0])
+    whole = _take(4, store, split.train, 4, seed=1, augmentation="all")
+    resumed = _take(2, store, split.train, 4, seed=1, augmentation="all", first_step=2)
+    for batch, again in zip(whole[2:], resumed, strict=True):
+        assert batch.keys() == again.keys()
+        for name in batch:
+            np.testing.assert_array_equal(batch[name], again[name])
+    (other,) = _take(1, store, split.train, 4, seed=2, augmentation="all")
+    for name in ("images", "affine", "elastic", "gain"):
+        assert not np.array_equal(whole[0][name], other[name])
 
 
 def test_plain_batches_hold_what_the_store_holds(store, split):
-    ((x, y),) = _take(training_batches(store, split.train, 8, seed=0, augmented=False), 1)
+    (batch,) = _take(1, store, split.train, 8, seed=0, augmentation="none")
+    assert {name: array.dtype for name, array in batch.items()} == {"images": np.float16, "shares": np.uint8}
+    allowed = store.images[store.rows(split.train)]
+    assert all((allowed == image).all(axis=(1, 2, 3)).any() for image in batch["images"])
+    x, y = (keras.ops.convert_to_numpy(part) for part in vary(batch))
     assert (x.shape, y.shape) == ((8, 32, 32, 2), (8, 32, 32, 4))
-    assert (x.dtype, y.dtype) == (np.float32, np.float32)
-    np.testing.assert_allclose(y.sum(axis=-1), 1, atol=1e-6)
-    allowed = store.images[store.rows(split.train)].astype(np.float32)
-    assert all((allowed == image).all(axis=(1, 2, 3)).any() for image in x)
+    np.testing.assert_array_equal(x, batch["images"].astype(np.float32))
+    np.testing.assert_allclose(y, batch["shares"] / np.float32(255), atol=1e-6)
 
 
-def test_augmented_shares_still_sum_to_one(store, split):
-    ((_, y),) = _take(training_batches(store, split.train, 8, seed=0, augmented=True), 1)
-    np.testing.assert_allclose(y.sum(axis=-1), 1, atol=1e-5)
+@pytest.mark.parametrize("augmentation", ["none", "usual", "all"])
+def test_every_array_has_the_batch_first(store, split, augmentation):
+    """Two devices get half of each."""
+    dataset = training_batches(store, split.train, 6, seed=0, augmentation=augmentation)
+    assert {spec.shape[0] for spec in dataset.element_spec.values()} == {6}
+    assert all(spec.shape.is_fully_defined() for spec in dataset.element_spec.values())
+
+
+def test_numbers_are_a_small_part_of_what_travels(store, split):
+    """They do not grow with the slices, which have 32 pixels here, and 96 or 128 in earnest."""
+    (batch,) = _take(1, store, split.train, 8, seed=0, augmentation="all")
+    numbers = sum(array.nbytes for name, array in batch.items() if name not in ("images", "shares"))
+    assert numbers / 8 < 1000  # bytes a slice
+
+
+def test_varied_shares_still_sum_to_one(store, split):
+    (batch,) = _take(1, store, split.train, 8, seed=0, augmentation="all")
+    _, y = vary(batch)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(y).sum(axis=-1), 1, atol=1e-5)

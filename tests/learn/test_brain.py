@@ -10,7 +10,7 @@ import pytest
 from helpers.data.brats import read_catalogue
 from helpers.data.errors import DataError
 from helpers.data.splits import load_split
-from helpers.learn.brain import evaluate_brain, predict_brain, train_brain, train_folds
+from helpers.learn.brain import evaluate_brain, predict_brain, train_brain, train_brain_folds
 from helpers.learn.train import Budget
 
 
@@ -166,11 +166,11 @@ def test_folds_test_everybody_once_and_go_on_where_they_stopped(phantoms, tmp_pa
     monkeypatch.setattr("helpers.learn.brain.Budget", lambda **_: Budget(epochs=1))
     said = []
     settings = {"size": 16, "filters": 2, "minutes": 1}
-    result = train_folds(phantoms, tmp_path / "cv", 2, say=said.append, **settings)
+    result = train_brain_folds(phantoms, tmp_path / "cv", 2, say=said.append, **settings)
     assert result["n"] == 8
     assert len({patient["id"] for patient in result["patients"]}) == 8
     shutil.rmtree(tmp_path / "cv" / "fold_2_of_2")
     before = (tmp_path / "cv" / "fold_1_of_2" / "model.keras").stat().st_mtime_ns
-    train_folds(phantoms, tmp_path / "cv", 2, say=said.append, **settings)
+    train_brain_folds(phantoms, tmp_path / "cv", 2, say=said.append, **settings)
     assert (tmp_path / "cv" / "fold_1_of_2" / "model.keras").stat().st_mtime_ns == before
     assert any("finished; nothing to do" in line for line in said)

@@ -1,94 +1,195 @@
 """Laws of varying image and mask together."""
 
-from dataclasses import fields
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
-from helpers.prepare.augment import Variation, apply, draw
+from helpers.prepare.augment import ALL, AUGMENTATIONS, KINDS, USUAL, Variation, apply, draw, single
+
+GEOMETRY = ("rotation", "scale", "shift", "flip", "elastic")
+SIZE = 48
 
 
-def _still(n, size, channels):
-    """A variation that changes nothing."""
-    one, zero = np.ones((n, 1, 1, channels), np.float32), np.zeros((n, size, size, channels), np.float32)
-    identity = np.tile(np.float32([1, 0, 0, 0, 1, 0, 0, 0]), (n, 1))
-    return Variation(identity, one, 0 * one, one, zero)
-
-
-def _scene(n=8, size=48):
-    """A bright square on a brain, and the same square as oedema."""
-    images = np.zeros((n, size, size, 2), np.float32)
+@pytest.fixture(scope="module")
+def scene():
+    """A bright square on a brain, and the same square as oedema, with a core in one corner; 8 slices."""
+    images = np.zeros((8, SIZE, SIZE, 2), np.float32)
     images[:, 6:-6, 6:-6] = -0.5
-    shares = np.zeros((n, size, size, 4), np.float32)
-    shares[..., 0] = 1
     images[:, 14:24, 18:30] = 2
+    shares = np.zeros((8, SIZE, SIZE, 4), np.float32)
+    shares[..., 0] = 1
     shares[:, 14:24, 18:30] = (0, 0, 1, 0)
+    shares[:, 16:22, 19:25] = (0, 1, 0, 0)
     return images, shares
 
 
-def _numpy(pair):
-    return [keras.ops.convert_to_numpy(x) for x in pair]
+def _applied(scene, variation):
+    return [keras.ops.convert_to_numpy(part) for part in apply(*scene, variation)]
 
 
-def test_identity_changes_nothing():
-    images, shares = _scene()
-    out = _numpy(apply(images, shares, _still(8, 48, 2)))
-    np.testing.assert_allclose(out[0], images, atol=1e-5)
-    np.testing.assert_allclose(out[1], shares, atol=1e-6)
+def _drawn(seed, kinds=ALL):
+    return draw(np.random.default_rng(seed), 8, SIZE, 2, kinds)
 
 
-def test_same_seed_gives_the_same_batch():
-    one, other = (draw(np.random.default_rng(5), 4, 32, 2) for _ in range(2))
-    for field in fields(Variation):
-        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
+def _one(kind, strength, scene, seed=0):
+    return _applied([part[:1] for part in scene], single(kind, strength, SIZE, 2, seed))
 
 
-def test_image_and_mask_move_together(rng):
+def _middle(weights):
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    return np.array([(weights * rows).sum(), (weights * columns).sum()]) / weights.sum()
+
+
+def test_an_empty_variation_changes_nothing(scene):
+    images, shares = _applied(scene, Variation())
+    np.testing.assert_array_equal(images, scene[0])
+    np.testing.assert_allclose(shares, scene[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_strength_zero_changes_nothing_and_the_sliders_end_something(kind, scene):
+    images, shares = _one(kind, 0, scene)
+    np.testing.assert_allclose(images, scene[0][:1], atol=1e-5)
+    np.testing.assert_allclose(shares, scene[1][:1], atol=1e-5)
+    images, shares = _one(kind, KINDS[kind].high, scene)
+    assert np.abs(images - scene[0][:1]).max() > 0.2
+    assert (np.abs(shares - scene[1][:1]).max() > 0.2) == (kind in GEOMETRY)
+
+
+def test_unknown_kind_is_named():
+    with pytest.raises(ValueError, match="kind 'rotate' is not known; there are rotation, scale"):
+        single("rotate", 5, SIZE, 2)
+
+
+@pytest.mark.parametrize("kinds", AUGMENTATIONS.values(), ids=AUGMENTATIONS)
+def test_same_seed_gives_the_same_numbers(kinds):
+    one, again, other = _drawn(5, kinds).arrays(), _drawn(5, kinds).arrays(), _drawn(6, kinds).arrays()
+    assert bool(one) == bool(kinds)
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, again[name])
+        assert not np.array_equal(array, other[name])
+
+
+def test_usual_numbers_are_those_that_were_measured():
+    """The distributions behind the measured scores: a change here changes what the default training sees."""
+    variation = draw(np.random.default_rng(0), 4000, 8, 2)
+    linear = variation.affine[:, :, :2]
+    scale = 1 / np.linalg.norm(linear, axis=1)  # along columns, along rows
+    degrees = np.rad2deg(np.arctan2(linear[:, 1, 0], linear[:, 0, 0]))
+    assert (degrees.min(), degrees.max()) == pytest.approx((-20, 20), abs=0.1)
+    assert np.log(scale).mean() == pytest.approx(0, abs=0.01)
+    assert (scale.min(), scale.max()) == pytest.approx((0.8 * np.exp(-0.08), 1.25 * np.exp(0.08)), abs=0.02)
+    assert (np.linalg.det(linear) < 0).mean() == pytest.approx(0.5, abs=0.03)
+    assert np.log(variation.gamma).std() == pytest.approx(0.15, abs=0.005)
+    assert np.log(variation.gain).std() == pytest.approx(0.12, abs=0.005)
+    assert variation.offset.std() == pytest.approx(0.12, abs=0.005)
+    assert (variation.noise.max(axis=1) > 0).mean() == pytest.approx(0.5, abs=0.03)
+    assert variation.noise[variation.noise > 0].mean() == pytest.approx(0.075, abs=0.005)
+    assert set(variation.arrays()) == {"affine", "gamma", "gain", "offset", "noise", "grain"}
+    assert set(USUAL) < set(ALL)
+
+
+@pytest.mark.parametrize("kinds", [*[(kind,) for kind in GEOMETRY], GEOMETRY, ALL])
+def test_image_and_mask_move_together(kinds, scene):
     """The square's middle in the image and in the mask ends in the same place, to half a pixel."""
-    images, shares = _scene()
-    moved = draw(rng, 8, 48, 2)
-    still = _still(8, 48, 2)
-    geometry = Variation(moved.transform, still.gain, still.offset, still.gamma, still.noise)
-    images, shares = _numpy(apply(images, shares, geometry))
-    y, x = np.mgrid[:48, :48]
+    variation = _drawn(1, kinds)
+    if "elastic" in kinds:  # training bends one slice of three; here every one
+        variation = replace(variation, elastic=single("elastic", 0.05, SIZE, 2).elastic.repeat(8, axis=0))
+    geometry = Variation(affine=variation.affine, elastic=variation.elastic)
+    images, shares = _applied(scene, geometry)
+    moved = 0
     for image, share in zip(images, shares, strict=True):
-        bright, mask = np.clip(image[..., 0] - 0.5, 0, None), share[..., 2]
-        for axis in (y, x):
-            assert (bright * axis).sum() / bright.sum() == pytest.approx((mask * axis).sum() / mask.sum(), abs=0.5)
+        tumour = share[..., 1:].sum(axis=-1)
+        bright = np.clip(image[..., 0] - 0.5, 0, None)
+        np.testing.assert_allclose(_middle(bright), _middle(tumour), atol=0.5)
+        moved = max(moved, np.abs(_middle(tumour) - _middle(scene[1][0, ..., 1:].sum(axis=-1))).max())
+    assert moved > 1
 
 
-def test_geometry_really_moves(rng):
-    images, shares = _scene()
-    _, out = _numpy(apply(images, shares, draw(rng, 8, 48, 2)))
-    assert np.abs(out - shares).max(axis=(1, 2, 3)).min() > 0.5
+def test_a_turn_moves_the_square_where_it_should(scene):
+    _, shares = _one("rotation", 20, scene)
+    about, angle = (SIZE - 1) / 2, np.deg2rad(20)
+    row, column = _middle(scene[1][0, ..., 1:].sum(axis=-1)) - about
+    expected = [row * np.cos(angle) - column * np.sin(angle), column * np.cos(angle) + row * np.sin(angle)]
+    np.testing.assert_allclose(_middle(shares[0, ..., 1:].sum(axis=-1)) - about, expected, atol=0.1)
 
 
-def test_shares_still_sum_to_one(rng):
-    images, shares = _scene()
-    _, out = _numpy(apply(images, shares, draw(rng, 8, 48, 2)))
-    np.testing.assert_allclose(out.sum(axis=-1), 1, atol=1e-5)
-    assert out.min() > -1e-5
+@pytest.mark.parametrize("degrees", [7, 20])
+def test_mask_keeps_labels_and_area_there_and_back(degrees, scene):
+    """Turned and turned back: no label comes or goes, and every area stays within 5 %."""
+    _, there = _one("rotation", degrees, scene)
+    _, back = _applied((scene[0][:1], there), single("rotation", -degrees, SIZE, 2))
+    before, after = scene[1][0].argmax(axis=-1), back[0].argmax(axis=-1)
+    assert set(np.unique(after)) == set(np.unique(before))
+    for label in np.unique(before):
+        assert (after == label).sum() == pytest.approx((before == label).sum(), rel=0.05)
+    assert (before != after).mean() < 0.02
 
 
-def test_background_stays_zero(rng):
-    images, shares = _scene()
+def test_shares_still_sum_to_one(scene):
+    _, shares = _applied(scene, _drawn(2))
+    np.testing.assert_allclose(shares.sum(axis=-1), 1, atol=1e-5)
+    assert shares.min() > -1e-5
+    assert shares.max() < 1 + 1e-5
+
+
+def test_background_stays_zero(scene):
+    images = scene[0].copy()
     images[:4] = 0
-    out, _ = _numpy(apply(images, shares, draw(rng, 8, 48, 2)))
-    assert (out[:4] == 0).all()
-    assert (out[4:] == 0).any()
+    images, _ = _applied((images, scene[1]), _drawn(3))
+    assert (images[:4] == 0).all()
+    assert (images[4:] == 0).any()
+    assert (images[4:] != 0).any()
 
 
-def test_a_modality_that_ends_early_stays_empty_there(rng):
-    images, shares = _scene()
+def test_intensities_change_inside_the_brain_only(scene):
+    variation = _drawn(3)
+    intensity = {name: array for name, array in variation.arrays().items() if name not in ("affine", "elastic")}
+    images, _ = _applied(scene, Variation(**intensity))
+    np.testing.assert_array_equal(images != 0, scene[0] != 0)
+
+
+def test_a_modality_that_ends_early_stays_empty_there(scene):
+    images = scene[0].copy()
     images[..., 1] = 0
-    out, _ = _numpy(apply(images, shares, draw(rng, 8, 48, 2)))
-    assert (out[..., 1] == 0).all()
+    images, _ = _applied((images, scene[1]), _drawn(4))
+    assert (images[..., 1] == 0).all()
 
 
-def test_mean_intensity_is_not_moved_by_gamma():
-    images = np.zeros((1, 8, 8, 1), np.float32) + 1e-6
-    still = _still(1, 8, 1)
-    bent = Variation(still.transform, still.gain, still.offset, still.gamma * 1.4, still.noise)
-    out, _ = _numpy(apply(images, np.eye(4, dtype=np.float32)[np.zeros((1, 8, 8), int)], bent))
-    np.testing.assert_allclose(out, 0, atol=1e-4)
+_ON_JAX = """
+import sys
+import numpy as np, keras
+from helpers.prepare.augment import Variation, apply
+held = dict(np.load(sys.argv[1]))
+images, shares = apply(held.pop("images"), held.pop("shares"), Variation(**held))
+np.savez(sys.argv[2], images=keras.ops.convert_to_numpy(images), shares=keras.ops.convert_to_numpy(shares))
+print(keras.backend.backend())
+"""
+
+
+def test_tensorflow_and_jax_agree(scene, tmp_path):
+    pytest.importorskip("jax")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("Keras runs on another backend here")
+    variation = _drawn(7)
+    np.savez(tmp_path / "in.npz", images=scene[0], shares=scene[1], **variation.arrays())
+    done = subprocess.run(
+        [sys.executable, "-c", _ON_JAX, tmp_path / "in.npz", tmp_path / "out.npz"],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["jax"]
+    theirs = np.load(tmp_path / "out.npz")
+    images, shares = _applied(scene, variation)
+    np.testing.assert_allclose(theirs["images"], images, atol=2e-4)
+    np.testing.assert_allclose(theirs["shares"], shares, atol=1e-5)

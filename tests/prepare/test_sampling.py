@@ -38,3 +38,22 @@ def test_without_focus_tumour_is_as_rare_as_in_life(store, split):
         return (store.voxels_per_class[positions, 1:].sum(axis=1) > 0).mean()
 
     assert abs(share(drawn) - share(rows)) < 0.03
+
+
+def test_with_full_focus_every_slice_shows_tumour(store, split):
+    sampler = SliceSampler(store, split.train, 16, seed=0, focus=1)
+    for step in range(20):
+        voxels = store.voxels_per_class[sampler(step)]
+        assert (voxels[:, 1:].sum(axis=1) > 0).all()
+        assert (voxels[8:, 3] > 0).all()
+
+
+def test_more_focus_makes_every_tumour_class_less_rare(store, split):
+    """Over-sampling does what it is for, and no more: most pixels of a tumour slice are background still."""
+    shares = []
+    for focus in (0, 0.5, 1):
+        sampler = SliceSampler(store, split.train, 16, seed=0, focus=focus)
+        pixels = store.voxels_per_class[np.concatenate([sampler(step) for step in range(100)])].sum(axis=0)
+        shares.append(pixels / pixels.sum())
+    assert (np.diff(shares, axis=0)[:, 1:] > 0).all()
+    assert shares[-1][0] > 0.5

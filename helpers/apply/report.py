@@ -1,0 +1,165 @@
+"""Patients in; masks, numbers and one page out, that a person can read in a minute."""
+
+import base64
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from helpers.apply.system import Outline, System
+from helpers.data.brats import Patient, read_catalogue
+from helpers.data.errors import DataError
+from helpers.data.volumes import Scan, write_segmentation
+from helpers.learn.machine import device, versions
+from helpers.learn.trained import read_run
+from helpers.show import certainty, slices
+
+PURPOSE = "for teaching and research; not a medical device"
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+REGION_NAMES = {"WT": "whole tumour", "TC": "tumour core", "ET": "enhancing tumour"}
+
+
+def report(
+    folders: Sequence[str | os.PathLike],
+    gate_dir: str | os.PathLike,
+    model_dir: str | os.PathLike,
+    out: str | os.PathLike,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Outline every patient in the folders, and write `<patient>_seg.nii.gz`, `report.json` and `report.html`.
+
+    Everything is written beside `out` and moved there at the end, so it is whole or absent. A patient that cannot be
+    outlined is named in the report with the reason, and gets no mask.
+
+    Args:
+        gate_dir: what `train gate` left. model_dir: what `train brain` left.
+        out: a folder that does not exist yet, or is empty.
+        say: told one line a patient.
+
+    Returns:
+        What `report.json` holds.
+
+    Raises:
+        DataError: a folder holds no patient the models can use, one patient is there twice, or none could be outlined.
+        FileExistsError: `out` holds something. Nothing is overwritten, and nothing is begun.
+    """
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(f"{out} is there already and is not overwritten; choose another --out.")
+    system = System.load(model_dir, gate_dir)
+    patients = _once([p for folder in folders for p in read_catalogue(folder).require(system.needed, seg=False)])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    whole = scratch / "report"
+    whole.mkdir()  # unlike the scratch folder, this one others may read
+    try:
+        entries, pictures = [], {}
+        for patient in patients:
+            entry, pictures[patient.id] = _one(system, patient, whole)
+            entries.append(entry)
+            say(f"{patient.id}: {entry['status']}" + "".join(f"\n  {w}" for w in (entry["warnings"] or [])))
+        refused = [entry["warnings"][0] for entry in entries if entry["status"] == "refused"]
+        if len(refused) == len(entries):
+            raise DataError.listing("None of these patients could be outlined; nothing was written:", refused)
+        result = {
+            "purpose": PURPOSE,
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": versions(),
+            "device": device(),
+            "models": {"gate": _origin(gate_dir), "outline": _origin(model_dir)},
+            "passes": system.passes,
+            "patients": entries,
+        }
+        (whole / "report.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+        (whole / "report.html").write_text(_page(result, pictures), encoding="utf-8")
+        if out.exists():
+            out.rmdir()
+        whole.replace(out)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    say(f"Report: {out / 'report.html'}")
+    return result
+
+
+def _once(patients: list[Patient]) -> list[Patient]:
+    folders: dict[str, Path] = {}
+    for patient in patients:
+        if patient.id in folders:
+            raise DataError(f"{patient.id} is there twice: {folders[patient.id]} and {patient.folder}; give one.")
+        folders[patient.id] = patient.folder
+    return patients
+
+
+def _one(system: System, patient: Patient, folder: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """What the report says of one patient, and its pictures; the mask is written into the folder."""
+    begun = time.perf_counter()
+    try:
+        scan = system.read(patient)
+        read = time.perf_counter() - begun
+        outline = system.outline(scan)
+    except DataError as error:
+        return {"id": patient.id, "status": "refused", "warnings": [str(error)]}, []
+    pictures = [_picture(figure, caption) for figure, caption in _figures(system, scan, outline)]
+    mask = write_segmentation(folder / f"{patient.id}_seg.nii.gz", outline.labels, scan.affine)
+    entry = {
+        "id": patient.id,
+        "status": "outlined" if outline.labels.any() else "no tumour found",
+        "warnings": outline.warnings,
+        "mask": mask.name,
+        "volumes_ml": {
+            region: {key: round(ml, 2) for key, ml in volume.items()} for region, volume in outline.volumes_ml.items()
+        },
+        "agreement": {region: round(value, 3) for region, value in outline.agreement.items()},
+        "slices": {
+            "all": len(outline.passed),
+            "outlined": int(outline.passed.sum()),
+            "gate_threshold": system.gate and round(float(system.gate.threshold), 4),
+            "gate": None if outline.gate is None else [round(float(p), 3) for p in outline.gate],
+        },
+    }
+    total = time.perf_counter() - begun
+    seconds = {"read": read, **outline.seconds, "draw and write": total - read - sum(outline.seconds.values())}
+    entry["seconds"] = {step: round(value, 2) for step, value in {**seconds, "in all": total}.items()}
+    return entry, pictures
+
+
+def _figures(system: System, scan: Scan, outline: Outline) -> list[tuple[Figure, str]]:
+    found = []
+    drawn = replace(scan, seg=outline.labels)
+    doubt = certainty.outline_and_doubt(scan, outline.labels, outline.entropy)
+    found.append((doubt, "Outline, and doubt: bright where the passes do not agree."))
+    if outline.labels.any():
+        modality = "t1ce" if "t1ce" in scan.modalities else scan.modalities[0]
+        found.append((slices.three_planes(drawn, modality=modality), "The tumour core on three axes."))
+    if outline.gate is not None:
+        strip = certainty.gate_strip(outline.gate, system.gate.threshold)
+        found.append((strip, "What the gate said of each slice; only the blue ones were outlined."))
+    return found
+
+
+def _picture(figure: Figure, caption: str) -> dict[str, str]:
+    data, metadata = figure._repr_mimebundle_()  # the course's figures carry their description
+    uri = f"data:image/png;base64,{base64.b64encode(data['image/png']).decode()}"
+    return {"uri": uri, "alt": metadata["image/png"]["alt"], "caption": caption}
+
+
+def _origin(folder: str | os.PathLike) -> dict[str, Any]:
+    """How a model was made, without its patients."""
+    run = read_run(folder)
+    return {key: run[key] for key in ("task", "parameters", "precision", "versions", "device")}
+
+
+def _page(result: dict[str, Any], pictures: dict[str, list[dict[str, str]]]) -> str:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(result=result, pictures=pictures, regions=REGION_NAMES)

@@ -1,0 +1,1 @@
+"""How fast the course's own tools are, beside a peer in the same run."""

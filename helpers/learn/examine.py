@@ -1,0 +1,154 @@
+"""Training a network to say whether a slice holds tumour.
+
+The mask of a slice says more than yes or no. So a transformer's patches are asked as well, each for the tissue it
+covers: a head that is thrown away afterwards, from which a network of a million parameters learns where to look with
+a dozen patients.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+
+import keras
+import numpy as np
+import pandas as pd
+from keras import layers, ops
+
+from helpers.data.splits import Split
+from helpers.data.store import Store
+from helpers.learn.batches import training_batches
+from helpers.learn.train import Budget, Schedule
+from helpers.learn.varied import Varied, vary
+
+BATCH = 32
+"""Slices in a batch."""
+
+WEIGHT_DECAY = 0.05
+"""Of AdamW, as transformers are trained from scratch (Touvron et al. 2021, DeiT, table 9)."""
+
+TISSUE = 10.0
+"""Weight of the patches' loss: most patches are plain background, which makes its mean small."""
+
+_SEEN = 0.1
+"""Pixels of tumour from which a slice holds some: less is what resampling leaves of a tumour that was moved away."""
+
+
+def fit_gate(
+    network: keras.Model,
+    store: Store,
+    split: Split,
+    budget: Budget,
+    validate: Callable[[keras.Model], dict[str, float]],
+    augmentation: str = "usual",
+    optional: tuple[int, ...] = (),
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> pd.DataFrame:
+    """Train with AdamW until the budget is spent; the learning rate warms up, then falls along a cosine to zero.
+
+    The last weights are kept. With two or three patients to choose by, the best epoch is the luckiest one.
+
+    Args:
+        network: (batch, size, size, modalities) to (batch, 2), the probabilities of no and yes. Where it has a layer
+            called `norm`, the tokens that layer gives, less the first, are taken for the patches, row by row.
+        validate: scores the network after each epoch.
+        augmentation: a name in `helpers.prepare.augment.AUGMENTATIONS`.
+        optional: channels that are set to 0 in half of the slices, so that their absence says nothing.
+        learning_rate: the highest.
+        seed: of the order of slices and of their variation.
+        say: told one line an epoch.
+
+    Returns:
+        One row an epoch: loss, learning_rate, what `validate` gives, seconds.
+    """
+    batches = training_batches(store, split.train, BATCH, seed, augmentation, focus=0.0)
+    steps = math.ceil(int(store.has_brain[store.rows(split.train)].sum()) / BATCH)
+    for layer in network.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = 0.9  # at Keras' 0.99, a hundred steps leave a third of the statistics where they began
+    examined = Examined(network, optional, seed)
+    examined.compile(keras.optimizers.AdamW(learning_rate, weight_decay=WEIGHT_DECAY))
+    history = []
+
+    def after_epoch(epoch: int, logs: Mapping[str, float]) -> None:
+        row = {
+            "epoch": epoch + 1,
+            "loss": logs["loss"],
+            "learning_rate": float(examined.optimizer.learning_rate),
+            **validate(network),
+            "seconds": time.monotonic() - budget.started,
+        }
+        history.append(row)
+        share = min(1.0, budget.spent(epoch + 1))
+        said = ", ".join(f"{name} {row[name]:.3f}" for name in row if name == "loss" or name.startswith("val_"))
+        say(f"epoch {row['epoch']}: {said}, {row['seconds']:.0f} s ({share:.0%} of the budget)")
+
+    examined.fit(
+        batches,
+        epochs=budget.epochs or 10_000,
+        steps_per_epoch=steps,
+        callbacks=[Schedule(budget, steps, learning_rate), keras.callbacks.LambdaCallback(on_epoch_end=after_epoch)],
+        shuffle=False,  # the batches come shuffled
+        verbose=0,
+    )
+    return pd.DataFrame(history)
+
+
+class Examined(Varied):
+    """Trains a network on slices that are varied first, with the truth taken from their masks.
+
+    Args:
+        network, optional: as in `fit_gate`.
+        seed: of which slices lose an optional channel.
+    """
+
+    def __init__(self, network: keras.Model, optional: tuple[int, ...] = (), seed: int = 0) -> None:
+        super().__init__(keras.Model(network.inputs, {"answer": network.output, **_tissue_of_patches(network)}))
+        self.optional, self.seeds = optional, keras.random.SeedGenerator(seed)
+
+    def call(self, batch: Mapping[str, keras.KerasTensor], training: bool = False) -> dict[str, keras.KerasTensor]:
+        images, shares = vary(batch)
+        for channel in self.optional if training else ():
+            kept = keras.random.uniform((ops.shape(images)[0], 1, 1, 1), seed=self.seeds) < 0.5
+            others = np.arange(images.shape[-1]) != channel
+            images = images * ops.cast(ops.logical_or(kept, others), images.dtype)
+        return {**self.network(images, training=training), "shares": shares}
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True) -> keras.KerasTensor:
+        return ops.mean(slice_loss(**y_pred))
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None) -> dict:
+        return self.get_metrics_result()
+
+
+def slice_loss(
+    shares: keras.KerasTensor, answer: keras.KerasTensor, tissue: keras.KerasTensor | None = None
+) -> keras.KerasTensor:
+    """Cross-entropy of the answer, and of the tissue in the patches: one value for each slice, (batch,).
+
+    Args:
+        shares: (batch, size, size, 4), the truth, see `helpers.data.store`.
+        answer: (batch, 2), probabilities of no and yes.
+        tissue: (batch, rows, columns, 4), probabilities of each class in each patch.
+    """
+    holds = ops.cast(ops.sum(shares[..., 1:], axis=(1, 2, 3)) > _SEEN, "int32")  # (batch,)
+    loss = keras.losses.sparse_categorical_crossentropy(holds, answer)
+    if tissue is None:
+        return loss
+    patch = shares.shape[1] // tissue.shape[1]
+    covered = ops.average_pool(shares, patch, patch)  # (batch, rows, columns, 4)
+    surprise = keras.losses.categorical_crossentropy(covered, tissue) - keras.losses.categorical_crossentropy(
+        covered, covered
+    )  # less the entropy of mixed patches, which nobody could know better
+    return loss + TISSUE * ops.mean(surprise, axis=(1, 2))
+
+
+def _tissue_of_patches(network: keras.Model) -> dict[str, keras.KerasTensor]:
+    """`tissue`, (batch, rows, columns, 4), what each patch holds, told by a head on its token; empty without tokens."""
+    if "norm" not in {layer.name for layer in network.layers}:
+        return {}
+    tokens = network.get_layer("norm").output[:, 1:]  # (batch, patches, width), without the class token
+    side = math.isqrt(tokens.shape[1])
+    tissue = layers.Dense(4, activation="softmax", dtype="float32")(tokens)
+    return {"tissue": layers.Reshape((side, side, 4))(tissue)}

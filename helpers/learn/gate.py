@@ -1,0 +1,102 @@
+"""The gate: is there tumour in this slice? Only what passes it goes on to the U-Net.
+
+It looks at FLAIR, T1ce and, where there is one, T2; a patient without T2 is shown zeros there, and in training T2 is
+taken from half of the slices, so that its absence says nothing. Slices without brain are held back unseen.
+"""
+
+import os
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from helpers.data.brats import Patient
+from helpers.data.errors import DataError
+from helpers.data.normalise import zscore
+from helpers.data.resample import Grid
+from helpers.data.volumes import Scan, read_scan
+from helpers.learn.trained import load_network, read_run
+from helpers.measure.detection import Answers
+
+MODALITIES = ("flair", "t1ce", "t2")
+OPTIONAL = ("t2",)
+
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A trained gate with everything needed to use it.
+
+    Attributes:
+        model: (batch, size, size, modalities) to (batch, 2), the probabilities of no and yes.
+        modalities: the volumes it looks at, in this order; it is shown zeros for an `OPTIONAL` one that is missing.
+        grid: the window it sees.
+        threshold: the probability from which a slice passes.
+        flip: average the answer with that to the mirrored head (left to right).
+    """
+
+    model: keras.Model
+    modalities: tuple[str, ...]
+    grid: Grid
+    threshold: float = 0.5
+    flip: bool = True
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike) -> "Gate":
+        """Load what `train gate` left in a folder.
+
+        Raises:
+            DataError: the folder holds no finished training of a gate.
+        """
+        run = read_run(folder, "gate")
+        parameters = run["parameters"]
+        grid = Grid(parameters["size"], parameters["extent_mm"])
+        return cls(load_network(folder), tuple(parameters["modalities"]), grid, run["threshold"])
+
+    def slice_probabilities(self, images: np.ndarray) -> np.ndarray:
+        """(slices, size, size, modalities), z-scored, to (slices,) float32; 0 for slices without brain."""
+        probabilities = np.zeros(len(images), np.float32)
+        shown = np.flatnonzero(images.any(axis=(1, 2, 3)))
+        for start in range(0, len(shown), _BATCH):
+            rows = shown[start : start + _BATCH]
+            batch = np.zeros((_BATCH, *images.shape[1:]), np.float32)  # one shape, so that the graph is built once
+            batch[: len(rows)] = images[rows]
+            result = self.model.predict_on_batch(batch)
+            if self.flip:  # rows run from the patient's one side to the other
+                result = (result + self.model.predict_on_batch(batch[:, ::-1])) / 2
+            probabilities[rows] = result[: len(rows), 1]
+        return probabilities
+
+    def probabilities(self, scan: Scan) -> np.ndarray:
+        """(slices,) float32 in file order: how likely each slice holds tumour; 0 where it shows no brain.
+
+        Raises:
+            DataError: the scan lacks a modality that is not optional, or its brain does not fit the window.
+        """
+        held = [modality for modality in self.modalities if modality in scan.modalities]
+        if missing := [modality for modality in self.modalities if modality not in (*held, *OPTIONAL)]:
+            raise DataError(
+                f"{scan.id}: this gate wants {', '.join(self.modalities)}; {', '.join(missing)} is missing."
+            )
+        images = np.stack([scan.image(modality) for modality in held], axis=-1)
+        centre = self.grid.brain_centre(images, scan.spacing)
+        seen = np.zeros((images.shape[2], self.grid.size, self.grid.size, len(self.modalities)), np.float32)
+        seen[..., [self.modalities.index(modality) for modality in held]] = self.grid.down(
+            zscore(images), scan.spacing, centre
+        )
+        return self.slice_probabilities(seen)
+
+    def passes(self, scan: Scan) -> np.ndarray:
+        """(slices,) bool: the slices to outline."""
+        probabilities = self.probabilities(scan)
+        return (probabilities >= self.threshold) & (probabilities > 0)
+
+
+def answers(gate: Gate, patient: Patient) -> Answers:
+    """What a gate says of a patient's slices that show brain, or hold tumour all the same, beside the truth."""
+    scan = read_scan(patient, gate.modalities, optional=OPTIONAL)
+    truth = scan.seg.any(axis=(0, 1))
+    asked = scan.images.any(axis=(0, 1, 3)) | truth
+    said = gate.probabilities(scan)
+    return Answers(patient.id, truth[asked], said[asked], gate.threshold, int((~asked).sum()))

@@ -1,0 +1,47 @@
+"""Augmentation on the device: the compiled training step varies its batch before the network sees it."""
+
+from collections.abc import Mapping
+
+import keras
+from keras import ops
+
+from helpers.learn.batches import fused
+from helpers.prepare.augment import Variation, apply
+
+
+@fused
+def vary(batch: Mapping[str, keras.KerasTensor]) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """What `training_batches` yields, as a network wants it.
+
+    Returns:
+        Images (batch, size, size, modalities) and class shares (batch, size, size, 4), float32, both varied by the
+        numbers in the batch, or as stored where it holds none.
+    """
+    numbers = {name: array for name, array in batch.items() if name not in ("images", "shares")}
+    images, shares = ops.cast(batch["images"], "float32"), ops.cast(batch["shares"], "float32") / 255
+    return apply(images, shares, Variation(**numbers))
+
+
+class Varied(keras.Model):
+    """Trains a network on batches that are varied first: compile and fit this, keep the network.
+
+    Truth is varied with the images, by the same numbers; so both are input here, and loss and metrics take the truth
+    from the output. Every array has the batch as its first axis, which is what `MirroredStrategy` splits.
+
+    Args:
+        network: from (batch, size, size, modalities) to class probabilities.
+    """
+
+    def __init__(self, network: keras.Model) -> None:
+        super().__init__(name="varied", autocast=False)  # half precision begins in the network
+        self.network = network
+
+    def call(self, batch: Mapping[str, keras.KerasTensor], training: bool = False) -> dict[str, keras.KerasTensor]:
+        images, shares = vary(batch)
+        return {"probabilities": self.network(images, training=training), "shares": shares}
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True) -> keras.KerasTensor:
+        return super().compute_loss(x, y_pred["shares"], y_pred["probabilities"], sample_weight, training)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None) -> dict:
+        return super().compute_metrics(x, y_pred["shares"], y_pred["probabilities"], sample_weight)

@@ -1,0 +1,110 @@
+"""What a vision transformer looks at: attention rollout and Grad-CAM, as maps at the size of the image.
+
+A map is a claim about the network, and it can be wrong: some methods draw the edges of the image whatever the weights
+are. So draw the map of the `shuffled` network too: one that stays the same explains the image and not the network
+(Adebayo et al. 2018, "Sanity checks for saliency maps", arXiv 1810.03292).
+"""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+from keras import ops
+
+from helpers.models.transformer import SelfAttention
+
+
+def rollout(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """How much of each patch reaches the class token (Abnar and Zuidema 2020, arXiv 2005.00928).
+
+    In a block, a token keeps itself and takes from the others: (A + I) / 2, with the attention A averaged over the
+    heads. The product over the blocks follows every patch to the class token. Which class is answered plays no part.
+
+    Args:
+        model: a `transformer`.
+        images: (n, size, size, channels), as the model wants them.
+
+    Returns:
+        (n, size, size) float32. A patch's value is its share, and the shares of an image's patches sum to 1; between
+        the patches' middles they are interpolated linearly.
+
+    Raises:
+        ValueError: the model is no `transformer`.
+    """
+    attentions = _attentions(model)
+    taps = keras.Model(model.input, [layer.input for layer in attentions])
+    tokens = taps(ops.convert_to_tensor(images, "float32"))
+    tokens = tokens if isinstance(tokens, list) else [tokens]  # Keras unpacks a list of one
+    flow = ops.eye(tokens[0].shape[1])
+    for layer, entering in zip(attentions, tokens, strict=True):
+        attention = ops.cast(ops.mean(layer.weigh(entering), axis=1), "float32")  # (n, tokens, tokens)
+        flow = ops.matmul(0.5 * (attention + ops.eye(attention.shape[-1])), flow)
+    shares = flow[:, 0, 1:]  # what the class token holds of each patch
+    return _image(shares / ops.sum(shares, axis=-1, keepdims=True), images.shape[1])
+
+
+def grad_cam(model: keras.Model, images: np.ndarray, column: int = 1) -> np.ndarray:
+    """Which patches speak for a class: features that raise its score, where they are found.
+
+    Selvaraju et al. 2017 (arXiv 1610.02391, equations 1 and 2), on the normed tokens that enter the last block's
+    attention. Behind it no patch can change the answer any more, since the head reads the class token alone.
+
+    Args:
+        model: a `transformer`.
+        images: (n, size, size, channels), as the model wants them.
+        column: the class.
+
+    Returns:
+        (n, size, size) float32, from 0 up, in units of the class's score before the softmax; interpolated as in
+        `rollout`. All 0 where nothing speaks for the class.
+
+    Raises:
+        ValueError: the model is no `transformer`, or the backend is neither TensorFlow nor JAX.
+    """
+    norm = model.get_layer(_attentions(model)[-1].name.replace("attention", "norm_1"))
+    taps = keras.Model(model.input, [norm.input, norm.output])
+    rest = keras.Model([norm.input, norm.output], model.get_layer("head").output)
+    past, tokens = taps(ops.convert_to_tensor(images, "float32"))
+    gradient = _gradient(lambda values: ops.sum(rest([past, values])[:, column]), tokens)
+    tokens, gradient = (ops.cast(values[:, 1:], "float32") for values in (tokens, gradient))  # (n, patches, width)
+    weights = ops.mean(gradient, axis=1, keepdims=True)  # equation 1
+    return _image(ops.relu(ops.sum(weights * tokens, axis=-1)), images.shape[1])  # equation 2
+
+
+def shuffled(model: keras.Model, seed: int = 0) -> keras.Model:
+    """A copy of the network whose weights have lost their places: each tensor keeps its values in another order."""
+    rng = np.random.default_rng(seed)
+    copy = keras.models.clone_model(model)
+    copy.set_weights([rng.permutation(weight.ravel()).reshape(weight.shape) for weight in model.get_weights()])
+    return copy
+
+
+def _attentions(model: keras.Model) -> list[SelfAttention]:
+    found = [layer for layer in model.layers if isinstance(layer, SelfAttention)]
+    if not found:
+        raise ValueError(f"{model.name} has no attention to look at; expected a model made by `transformer`.")
+    return found
+
+
+def _image(patches: keras.KerasTensor, size: int) -> np.ndarray:
+    """(n, patches) to (n, size, size)."""
+    side = round(patches.shape[-1] ** 0.5)
+    grid = ops.reshape(patches, (-1, side, side, 1))
+    return ops.convert_to_numpy(ops.image.resize(grid, (size, size), interpolation="bilinear"))[..., 0]
+
+
+def _gradient(value: Callable[[keras.KerasTensor], keras.KerasTensor], at: keras.KerasTensor) -> keras.KerasTensor:
+    """The gradient of one number, which keras.ops cannot give: each backend has its own way."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(at)
+            result = value(at)
+        return tape.gradient(result, at)
+    if backend == "jax":
+        import jax
+
+        return jax.grad(value)(at)
+    raise ValueError(f"Grad-CAM needs a gradient, and knows TensorFlow's and JAX's; the backend is {backend}.")

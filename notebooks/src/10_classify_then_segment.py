@@ -1,0 +1,532 @@
+# %% tags=["parameters"]
+SEED = 0  # of the split, the weights and the order of slices
+DATA_DIR = ""  # folder with BraTS patients; empty: the Kaggle set, else phantoms
+OUTPUT_DIR = ""  # where models and report go; empty: a scratch folder
+PATIENTS = 20  # how many of the catalogue take part
+SIZE = 64  # pixels along each side of the 192 mm window, for both networks
+FILTERS = 8  # features of the U-Net's first level; 32 in the paper
+EPOCHS = 5  # of the U-Net
+GATE_EPOCHS = 6  # of the gate
+BATCH = 8  # slices in a batch of the U-Net
+FOLDS = 2  # one patient in so many is kept for the score
+PASSES = 4  # how often the U-Net is asked again
+
+# %%
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from helpers.data import sources
+from helpers.data.brats import read_catalogue
+from helpers.data.splits import make_split
+from helpers.data.volumes import read_scan
+from helpers.lessons.checks import answer, exercise_check, filled
+from helpers.lessons.record import record
+from helpers.show import certainty, slices, style
+
+# %%
+style.use()
+MODALITIES = ("flair", "t1ce")
+catalogue = read_catalogue(sources.brats(DATA_DIR))
+patients = catalogue.require(MODALITIES)[:PATIENTS]
+split = make_split(patients, SEED, FOLDS)
+tested = [patient for patient in patients if patient.id in split.test]
+folder = Path(OUTPUT_DIR or tempfile.mkdtemp())
+
+# %%
+unseen = [patient for patient in catalogue.patients if patient.seg is None] or tested
+stranger = read_scan(unseen[0], MODALITIES, seg=False)
+slices.modalities(stranger, title="A patient whom none of our models has met")
+
+# %% [markdown]
+# In a minute a program of ours will outline this patient, and the outline will look right. **How would you know if it
+# were not?** There is no truth to hold it against; on the day it matters there never is.
+#
+# The paper's promise is a sequence: a transformer says whether a slice is abnormal, and only then the U-Net outlines
+# it. We put the two together, measure whether the first is worth its place, and then ask the outcome how sure it is.
+#
+# ## Two models
+#
+# Both learn from the same patients, and neither sees the others. First the U-Net of lesson 06, small and briefly
+# trained.
+
+# %%
+from helpers.data.resample import Grid
+from helpers.data.store import open_store
+from helpers.learn.predict import Segmenter
+from helpers.learn.train import Budget, Recipe, fit
+from helpers.models.unet import unet
+
+keras.utils.set_random_seed(SEED)
+grid = Grid(SIZE)
+store = open_store(patients, folder / "slices", MODALITIES, grid)
+model = unet(SIZE, len(MODALITIES), filters=FILTERS)
+fit(model, store, split, folder / "unet", Budget(epochs=EPOCHS), Recipe(batch_size=BATCH), SEED)
+segmenter = Segmenter(model, MODALITIES, grid)
+
+# %% [markdown]
+# Then the gate of lesson 05, with two channels instead of three.
+
+# %%
+from helpers.learn.examine import fit_gate
+from helpers.learn.gate import Gate
+from helpers.learn.screening import SENSITIVITY
+from helpers.measure.detection import auc, threshold_for
+from helpers.models.transformer import Shape, transformer
+
+keras.utils.set_random_seed(SEED)
+network = transformer(SIZE, len(MODALITIES), 2, Shape(8, 64, 3, 4, mlp=2, stem=True), dropout=0.1)
+gate = Gate(network, MODALITIES, grid)
+rows = store.rows(split.validation)
+rows = rows[store.has_brain[rows]]
+truth = store.voxels_per_class[rows, 1:].any(axis=1)
+
+
+def validate(_):
+    return {"val_auc": auc(truth, gate.slice_probabilities(store.images[rows]))}
+
+
+history = fit_gate(network, store, split, Budget(epochs=GATE_EPOCHS), validate, seed=SEED)
+gate = replace(gate, threshold=threshold_for(truth, gate.slice_probabilities(store.images[rows]), SENSITIVITY))
+print(f"a slice passes from a probability of {gate.threshold:.3f}: {SENSITIVITY:.0%} of the validation tumour passes")
+
+# %% [markdown]
+# ## One patient, step by step
+#
+# A patient whom both models have not seen, and who has a truth. The gate looks at every slice; the orange line says
+# where there is tumour.
+
+# %%
+scan = read_scan(tested[0], MODALITIES)
+said = gate.probabilities(scan)  # (slices,)
+passed = gate.passes(scan)  # (slices,), True or False
+certainty.gate_strip(
+    said, gate.threshold, scan.seg.any(axis=(0, 1)), title=f"{passed.sum()} of {passed.size} slices pass"
+)
+
+# %% [markdown]
+# The U-Net sees the blue slices and no others.
+
+# %%
+seen, centre = segmenter.see(scan)  # (slices, SIZE, SIZE, 2), and the middle of the window in mm
+seen = seen[passed]  # (passed slices, SIZE, SIZE, 2)
+probabilities = segmenter.network_probabilities(seen)  # (passed slices, SIZE, SIZE, 4)
+seen.shape, probabilities.shape
+
+# %% [markdown]
+# The answer goes back to the patient's own grid: probabilities first, then the largest wins, as in lesson 07. Slices
+# that did not pass stay background.
+
+# %%
+shape = (*scan.images.shape[:2], len(seen))
+tumour = grid.up(probabilities[..., 1:], shape, scan.spacing, centre)  # (rows, columns, passed slices, 3)
+background = 1 - tumour.sum(axis=-1, keepdims=True)
+labels = np.zeros(scan.seg.shape, np.uint8)  # (rows, columns, slices)
+labels[..., passed] = np.concatenate([background, tumour], axis=-1).argmax(axis=-1)
+slices.compare(scan, scan.seg, labels, title="Gate, then U-Net: what was missed, and what was invented?")
+
+# %% [markdown]
+# A clinician wants to know how much, and where. A voxel has a volume, so counting gives millilitres; and the core is
+# shown on three axes, as in figure 11 of the paper.
+
+# %%
+from helpers.measure import regions
+
+ml = np.prod(scan.spacing) / 1000  # of one voxel
+volumes = {
+    region: {"outlined": regions.mask(labels, region).sum() * ml, "true": regions.mask(scan.seg, region).sum() * ml}
+    for region in regions.REGIONS
+}
+pd.DataFrame(volumes).T.round(1)
+
+# %%
+slices.three_planes(replace(scan, seg=labels), title="The outlined core on three axes")
+
+# %% [markdown]
+# All of this is one call in `helpers.apply.system`. It does more, and we shall come to that.
+
+# %%
+from helpers.apply.system import System
+from helpers.data.familiar import ranges
+
+usual = ranges([store.patients[identity]["looks"] for identity in split.train])  # explained below
+system = System(segmenter, gate, usual, PASSES)
+outline = system.outline(scan)
+print(f"the same mask: {(outline.labels == labels).all()}")
+
+# %% [markdown]
+# ## Is the gate worth its place?
+#
+# It promises two things: fewer slices for the U-Net, so less time, and no islands of tumour where there is none. And it
+# can do harm: tumour in a slice that is held back is lost. Guess which of the three you will see, then measure. A **false
+# island** is a connected part of the outline that touches no part of the true tumour.
+
+# %%
+from helpers.apply.experiment import WAYS, examine, gate_table
+
+examined = [examine(system, patient) for patient in tested]
+gate_table(examined).round(2)
+
+# %%
+means = {way: np.mean([one[way]["dice"]["WT"] for one in examined]) for way in WAYS}
+islands = {way: np.mean([one[way]["islands"] for one in examined]) for way in WAYS}
+record("dice_wt", round(float(means["with gate"]), 4))
+record("dice_wt_without_gate", round(float(means["without gate"]), 4))
+record("false_islands", {way: round(float(count), 2) for way, count in islands.items()})
+record("skipped", round(float(np.mean([one["skipped"] for one in examined])), 3))
+change = means["with gate"] - means["without gate"]
+print(
+    f"WT Dice changes by {change:+.3f}, false islands by {islands['with gate'] - islands['without gate']:+.1f} a patient;"
+)
+print(f"the gate held back {np.mean([one['skipped'] for one in examined]):.0%} of the slices with brain")
+
+# %% [markdown]
+# Read the table with the intervals in mind: a change of Dice that is small against them decides nothing. Where the
+# second row is no better than the first, the gate costs more than it brings, and one would leave it out; the promise of
+# a sequence is no proof that it helps. Islands it can remove only where the *whole* slice is without tumour: in a slice that passes,
+# the U-Net invents as freely as before.
+#
+# **Exercise 1** (core, 5 minutes). How much tumour did the gate throw away? Write `thrown_away`: the millilitres of
+# true tumour in slices that did not pass.
+
+
+# %% tags=["stub"]
+def thrown_away(seg, passed, spacing):
+    return ...  # seg: (rows, columns, slices), passed: (slices,), spacing: mm along the three axes
+
+
+# %% tags=["solution"]
+def thrown_away(seg, passed, spacing):
+    return (seg[..., ~passed] > 0).sum() * np.prod(spacing) / 1000
+
+
+# %% tags=["check"]
+with exercise_check("Exercise 1"):
+    toy = np.zeros((4, 4, 3), int)
+    toy[1:3, 1:3] = 2  # four voxels of tumour in each of three slices
+    value = filled(thrown_away(toy, np.array([True, False, True]), (10, 10, 5)))
+    answer(np.isclose(value, 2), f"four voxels of 0.5 ml in one lost slice give {value}; it should be 2 ml")
+    value = thrown_away(toy, np.array([True, True, True]), (10, 10, 5))
+    answer(value == 0, f"nothing was held back, and you count {value} ml")
+
+# %%
+lost = pd.DataFrame(
+    {"lost ml": [one["missed_ml"] for one in examined], "tumour ml": [one["true_ml"]["WT"] for one in examined]}
+)
+lost.assign(share=lost["lost ml"] / lost["tumour ml"]).describe().loc[["mean", "max"]].round(3)
+
+# %% [markdown]
+# What is lost are mostly the ends of a tumour, where a slice shows little of it: few millilitres, which no outline can bring
+# back.
+#
+# ## How sure is it?
+#
+# The U-Net's last layer gives probabilities. Are they its doubt? It was trained to be right about every voxel at once,
+# and such networks are sure even where they are wrong. So we ask it again and again, each time with other features left
+# out: **dropout** stays on, as in training, and every second time the head is mirrored (Gal and Ghahramani 2016; Wang et
+# al. 2019). Where the answers differ, it guessed. Only slices that passed are asked, which is where the gate saves most.
+
+# %%
+images, _ = segmenter.see(scan)
+passes = [segmenter.sample(images[passed], seed, mirrored=seed % 2 == 1) for seed in range(PASSES)]
+asked = np.stack(passes)  # (passes, passed slices, SIZE, SIZE, 4)
+asked.shape
+
+# %% [markdown]
+# For each voxel the **entropy** of the mean answer, in bits: 0 where all is clear, 1 where two classes are alike.
+
+# %%
+p = np.clip(asked.mean(axis=0), 1e-7, 1)
+entropy = -(p * np.log2(p)).sum(axis=-1)  # (passed slices, SIZE, SIZE)
+print(f"{(entropy > 0.5).mean():.1%} of the voxels are in doubt by more than half a bit")
+certainty.outline_and_doubt(scan, outline.labels, outline.entropy, title="Doubt sits on the borders")
+
+# %% [markdown]
+# A reader wants one number a patient as well. We take the mean Dice between the outline and each pass, the
+# **agreement**: 1 where every pass draws the same (after Roy et al. 2019). It needs no truth. Does it mean anything?
+# Here there is a truth, so we may look.
+
+# %%
+confidence = np.array([one["agreement"]["WT"] for one in examined])
+dices = np.array([one["with gate"]["dice"]["WT"] for one in examined])
+certainty.doubt_and_error(confidence, dices, title="Are the patients it is sure of those it gets right?")
+
+# %% [markdown]
+# On the left, dots that climb mean that confidence is worth something. On the right is the **risk-coverage curve**: keep
+# only the surest patients, hand the others to a person, and look at the error that remains. A confidence that knows
+# nothing gives the dashed line; one that knows all, the dotted one.
+
+# %%
+from helpers.apply.uncertainty import halves, risk_coverage
+
+surest, rest = halves(confidence, dices)
+record("surest_half_dice_wt", round(surest, 4))
+record("rest_dice_wt", round(rest, 4))
+print(f"mean WT Dice of the surest half {surest:.3f}, of the rest {rest:.3f}; {len(dices)} patients")
+
+# %% [markdown]
+# With so few patients the two may even change places by chance; on 20 real ones the course's own models are measured in
+# the same way (`helpers.apply.experiment.over_folds`).
+#
+# And the volumes? From the passes we get a lowest and a highest. It is tempting to print that as an interval. How often does it hold the true
+# volume?
+
+# %%
+inside = {
+    region: np.mean(
+        [
+            one["volumes_ml"][region]["low"] <= one["true_ml"][region] <= one["volumes_ml"][region]["high"]
+            for one in examined
+        ]
+    )
+    for region in regions.REGIONS
+}
+record("range_holds_truth", {region: round(float(share), 2) for region, share in inside.items()})
+for region, share in inside.items():
+    print(f"{region}: the range over the passes holds the true volume in {share:.0%} of the patients")
+
+# %% [markdown]
+# An interval that deserves the name would do so in most patients. The passes know how much the network wavers, not how
+# far it is wrong: all of them learned from the same few patients. The report below therefore says "lowest to highest
+# pass", and no more.
+#
+# **Exercise 2** (core, 5 minutes). A radiologist has time for a share of the patients. Write `refer`: True for
+# those that she should look at, the least sure ones.
+
+
+# %% tags=["stub"]
+def refer(confidence, share):
+    return ...  # confidence: (patients,), share: between 0 and 1; booleans, (patients,)
+
+
+# %% tags=["solution"]
+def refer(confidence, share):
+    chosen = np.zeros(len(confidence), bool)
+    chosen[np.argsort(confidence)[: round(share * len(confidence))]] = True
+    return chosen
+
+
+# %% tags=["check"]
+with exercise_check("Exercise 2"):
+    chosen = np.asarray(filled(refer(np.array([0.9, 0.2, 0.8, 0.5]), 0.5)))
+    answer(chosen.sum() == 2, f"you chose {chosen.sum()} of four patients; half of them are 2")
+    answer(bool(chosen[1] and chosen[3]), "the least sure are the ones with 0.2 and 0.5; you left one of them out")
+    kept = 1 - dices[~refer(confidence, 0.5)].mean()
+    answer(
+        kept <= risk_coverage(confidence, 1 - dices)[1].max() + 1e-9,
+        "those you keep have more error than any share by confidence",
+    )
+    print(f"risk of those you keep {kept:.3f}, of all {1 - dices.mean():.3f}")
+
+# %% [markdown]
+# ## A mask for nonsense
+#
+# Somebody has named the files the wrong way round: FLAIR is called T1ce and T1ce FLAIR. Guess what the system does, and
+# how sure it is.
+
+# %%
+exchanged = replace(scan, images=scan.images[..., ::-1].copy())  # the names stay, the volumes change places
+nonsense = system.outline(exchanged)
+figure = slices.compare(scan, scan.seg, nonsense.labels, title="FLAIR and T1ce exchanged: no error, no complaint")
+print(f"agreement of the passes {nonsense.agreement['WT']:.2f}; {outline.agreement['WT']:.2f} with the right names")
+figure
+
+# %% [markdown]
+# It draws. Look at the agreement before you trust it to catch this: doubt among passes of one network says how the
+# network wavers on what it was given, and says little about what it should never have been given.
+#
+# So the training patients leave a **fingerprint**: a few numbers of each volume, chosen so that each says in words what
+# is wrong. How large the head is; how bright its rim; how far white matter is brighter than grey; whether small details
+# are bright, as vessels are on T1ce, or dark.
+
+# %%
+from helpers.data import familiar
+
+looks = familiar.fingerprint(scan)
+pd.DataFrame({name: looks[name] for name in MODALITIES}).round(2)
+
+# %% [markdown]
+# A model keeps the range of each number over its training patients, and a new patient is held against it. This is what
+# `outline` had to say of the exchanged files:
+
+# %%
+for warning in nonsense.warnings:
+    print(warning)
+print(f"and of the right ones: {outline.warnings or 'nothing'}")
+
+# %% [markdown]
+# One patient proves little. Every test patient, as it is and exchanged:
+
+
+# %%
+def alarms(change):
+    """For each test patient, whether a warning comes once its images were changed."""
+    return np.array([bool(warned(read_scan(patient, MODALITIES), change)) for patient in tested])
+
+
+def warned(one, change):
+    changed = replace(one, images=change(one.images).astype(np.float32))
+    return familiar.warnings(familiar.fingerprint(changed), usual)
+
+
+silent, caught = ~alarms(lambda images: images), alarms(lambda images: images[..., ::-1])
+record("rightly_judged", round(float((silent.mean() + caught.mean()) / 2), 3))
+print(f"{silent.sum()} of {len(tested)} untouched patients pass in silence, {caught.sum()} exchanged ones are caught")
+
+# %% [markdown]
+# Other faults a hospital may send: a head with its skull, intensities that somebody rescaled, half a volume, an empty one, and
+# an X-ray, which we make by adding up the head along one axis.
+
+# %% tags=["long"]
+from scipy import ndimage
+
+from helpers.data.errors import DataError
+
+
+def with_skull(images):
+    brain = images.any(axis=-1)
+    steps = [max(1, round(mm / np.mean(scan.spacing))) for mm in (4, 12)]
+    bone, scalp = (ndimage.binary_dilation(brain, iterations=n) for n in steps)
+    out, middle = images.copy(), np.median(images[brain], axis=0)
+    out[scalp & ~brain] = 2.5 * middle  # fat is bright
+    out[bone & ~brain] = 0.1 * middle
+    return out
+
+
+def upper_half(images):
+    return images * (np.arange(images.shape[2]) >= images.shape[2] // 2)[:, None]
+
+
+faults = {
+    "with its skull": with_skull,
+    "rescaled to 0 … 1": lambda images: images / images.max(),
+    "half a volume": upper_half,
+    "an empty volume": lambda images: 0 * images,
+    "an X-ray": lambda images: images.sum(axis=1)[:, :, None],  # (rows, slices, 1, 2)
+}
+for name, change in faults.items():
+    try:
+        found = warned(scan, change)
+        print(f"{name}: {found[0] if found else 'not noticed'}\n")
+    except DataError as error:
+        print(f"{name}: refused. {error}\n")
+
+# %% [markdown]
+# Some end in a warning above the mask, some in a refusal: where there is no head, there is nothing to outline.
+#
+# **Exercise 3** (stretch, 10 minutes). What does the fingerprint *not* see? Write `fault`: a change of the images that
+# would mislead a clinic, and of which no warning comes.
+
+
+# %% tags=["stub"]
+def fault(images):
+    return ...  # images: (rows, columns, slices, 2); the same shape
+
+
+# %% tags=["solution"]
+def fault(images):
+    return images[::-1]  # left and right exchanged: the mask follows, to the wrong side of the head
+
+
+# %% tags=["check"]
+with exercise_check("Exercise 3"):
+    changed = np.asarray(filled(fault(scan.images.copy())))
+    answer(changed.shape == scan.images.shape, f"the shape became {changed.shape}; keep {scan.images.shape}")
+    warning = warned(scan, lambda _: changed)
+    answer(not warning, f"it was noticed: {warning[0] if warning else ''}")
+    misled = system.outline(replace(scan, images=changed.astype(np.float32))).labels
+    score = 2 * ((misled > 0) & (scan.seg > 0)).sum() / ((misled > 0).sum() + (scan.seg > 0).sum())
+    answer(score < 0.5, f"the mask still has a Dice of {score:.2f}; a fault that misleads should cost more than half")
+
+# %% [markdown]
+# A check can only find what somebody thought of. That is why a warning is a help, and silence no proof.
+#
+# ## Patients nobody outlined
+#
+# Figure 8 of the paper labels images of a set it never saw. Ours are those of the BraTS validation folder, which has no masks; where there is
+# no such folder, test patients. Their outlines, and what we can say without a truth:
+
+# %% tags=["long"]
+handful = [(one, system.outline(one)) for one in (system.read(patient) for patient in unseen[:4])]
+from matplotlib.figure import Figure
+
+figure = Figure(figsize=(8, 2.9))
+for ax, (one, found) in zip(figure.subplots(1, len(handful), squeeze=False)[0], handful, strict=True):
+    view, k = slices.plane(one.affine), slices.busiest(one, found.labels)
+    box = view.brain(one.images)
+    slices.show_slice(
+        ax,
+        view.cut(one.image("flair"), k, box),
+        view,
+        labels=view.cut(found.labels, k, box),
+        marks=ax is figure.axes[0],
+    )
+    ax.set_title(
+        f"{found.volumes_ml['WT']['ml']:.0f} ml, agreement {found.agreement['WT']:.2f}\n{len(found.warnings)} warnings",
+        fontsize=9,
+    )
+figure.suptitle("Outlined by the system; nobody knows the truth")
+style.alt(figure, "Four patients without truth, their outlines, volumes and the agreement of the passes.")
+
+# %% [markdown]
+# And side by side with the truth, where there is one: the test patient of whom the system is least sure.
+
+# %%
+least = int(np.argmin(confidence))
+one = read_scan(tested[least], MODALITIES)
+slices.compare(
+    one,
+    one.seg,
+    system.outline(one).labels,
+    title=f"The least sure: agreement {confidence[least]:.2f}, Dice {dices[least]:.2f}",
+)
+
+# %% [markdown]
+# ## What a clinic's engineer runs
+#
+# The models go into folders, as `train brain` and `train gate` leave them: the network, how it was made, from whom it
+# learned, and their fingerprint.
+
+# %%
+from helpers.learn.trained import save_model, write_run
+
+parameters = {"modalities": list(MODALITIES), "size": SIZE, "extent_mm": grid.extent_mm}
+(folder / "gate").mkdir(exist_ok=True)
+save_model(network, folder / "gate" / "model.keras")
+write_run(folder / "gate", "gate", parameters, store, split, threshold=gate.threshold)
+write_run(folder / "unet", "brain", parameters, store, split)
+sorted(path.name for path in (folder / "unet").iterdir())
+
+# %% [markdown]
+# In a terminal it is `python -m helpers report PATIENT --gate GATE --model MODEL --out OUT`; here the same function. It
+# writes the mask on the patient's grid, the numbers as JSON, and a page.
+
+# %%
+from helpers.apply.report import report
+
+told = report([unseen[0].folder], folder / "gate", folder / "unet", Path(tempfile.mkdtemp(dir=folder)) / "report")
+told["patients"][0]["seconds"]
+
+# %%
+from html import escape
+
+from IPython.display import HTML
+
+page = next(folder.glob("*/report/report.html")).read_text(encoding="utf-8")
+HTML(f'<iframe srcdoc="{escape(page)}" width="100%" height="700" title="The report of one patient"></iframe>')
+
+# %% [markdown]
+# Warnings stand on top, then one sentence, then the numbers, then the pictures. It says what it is for.
+#
+# ## Back to the question
+#
+# How would you know that the outline is wrong? From the outline alone you would not. Three things help, and none is
+# proof: whether the patient looks like those the model learned from, whether the model's answers agree when it is asked
+# again, and how it did on patients kept out. A fourth is better than all: a person who looks.
+#
+# What we left out: ensembles of several trainings, which waver more honestly than dropout (Lakshminarayanan et al. 2017; Mehrtash et al. 2020), and
+# calibration of the agreement, so that it could be read as a Dice. Lesson 11 takes the system to another hospital.

@@ -1,0 +1,39 @@
+"""Laws of the experiment: with and without a gate differ by what the gate held back, and by nothing else."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from helpers.apply.experiment import WAYS, examine, gate_table, summary
+
+
+@pytest.fixture(scope="module")
+def rows(system, patients):
+    return [examine(system, patient) for patient in patients[:3]]
+
+
+def test_lost_tumour_is_what_the_gate_held_back(rows, system, patients):
+    scan = system.read(patients[0], seg=True)
+    held_back = ~system.gate.passes(scan)
+    lost = (scan.seg[..., held_back] > 0).sum() * np.prod(scan.spacing) / 1000
+    assert rows[0]["missed_ml"] == pytest.approx(lost)
+    assert 0 < rows[0]["skipped"] < 1
+
+
+def test_a_gate_that_lets_all_pass_changes_nothing(system, patients):
+    row = examine(replace(system, gate=replace(system.gate, threshold=0.0)), patients[0])
+    for key in ("dice", "islands", "island_ml"):
+        assert row["with gate"][key] == row["without gate"][key]
+    assert row["skipped"] == 0
+
+
+def test_table_and_summary_hold_all_patients_and_fit_into_json(rows):
+    table = gate_table(rows)
+    assert list(table.index) == list(WAYS)
+    assert table.loc["with gate", "false islands"] == np.mean([row["with gate"]["islands"] for row in rows])
+    found = json.loads(json.dumps(summary(rows)))
+    assert found["n"] == 3
+    assert found["halves"]["WT"][0] <= 1
+    assert set(found["range_holds_truth"]) == {"WT", "TC", "ET"}

@@ -1,0 +1,156 @@
+"""Laws of the report: whole or absent, on the patient's own grid, one page that needs nothing else."""
+
+import json
+import re
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from helpers.apply import report as module
+from helpers.apply.report import PURPOSE, report
+from helpers.data.errors import DataError
+from helpers.data.volumes import to_disk
+from helpers.learn.trained import save_model
+
+PARAMETERS = {"modalities": ["flair", "t1ce"], "extent_mm": 192.0}
+
+
+def _quiet(_):
+    pass
+
+
+@pytest.fixture(scope="module")
+def models(system, usual, tmp_path_factory):
+    """The folders of the gate and of the network."""
+    root = tmp_path_factory.mktemp("models")
+    for task, part, further in (
+        ("gate", system.gate, {"threshold": system.gate.threshold}),
+        ("brain", system.segmenter, {"statistics": {"familiar": usual, "fitted_on": []}}),
+    ):
+        (root / task).mkdir()
+        save_model(part.model, root / task / "model.keras")
+        run = {"task": task, "parameters": {**PARAMETERS, "size": part.grid.size}, "precision": "float32"}
+        run |= {"versions": {}, "device": "none", "learned_from": {"somebody": {}}, **further}
+        (root / task / "run.json").write_text(json.dumps(run))
+    return root / "gate", root / "brain"
+
+
+@pytest.fixture(scope="module")
+def written(models, patients, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out") / "new" / "report"
+    return out, report([patients[0].folder], *models, out, _quiet)
+
+
+@pytest.fixture
+def copy(patients, tmp_path):
+    """A patient's folder that a test may spoil, and a way to change one of its volumes."""
+    folder = shutil.copytree(patients[0].folder, tmp_path / "patient")
+
+    def change(kind, how):
+        path = next(path for path in folder.iterdir() if f"_{kind}.nii" in path.name)
+        image = nib.load(path)
+        # A copy: the file's own array is mapped to it, and would be written over itself.
+        nib.save(nib.Nifti1Image(how(np.array(image.dataobj)), image.affine), path)
+        return folder
+
+    return change
+
+
+def test_folder_holds_mask_numbers_and_page(written, patients):
+    out, result = written
+    assert {path.name for path in out.iterdir()} == {f"{patients[0].id}_seg.nii.gz", "report.json", "report.html"}
+    assert json.loads((out / "report.json").read_text()) == json.loads(json.dumps(result))
+    assert [path.name for path in out.parent.iterdir()] == ["report"]  # no scratch is left
+
+
+def test_mask_is_the_outline_on_the_patients_grid(written, patients, system, scan):
+    image = nib.load(written[0] / f"{patients[0].id}_seg.nii.gz")
+    np.testing.assert_array_equal(np.asarray(image.dataobj), to_disk(system.outline(scan).labels))
+    np.testing.assert_allclose(image.affine, scan.affine)
+
+
+def test_numbers_agree_with_the_mask(written, patients, scan):
+    entry = written[1]["patients"][0]
+    labels = np.asarray(nib.load(written[0] / entry["mask"]).dataobj)
+    assert entry["volumes_ml"]["WT"]["ml"] == pytest.approx((labels > 0).sum() * np.prod(scan.spacing) / 1000, abs=0.01)
+    assert entry["status"] == "outlined"
+    assert entry["slices"]["outlined"] == sum(p >= 0.03 for p in entry["slices"]["gate"])
+    assert entry["seconds"]["in all"] > 0
+
+
+def test_page_needs_nothing_else_and_says_what_it_is_for(written, patients):
+    page = (written[0] / "report.html").read_text(encoding="utf-8")
+    assert page.count(PURPOSE) == 2
+    sources = re.findall(r'(?:src|href)="([^"]{0,30})', page)
+    assert len(sources) == 3
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert "<script" not in page
+    assert all(re.search(r'alt="[^"]{20,}"', tag) for tag in re.findall(r"<img[^>]*>", page))
+    assert patients[0].id in page
+    assert str(patients[0].folder) not in page
+    assert "somebody" not in page + (written[0] / "report.json").read_text()
+
+
+def test_nothing_is_overwritten_and_nothing_begun(models, patients, tmp_path):
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(FileExistsError, match="not overwritten"):
+        report([patients[0].folder], *models, tmp_path, _quiet)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_failure_on_the_way_leaves_nothing(models, patients, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(module, "_page", fail)
+    with pytest.raises(OSError, match="disk full"):
+        report([patients[0].folder], *models, tmp_path / "out", _quiet)
+    assert not list(tmp_path.iterdir())
+
+
+def test_exchanged_modalities_are_warned_of_on_top_of_the_page(models, copy, tmp_path):
+    folder = copy("flair", lambda volume: volume)
+    flair, t1ce = (next(folder.glob(f"*_{kind}.nii*")) for kind in ("flair", "t1ce"))
+    aside = flair.with_name("aside")
+    flair.rename(aside)
+    t1ce.rename(flair)
+    aside.rename(t1ce)
+    result = report([folder], *models, tmp_path / "out", _quiet)
+    assert "exchanged" in result["patients"][0]["warnings"][0]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.index("seem exchanged") < page.index("<table")
+
+
+def test_empty_volume_is_refused_and_nothing_written(models, copy, tmp_path):
+    with pytest.raises(DataError, match="every voxel is 0"):
+        report([copy("t1ce", lambda volume: 0 * volume)], *models, tmp_path / "out", _quiet)
+    assert not (tmp_path / "out").exists()
+
+
+def test_xray_given_as_a_brain_is_refused(models, copy, tmp_path):
+    for kind in ("flair", "t1ce"):
+        folder = copy(kind, lambda volume: volume[..., 20:21])
+    with pytest.raises(DataError, match="this is no brain scan"):
+        report([folder], *models, tmp_path / "out", _quiet)
+
+
+def test_refused_patient_is_named_beside_the_others(models, copy, patients, tmp_path):
+    spoiled = copy("t1ce", lambda volume: 0 * volume)
+    for path in spoiled.iterdir():
+        path.rename(path.with_name(path.name.replace(patients[0].id, "another")))
+    result = report([patients[0].folder, spoiled], *models, tmp_path / "out", _quiet)
+    assert [entry["status"] for entry in result["patients"]] == ["outlined", "refused"]
+    assert not (tmp_path / "out" / "another_seg.nii.gz").exists()
+    assert "Not outlined" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_one_patient_twice_is_refused(models, patients, tmp_path):
+    with pytest.raises(DataError, match="is there twice"):
+        report([patients[0].folder] * 2, *models, tmp_path / "out", _quiet)
+
+
+def test_folders_of_gate_and_network_are_not_interchangeable(models, patients, tmp_path):
+    with pytest.raises(DataError, match="expected one of 'brain'"):
+        report([patients[0].folder], models[1], models[0], tmp_path / "out", _quiet)

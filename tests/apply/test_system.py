@@ -1,0 +1,76 @@
+"""Laws of the system: what does not pass is not outlined, what passes is outlined as without a gate."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from helpers.apply.system import NOT_COMPARED
+from helpers.data.errors import DataError
+from helpers.data.volumes import Scan
+
+
+@pytest.fixture(scope="module")
+def outlined(system, scan):
+    return system.outline(scan)
+
+
+def test_without_a_gate_the_outline_is_that_of_predict(system, scan):
+    alone = replace(system, gate=None).outline(scan)
+    np.testing.assert_array_equal(alone.labels, system.segmenter.labels(scan))
+    assert alone.gate is None
+    np.testing.assert_array_equal(alone.passed, scan.images.any(axis=(0, 1, 3)))
+
+
+def test_the_gate_takes_slices_away_and_changes_no_other(system, scan, outlined):
+    np.testing.assert_array_equal(outlined.passed, system.gate.passes(scan))
+    assert 0 < outlined.passed.sum() < scan.images.any(axis=(0, 1, 3)).sum()
+    alone = system.segmenter.labels(scan)
+    np.testing.assert_array_equal(outlined.labels[..., outlined.passed], alone[..., outlined.passed])
+    assert not outlined.labels[..., ~outlined.passed].any()
+    assert not outlined.entropy[..., ~outlined.passed].any()
+
+
+def test_volumes_are_those_of_the_labels_and_lie_in_their_range(scan, outlined):
+    voxel = np.prod(scan.spacing) / 1000
+    for region, labels in {"WT": (1, 2, 3), "TC": (1, 3), "ET": (3,)}.items():
+        volume = outlined.volumes_ml[region]
+        assert volume["ml"] == pytest.approx(np.isin(outlined.labels, labels).sum() * voxel)
+        assert volume["low"] <= volume["ml"] <= volume["high"]
+    assert outlined.volumes_ml["WT"]["low"] < outlined.volumes_ml["WT"]["high"]
+
+
+def test_passes_differ_among_themselves_but_not_from_run_to_run(system, scan, outlined):
+    assert outlined.agreement["WT"] < 1
+    assert system.outline(scan).agreement == outlined.agreement
+
+
+def test_mirrored_pass_of_a_symmetric_rule_is_the_pass_itself(certain, scan):
+    images, _ = certain.see(scan)
+    plain, mirrored = (certain.sample(images, 0, mirrored=way) for way in (False, True))
+    np.testing.assert_allclose(plain, mirrored, atol=1e-6)
+    np.testing.assert_allclose(plain, certain.network_probabilities(images), atol=1e-6)
+
+
+def test_nothing_that_passes_is_an_empty_outline(system, scan):
+    shut = replace(system, gate=replace(system.gate, threshold=1.1)).outline(scan)
+    assert not shut.labels.any()
+    assert shut.volumes_ml["WT"] == {"ml": 0, "low": 0, "high": 0}
+
+
+def test_training_patient_is_familiar_and_an_exchanged_one_is_not(system, scan, outlined):
+    assert outlined.warnings == []
+    exchanged = Scan(scan.id, scan.images[..., ::-1].copy(), scan.modalities, None, scan.affine)
+    assert "exchanged" in system.outline(exchanged).warnings[0]
+
+
+def test_a_model_without_statistics_says_so(system, scan):
+    assert replace(system, usual=None).outline(scan).warnings == [NOT_COMPARED]
+
+
+def test_what_is_no_head_is_refused(system, scan):
+    slab = scan.images.copy()
+    slab[:, :, :16] = 0
+    slab[:, :, 22:] = 0
+    with pytest.raises(DataError, match="no brain scan"):
+        system.outline(Scan(scan.id, slab, scan.modalities, None, scan.affine))

@@ -1,0 +1,72 @@
+"""Laws of the gate's training: what its loss asks, and that an optional channel is often taken away."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from helpers.learn.examine import Examined, slice_loss
+from helpers.models.transformer import Shape, transformer
+
+
+def _shares(n=2, size=16):
+    """The first slice holds a square of oedema, the others none."""
+    shares = np.zeros((n, size, size, 4), np.float32)
+    shares[..., 0] = 1
+    shares[0, 2:7, 2:7] = 0, 0, 1, 0
+    return shares
+
+
+def _patches(shares, patch=8):
+    n, size, _, classes = shares.shape
+    return shares.reshape(n, size // patch, patch, size // patch, patch, classes).mean(axis=(2, 4))
+
+
+def test_loss_is_the_cross_entropy_of_yes_for_slices_with_tumour():
+    answer = np.array([[0.2, 0.8], [0.7, 0.3]], np.float32)
+    np.testing.assert_allclose(slice_loss(_shares(), answer), -np.log([0.8, 0.7]), rtol=1e-5)
+
+
+def test_right_answers_cost_nothing_even_where_a_patch_is_mixed():
+    shares, answer = _shares(), np.array([[0, 1], [1, 0]], np.float32)
+    np.testing.assert_allclose(slice_loss(shares, answer, _patches(shares)), 0, atol=1e-5)
+
+
+def test_wrong_tissue_costs_the_slice_it_is_in():
+    shares, answer = _shares(), np.array([[0, 1], [1, 0]], np.float32)
+    tissue = _patches(shares)
+    tissue[0, 0, 0] = 0.97, 0.01, 0.01, 0.01
+    first, second = np.array(slice_loss(shares, answer, tissue))
+    assert first > 0.1
+    assert second == pytest.approx(0, abs=1e-5)
+
+
+def _means(channels=3):
+    """A network that tells the means of the last two channels."""
+    inputs = keras.Input((8, 8, channels))
+    return keras.Model(inputs, ops.mean(inputs, axis=(1, 2))[:, -2:])
+
+
+def _batch(n=400):
+    shares = np.zeros((n, 8, 8, 4), np.uint8)
+    shares[..., 0] = 255
+    return {"images": np.ones((n, 8, 8, 3), np.float16), "shares": shares}
+
+
+def test_optional_channel_is_taken_from_half_of_the_slices_in_training_only():
+    examined = Examined(_means(), optional=(2,))
+    always, optional = np.array(examined(_batch(), training=True)["answer"]).T
+    assert (always == 1).all()
+    assert set(np.unique(optional)) == {0, 1}
+    assert 0.4 < optional.mean() < 0.6
+    _, optional = np.array(examined(_batch(), training=False)["answer"]).T
+    assert (optional == 1).all()
+
+
+def test_patches_of_a_transformer_are_asked_in_their_places():
+    network = transformer(32, 3, shape=Shape(8, 16, 1, 2))
+    batch = {"images": np.zeros((2, 32, 32, 3), np.float16), "shares": np.zeros((2, 32, 32, 4), np.uint8)}
+    said = Examined(network)(batch)
+    assert said["answer"].shape == (2, 2)
+    assert said["tissue"].shape == (2, 4, 4, 4)
+    assert len(network.outputs) == 1
