@@ -13,7 +13,7 @@ WANTED := --constraint constraints/lock.txt --editable '.[$(EXTRAS)]'
 KAGGLE_PYTHON ?= $(PYTHON)
 IMAGE := build/kaggle-image
 IN_IMAGE := tensorflow-cpu keras numpy scipy pandas scikit-image scikit-learn nibabel matplotlib seaborn h5py pillow \
-	protobuf ipywidgets papermill 'ipykernel>=6.17'
+	protobuf simpleitk safetensors ipywidgets papermill 'ipykernel>=6.17'
 
 .DEFAULT_GOAL := help
 .PHONY: help env course test test-browser lessons kaggle build lint format lab lock clean

@@ -513,11 +513,11 @@ for twin, name in zip(twins, ("plain", "augmented"), strict=True):
     print(f"costliest remedy on a sound scan: {sound.idxmin()} {sound.min():+.2f}")
 
 # %% [markdown]
-# Three things to look for. A fault that the eye minds may cost the network little: a pixel of its window averages several
-# voxels, which takes noise away, and z-scoring takes away what is brighter all over. A field it cannot take away, and that
-# is where a remedy has something to mend. And a remedy that pleases the eye is a fault to a network that was trained without
-# it: see what CLAHE, which changes what a grey means from place to place, does to a sound scan. What is done to a test
-# scan has to be done to the training scans as well; that would be the next row of the table.
+# Three things to look for. A fault that the eye minds may cost the network little: another contrast keeps bright what was
+# bright, z-scoring does the rest, and of noise a part goes when a pixel of the window averages several voxels. What is
+# left of noise, and a field, is where a remedy has something to mend. And a remedy that pleases the eye is a fault to a
+# network that was trained without it: see what CLAHE, which changes what a grey means from place to place, does to a
+# sound scan. What is done to a test scan has to be done to the training scans as well; that would be the next row.
 #
 # Augmentation is the other way: let the network meet the faults in training, and nobody has to mend a scan, at no
 # hospital, on no day. Whether it was enough here, the two colours say; it was short, and its fields and noise were weaker

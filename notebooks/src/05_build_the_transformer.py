@@ -242,7 +242,7 @@ from helpers.models.transformer import ClassToken, Positions
 
 joined = ClassToken()(tokens)  # (1, 196, 96) -> (1, 197, 96)
 placed = Positions()(joined)  # (1, 197, 96)
-placed.shape
+tuple(placed.shape)
 
 # %% [markdown]
 # ## Several heads, and a block
@@ -287,7 +287,7 @@ x = x + attend(layers.LayerNormalization(epsilon=1e-6)(x))  # (1, 197, 96)
 hidden = layers.Dense(4 * 96, activation="gelu")(layers.LayerNormalization(epsilon=1e-6)(x))  # (1, 197, 384)
 x = x + layers.Dense(96)(hidden)  # (1, 197, 96)
 first = layers.LayerNormalization(epsilon=1e-6)(x)[:, 0]  # (1, 96): the class token alone is read
-layers.Dense(2, activation="softmax")(first).shape  # (1, 2): no tumour, tumour
+tuple(layers.Dense(2, activation="softmax")(first).shape)  # (1, 2): no tumour, tumour
 
 # %% [markdown]
 # Stack a dozen of these blocks and you have a vision transformer. The paper's base size, ViT-B/16, is 768 wide, has
