@@ -30,6 +30,7 @@ BRATS = {"shape": (240, 240, 155), "spacing": (1.0, 1.0, 1.0)}
 STEPS, WARM_UP = 60, 5
 BLOCK = 10  # steps before it is the other's turn, so that a busy machine slows both
 RUN_SECONDS = 300.0
+SETTLE = 100  # ms between steps: what is left over from one is no part of the next
 PACKAGES = ("jupyterlab", "ipywidgets", "ipykernel", "matplotlib", "numpy", "pillow", "playwright")
 
 READ = """\
@@ -198,7 +199,9 @@ def _press(page: Page, picture: str) -> float:
     """Milliseconds from the press of an arrow key to the next picture."""
     page.evaluate(_WATCH, picture)
     page.keyboard.press("ArrowRight")
-    return page.evaluate("window.step")
+    taken = page.evaluate("window.step")
+    page.wait_for_timeout(SETTLE)
+    return taken
 
 
 @contextmanager

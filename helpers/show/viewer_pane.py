@@ -20,13 +20,11 @@ PIXELS = 256  # at most so many where a coarse scan is enlarged, by a whole numb
 TEXT = 8  # mm, height of letters on a head
 SAME_CELL = "1 / 1 / 2 / 2"  # of the grid: where both the picture and the drawing lie
 Voxel = Sequence[int]
-# Lines keep their width in pixels whatever the size of the picture; a dark rim keeps white letters legible on white.
+# Looks stand on the elements: for a style sheet in a drawing, the browser would go through the whole page at every step.
 SVG = """\
 <svg class="course-drawing" role="img" aria-label="slice, {called}" viewBox="0 0 {width:g} {height:g}" \
-font-family="sans-serif" font-size="{text:.1f}">
-<style>.course-drawing {{display: block; width: 100%; pointer-events: none; fill: white}}
-.course-drawing line {{stroke: white; vector-effect: non-scaling-stroke}}
-.course-drawing text {{stroke: black; stroke-width: 0.15em; paint-order: stroke}}</style>{parts}</svg>"""
+font-family="sans-serif" font-size="{text:.1f}" fill="white" style="display: block; width: 100%; pointer-events: none">\
+{parts}</svg>"""
 
 
 class Pane(widgets.VBox):
@@ -150,10 +148,12 @@ def _arrow(text, x, y, height, width):
 
 
 def _line(x1, y1, x2, y2, **look):
+    look = {"stroke": "white", "vector_effect": "non-scaling-stroke", **look}  # its width is in pixels of the screen
     extra = "".join(f' {name.replace("_", "-")}="{value}"' for name, value in look.items())
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"{extra}/>'
 
 
 def _text(text, x, y, anchor, baseline):
     place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" dominant-baseline="{baseline}"'
-    return f"<text {place}>{escape(text)}</text>"
+    rim = 'stroke="black" stroke-width="0.15em" paint-order="stroke"'  # white letters stay legible on white
+    return f"<text {place} {rim}>{escape(text)}</text>"
