@@ -160,12 +160,6 @@ def warnings(found: Fingerprint, usual: Ranges) -> list[str]:
     if moved := [name for name in names if held[name] != name]:
         listed = ", ".join(f"the {_show(name)} file looks like {_show(held[name])}" for name in moved)
         said.append(f"Modalities seem exchanged: {listed}. Check the file names; do not use this mask.")
-    for name in names:
-        if odd := _odd(found[name], usual[held[name]], _LOOKS):
-            said.append(
-                f"{_show(name)} does not look as in training ({'; '.join(odd)}): another sequence, cut-off or inverted "
-                "intensities, or another preparation?"
-            )
     if skull := _odd(found["head"], usual["head"], ("volume_ml", "filled")):
         small = found["head"]["volume_ml"] < usual["head"]["volume_ml"]["low"]
         question = "Is part of the head missing" if small else "Is the skull still there"
@@ -174,6 +168,12 @@ def warnings(found: Fingerprint, usual: Ranges) -> list[str]:
         if odd := _odd(found[name], usual[held[name]], ("rim",)):
             said.append(
                 f"Is the skull still there? {_show(name)} has an unusual border ({odd[0]}). Strip the skull first."
+            )
+    for name in names:
+        if odd := _odd(found[name], usual[held[name]], _LOOKS):
+            said.append(
+                f"{_show(name)} does not look as in training ({'; '.join(odd)}): another sequence, cut-off or inverted "
+                "intensities, or another preparation?"
             )
         if odd := _odd(found[name], usual[held[name]], ("brightness",)):
             said.append(

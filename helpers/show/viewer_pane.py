@@ -20,7 +20,7 @@ PIXELS = 256  # at most so many where a coarse scan is enlarged, by a whole numb
 TEXT = 8  # mm, height of letters on a head
 SAME_CELL = "1 / 1 / 2 / 2"  # of the grid: where both the picture and the drawing lie
 Voxel = Sequence[int]
-# Looks stand on the elements: for a style sheet in a drawing, the browser would go through the whole page at every step.
+# Looks stand on the elements: a style sheet in a drawing would have the whole page styled anew at every step.
 SVG = """\
 <svg class="course-drawing" role="img" aria-label="slice, {called}" viewBox="0 0 {width:g} {height:g}" \
 font-family="sans-serif" font-size="{text:.1f}" fill="white" style="display: block; width: 100%; pointer-events: none">\

@@ -314,7 +314,7 @@ with exercise_check("Exercise 2"):
 # %%
 from helpers.show import viewers
 
-viewers.playground(image, shares, PAIR, SEED, title="Ways to vary one slice; the outline goes along")
+viewers.playground(image, shares, PAIR, SEED, title="Ways to vary one slice; the mask goes along")
 
 # %% [markdown]
 # Two laws hold for each of them. Turned there and back, a mask keeps its labels and nearly its area; and the same seed

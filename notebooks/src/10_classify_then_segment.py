@@ -5,7 +5,7 @@ OUTPUT_DIR = ""  # where models and report go; empty: a scratch folder
 PATIENTS = 20  # how many of the catalogue take part
 SIZE = 64  # pixels along each side of the 192 mm window, for both networks
 FILTERS = 8  # features of the U-Net's first level; 32 in the paper
-EPOCHS = 5  # of the U-Net
+EPOCHS = 8  # of the U-Net
 GATE_EPOCHS = 6  # of the gate
 BATCH = 8  # slices in a batch of the U-Net
 FOLDS = 2  # one patient in so many is kept for the score
@@ -243,7 +243,7 @@ asked.shape
 p = np.clip(asked.mean(axis=0), 1e-7, 1)
 entropy = -(p * np.log2(p)).sum(axis=-1)  # (passed slices, SIZE, SIZE)
 print(f"{(entropy > 0.5).mean():.1%} of the voxels are in doubt by more than half a bit")
-certainty.outline_and_doubt(scan, outline.labels, outline.entropy, title="Doubt sits on the borders")
+certainty.outline_and_doubt(scan, outline.labels, outline.entropy, title="Where do the passes not agree?")
 
 # %% [markdown]
 # A reader wants one number a patient as well. We take the mean Dice between the outline and each pass, the

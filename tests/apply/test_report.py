@@ -52,7 +52,7 @@ def copy(patients, tmp_path):
         path = next(path for path in folder.iterdir() if f"_{kind}.nii" in path.name)
         image = nib.load(path)
         # A copy: the file's own array is mapped to it, and would be written over itself.
-        nib.save(nib.Nifti1Image(how(np.array(image.dataobj)), image.affine), path)
+        nib.save(nib.Nifti1Image(how(np.asarray(image.dataobj).copy()), image.affine), path)
         return folder
 
     return change

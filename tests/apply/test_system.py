@@ -49,7 +49,8 @@ def test_mirrored_pass_of_a_symmetric_rule_is_the_pass_itself(certain, scan):
     images, _ = certain.see(scan)
     plain, mirrored = (certain.sample(images, 0, mirrored=way) for way in (False, True))
     np.testing.assert_allclose(plain, mirrored, atol=1e-6)
-    np.testing.assert_allclose(plain, certain.network_probabilities(images), atol=1e-6)
+    brain = images.any(axis=(1, 2, 3))  # elsewhere `network_probabilities` does not ask the network
+    np.testing.assert_allclose(plain[brain], certain.network_probabilities(images)[brain], atol=1e-6)
 
 
 def test_nothing_that_passes_is_an_empty_outline(system, scan):
