@@ -16,12 +16,11 @@ def test_an_unknown_lesson_is_refused_with_the_list_of_lessons():
         read_manifest().find("99")
 
 
-def test_neighbours_skip_numbers_that_are_not_listed():
-    course = read_manifest()
-    before, after = course.neighbours(course.find("04"))
-    assert (before.number, after.number) == ("02", "06")
-    assert course.neighbours(course.lessons[0])[0] is None
-    assert course.neighbours(course.lessons[-1])[1] is None
+def test_neighbours_skip_numbers_that_are_not_listed(workshop):
+    course = workshop.course  # lessons 00 and 03
+    first, last = course.lessons
+    assert course.neighbours(first) == (None, last)
+    assert course.neighbours(last) == (first, None)
 
 
 @pytest.mark.parametrize(
