@@ -16,7 +16,7 @@ from helpers.learn import machine
 
 def compare(ours: Sequence[float], peer: Sequence[float]) -> dict[str, Any]:
     """Median and 95th percentile of times in milliseconds, and `ratio`: the peer's median over ours."""
-    result: dict[str, Any] = {"ours": _summary(ours), "peer": _summary(peer)}
+    result: dict[str, Any] = {"ours": summary(ours), "peer": summary(peer)}
     return {**result, "ratio": round(float(np.median(peer) / np.median(ours)), 2)}
 
 
@@ -53,7 +53,8 @@ def write(result: Mapping[str, Any], path: Path) -> None:
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-def _summary(times: Sequence[float]) -> dict[str, float]:
+def summary(times: Sequence[float]) -> dict[str, float]:
+    """Median and 95th percentile of times in milliseconds."""
     median, high = np.percentile(times, [50, 95])
     return {"median_ms": round(float(median), 2), "p95_ms": round(float(high), 2)}
 

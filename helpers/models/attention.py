@@ -55,8 +55,8 @@ def grad_cam(model: keras.Model, images: np.ndarray, column: int = 1) -> np.ndar
         column: the class.
 
     Returns:
-        (n, size, size) float32, from 0 up, in units of the class's score before the softmax; interpolated as in
-        `rollout`. All 0 where nothing speaks for the class.
+        (n, size, size) float32, from 0 up, in units of the score before the softmax, less the mean of all classes';
+        interpolated as in `rollout`. All 0 where nothing speaks for the class.
 
     Raises:
         ValueError: the model is no `transformer`, or the backend is neither TensorFlow nor JAX.
@@ -65,7 +65,13 @@ def grad_cam(model: keras.Model, images: np.ndarray, column: int = 1) -> np.ndar
     taps = keras.Model(model.input, [norm.input, norm.output])
     rest = keras.Model([norm.input, norm.output], model.get_layer("head").output)
     past, tokens = taps(ops.convert_to_tensor(images, "float32"))
-    gradient = _gradient(lambda values: ops.sum(rest([past, values])[:, column]), tokens)
+
+    def score(values: keras.KerasTensor) -> keras.KerasTensor:
+        scores = rest([past, values])
+        # A softmax does not change when all scores rise alike, so what they have in common is no evidence.
+        return ops.sum(scores[:, column] - ops.mean(scores, axis=-1))
+
+    gradient = _gradient(score, tokens)
     tokens, gradient = (ops.cast(values[:, 1:], "float32") for values in (tokens, gradient))  # (n, patches, width)
     weights = ops.mean(gradient, axis=1, keepdims=True)  # equation 1
     return _image(ops.relu(ops.sum(weights * tokens, axis=-1)), images.shape[1])  # equation 2

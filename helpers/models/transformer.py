@@ -119,7 +119,8 @@ def stem(x: keras.KerasTensor, shape: Shape) -> keras.KerasTensor:
                 use_bias=False,
                 kernel_initializer="he_normal",
             )
-            x = layers.ReLU()(layers.BatchNormalization()(convolution(x)))
+            # Keras's own momentum, 0.99, needs hundreds of steps until the statistics are those of the images.
+            x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(convolution(x)))
     return layers.Conv2D(shape.width, 1, name="patches")(x)
 
 
