@@ -57,7 +57,7 @@ def show(k):
 
 
 interact(show, k=IntSlider({start}, 0, flair.shape[2] - 1));"""
-# What no viewer can be quicker than here: a slider that puts up a picture which is there already.
+# What any viewer pays to Jupyter and the browser: a slider that puts up a picture which is there already.
 ROAD = """\
 from ipywidgets import Image, IntSlider, VBox
 from helpers.show.frames import FORMAT, encode
@@ -141,7 +141,7 @@ def show(result: dict[str, Any]) -> None:
         road = result["browser"]["road"]
         notes.append(
             f"The road alone, from a key through Jupyter to a picture that was ready: {road['median_ms']:.1f} ms "
-            f"(95 %: {road['p95_ms']:.1f}). No viewer can be quicker here."
+            f"(95 %: {road['p95_ms']:.1f}). What a viewer takes beyond that is its own."
         )
     size = " x ".join(map(str, result["patient"]))
     report.show(result, rows, f"A step of a slider, {size}, {result['steps']} times. Peer: interact, imshow", notes)
