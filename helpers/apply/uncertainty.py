@@ -19,15 +19,6 @@ def entropy(probabilities: np.ndarray) -> np.ndarray:
     return -(p * np.log2(p)).sum(axis=-1)
 
 
-def mutual_information(passes: np.ndarray) -> np.ndarray:
-    """How much of the entropy comes from passes that disagree, (passes, ..., classes) to (...), in bits.
-
-    The entropy of the mean less the mean of the entropies (Houlsby et al. 2011, arXiv 1112.5745). The rest is doubt
-    that every pass shares, such as at a blurred border.
-    """
-    return np.maximum(entropy(passes.mean(axis=0)) - entropy(passes).mean(axis=0), 0)
-
-
 def agreement(outline: np.ndarray, passes: Sequence[np.ndarray]) -> dict[str, float]:
     """Per region the mean Dice between the outline and each pass.
 

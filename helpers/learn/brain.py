@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from helpers.data.brats import Patient, read_catalogue
 from helpers.data.errors import DataError
@@ -186,6 +187,8 @@ def predict_brain(
 
 def _seconds_to_score(segmenter: Segmenter, patient: Patient) -> float:
     """How long reading and outlining one patient takes on this machine, with half as much again for scoring."""
+    size = segmenter.grid.size
+    segmenter.network_probabilities(np.ones((1, size, size, len(segmenter.modalities)), np.float32))  # warm up
     begun = time.monotonic()
     segmenter.labels(read_scan(patient, segmenter.modalities))
     return 1.5 * (time.monotonic() - begun)

@@ -64,9 +64,6 @@ def fit_gate(
     """
     batches = training_batches(store, split.train, BATCH, seed, augmentation, focus=0.0)
     steps = math.ceil(int(store.has_brain[store.rows(split.train)].sum()) / BATCH)
-    for layer in network.layers:
-        if isinstance(layer, layers.BatchNormalization):
-            layer.momentum = 0.9  # at Keras' 0.99, a hundred steps leave a third of the statistics where they began
     examined = Examined(network, optional, seed)
     examined.compile(keras.optimizers.AdamW(learning_rate, weight_decay=WEIGHT_DECAY))
     history = []

@@ -15,13 +15,12 @@ from helpers.data.errors import DataError
 from helpers.data.normalise import zscore
 from helpers.data.resample import Grid
 from helpers.data.volumes import Scan, read_scan
+from helpers.learn.predict import answer
 from helpers.learn.trained import load_network, read_run
 from helpers.measure.detection import Answers
 
 MODALITIES = ("flair", "t1ce", "t2")
 OPTIONAL = ("t2",)
-
-_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -58,14 +57,10 @@ class Gate:
         """(slices, size, size, modalities), z-scored, to (slices,) float32; 0 for slices without brain."""
         probabilities = np.zeros(len(images), np.float32)
         shown = np.flatnonzero(images.any(axis=(1, 2, 3)))
-        for start in range(0, len(shown), _BATCH):
-            rows = shown[start : start + _BATCH]
-            batch = np.zeros((_BATCH, *images.shape[1:]), np.float32)  # one shape, so that the graph is built once
-            batch[: len(rows)] = images[rows]
-            result = self.model.predict_on_batch(batch)
-            if self.flip:  # rows run from the patient's one side to the other
-                result = (result + self.model.predict_on_batch(batch[:, ::-1])) / 2
-            probabilities[rows] = result[: len(rows), 1]
+        result = answer(self.model, images[shown])
+        if self.flip:  # rows run from the patient's one side to the other
+            result = (result + answer(self.model, images[shown][:, ::-1])) / 2
+        probabilities[shown] = result[:, 1]
         return probabilities
 
     def probabilities(self, scan: Scan) -> np.ndarray:

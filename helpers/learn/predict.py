@@ -15,6 +15,20 @@ from helpers.learn.trained import load_network, read_run
 _BATCH = 32
 
 
+def answer(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """What a network says of each slice: (slices, size, size, modalities) to (slices, ...) float32.
+
+    All batches have one shape, so that the graph is built once; the last is filled up with empty slices.
+    """
+    answers = []
+    for start in range(0, max(len(images), 1), _BATCH):
+        part = images[start : start + _BATCH]
+        batch = np.zeros((_BATCH, *images.shape[1:]), np.float32)
+        batch[: len(part)] = part
+        answers.append(model.predict_on_batch(batch)[: len(part)])
+    return np.concatenate(answers)
+
+
 @dataclass(frozen=True)
 class Segmenter:
     """A trained network with everything needed to use it.
@@ -50,14 +64,10 @@ class Segmenter:
         probabilities = np.zeros((*images.shape[:3], 4), np.float32)
         probabilities[..., 0] = 1
         shown = np.flatnonzero(images.any(axis=(1, 2, 3)))
-        for start in range(0, len(shown), _BATCH):
-            rows = shown[start : start + _BATCH]
-            batch = np.zeros((_BATCH, *images.shape[1:]), np.float32)  # one shape, so that the graph is built once
-            batch[: len(rows)] = images[rows]
-            result = self.model.predict_on_batch(batch)
-            if self.flip:  # rows run from the patient's one side to the other
-                result = (result + self.model.predict_on_batch(batch[:, ::-1])[:, ::-1]) / 2
-            probabilities[rows] = result[: len(rows)]
+        result = answer(self.model, images[shown])
+        if self.flip:  # rows run from the patient's one side to the other
+            result = (result + answer(self.model, images[shown][:, ::-1])[:, ::-1]) / 2
+        probabilities[shown] = result
         return probabilities
 
     def sample(self, images: np.ndarray, seed: int, mirrored: bool = False) -> np.ndarray:

@@ -3,18 +3,11 @@
 import numpy as np
 import pytest
 
-from helpers.apply.uncertainty import agreement, entropy, halves, mutual_information, risk_coverage
+from helpers.apply.uncertainty import agreement, entropy, halves, risk_coverage
 
 
 def test_entropy_runs_from_certain_to_all_alike():
     np.testing.assert_allclose(entropy(np.array([[0, 1, 0, 0], [0.5, 0.5, 0, 0], [0.25] * 4])), [0, 1, 2], atol=1e-4)
-
-
-def test_passes_that_agree_on_doubt_disagree_on_nothing():
-    alike = np.full((5, 3, 2), 0.5)
-    np.testing.assert_allclose(mutual_information(alike), 0, atol=1e-9)
-    split = np.stack([np.tile([1.0, 0.0], (3, 1)), np.tile([0.0, 1.0], (3, 1))])
-    np.testing.assert_allclose(mutual_information(split), 1, atol=1e-4)
 
 
 def test_agreement_is_one_where_every_pass_draws_the_outline_and_nothing_elsewhere():
