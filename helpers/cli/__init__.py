@@ -1,0 +1,32 @@
+"""`python -m helpers …`: every command is a thin door to a function of the package."""
+
+import os
+import sys
+
+import typer
+from rich.console import Console
+
+from helpers.cli import bench, course, train, use
+from helpers.data.errors import DataError
+from helpers.lessons.manifest import LessonError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Biomedical image segmentation: the course and its tools.",
+)
+for _part in (course.app, use.app):
+    app.add_typer(_part)
+app.add_typer(train.app, name="train")
+app.add_typer(bench.app, name="bench")
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one clear message, not in a traceback."""
+    sys.stdout.reconfigure(line_buffering=True)  # a log file shows progress as a terminal does
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's greetings are not for learners
+    try:
+        app()
+    except (DataError, LessonError, FileExistsError) as error:
+        Console(stderr=True).print(f"[bold red]Error[/]: {error}", highlight=False, soft_wrap=True)
+        sys.exit(1)

@@ -1,0 +1,92 @@
+"""The course itself: phantoms, downloads, notebooks, runs, Kaggle."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from helpers.lessons.manifest import LessonError
+
+app = typer.Typer()
+
+
+@app.command()
+def phantom(
+    out: Annotated[Path | None, typer.Option(help="Default: data/phantoms/brats.")] = None,
+    patients: Annotated[int | None, typer.Option(min=1)] = None,
+    fine: Annotated[
+        bool, typer.Option("--fine", help="1 mm voxels, as BraTS has them, instead of a coarse grid.")
+    ] = False,
+    seed: int = 0,
+) -> None:
+    """Make phantom patients, laid out as the Kaggle BraTS 2020 set."""
+    from helpers.data.phantom import QUICK, make_brats
+    from helpers.data.sources import home
+
+    grid = {} if fine else QUICK
+    count = {"patients": patients} if patients else {}
+    print(str(make_brats(out or home() / "phantoms" / "brats", **{**grid, **count}, seed=seed)))
+
+
+@app.command()
+def download(
+    what: Annotated[Literal["brats", "chest"], typer.Argument(help="Which data set of Kaggle.")],
+    patients: Annotated[int | None, typer.Option(min=1, help="Only the first patients of BraTS, file by file.")] = None,
+    to: Annotated[Path | None, typer.Option(help="The folder to make; below data/ without.")] = None,
+) -> None:
+    """Bring a data set from Kaggle; a second call takes up where the first stopped."""
+    from helpers.data import sets, sources
+
+    try:
+        sources.bring({"brats": sets.BRATS, "chest": sets.CHEST}[what], patients, to)
+    except KeyboardInterrupt:
+        print("Stopped. The same command takes up from there.")
+        raise typer.Exit(130) from None
+
+
+@app.command()
+def build(
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; fail where a notebook is stale.")] = False,
+) -> None:
+    """Write the notebooks from notebooks/src."""
+    from helpers.lessons import build as builder
+
+    if not check:
+        builder.build()
+    elif complaints := builder.check():
+        raise LessonError("\n".join(complaints))
+
+
+@app.command()
+def run(
+    lessons: Annotated[list[str] | None, typer.Argument(help="Numbers or names; all without.")] = None,
+    profile: str = "quick",
+    data: Annotated[Path | None, typer.Option(help="A folder searched for data sets; phantoms without.")] = None,
+    out: Annotated[Path, typer.Option(help="Executed lessons, metrics and report.html.")] = Path("runs/course"),
+    variant: Annotated[Literal["student", "solution"], typer.Option(help="Exercises unfilled, or solved.")] = "student",
+    again: Annotated[bool, typer.Option("--again", help="Run also what has passed unchanged.")] = False,
+) -> None:
+    """Run lessons from start to end and write a report."""
+    from helpers.lessons.run import run_lessons
+
+    raise typer.Exit(run_lessons(lessons or [], profile, out, data, variant, again).exit_code)
+
+
+@app.command()
+def push(
+    user: Annotated[str, typer.Option(help="Your name on Kaggle.")],
+    lessons: Annotated[list[str] | None, typer.Argument(help="Numbers or names; all without.")] = None,
+    profile: Annotated[str, typer.Option(help="Sets the parameters of the lessons.")] = "full",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Stop once build/kaggle is written.")] = False,
+    pause: Annotated[float, typer.Option(help="Seconds between two looks at a lesson that runs.")] = 30.0,
+) -> None:
+    """Run lessons on Kaggle's two T4, and fetch their numbers."""
+    from helpers.lessons.push import push as push_lessons
+    from helpers.lessons.stage import stage
+
+    helper, staged = stage(lessons or [], user, profile)
+    for folder in (helper, *(lesson.folder for lesson in staged)):
+        print(f"Built {folder}")
+    if not dry_run:
+        results = push_lessons(helper, staged, pause=pause, say=print)
+        raise typer.Exit(int(any(result.status != "passed" for result in results)))

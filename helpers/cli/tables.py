@@ -1,0 +1,34 @@
+"""Scores as tables for a terminal, the trivial model's in the same table."""
+
+from rich.console import Console
+from rich.table import Table
+
+
+def brain_table(result: dict) -> None:
+    """Scores per region beside those of the model that calls everything background."""
+    table = Table(title=f"{result['n']} patients, mean and 95 % interval")
+    for column in ("", "Dice", "Jaccard", "HD95\nmm", "volume error\nml", "Dice, all\nbackground"):
+        table.add_column(column, no_wrap=True)
+    for region, scores in result["regions"].items():
+        cells = []
+        for key, digits in (("dice", 3), ("jaccard", 3), ("hd95_mm", 1), ("volume_error_ml", 1)):
+            mean, (low, high) = scores[key]["mean"], scores[key]["ci95"]
+            cells.append(f"{mean:.{digits}f}\n\\[{low:.{digits}f}, {high:.{digits}f}]")
+        table.add_row(region, *cells, f"{result['trivial'][region]['dice']['mean']:.3f}")
+    Console().print(table)
+
+
+def gate_table(result: dict) -> None:
+    """Scores of a gate beside those of one that lets every slice with brain pass."""
+    table = Table(title=f"{result['n']} patients, {result['slices']['brain']:,} slices with brain")
+    for column in ("", "gate", "95 % interval", "all pass"):
+        table.add_column(column, no_wrap=True)
+    for name, key in (
+        ("AUC", "auc"),
+        ("sensitivity", "sensitivity"),
+        ("specificity", "specificity"),
+        ("share of all slices skipped", "skipped"),
+    ):
+        low, high = result[key]["ci95"]
+        table.add_row(name, f"{result[key]['value']:.3f}", f"{low:.3f} to {high:.3f}", f"{result['trivial'][key]:.3f}")
+    Console().print(table)

@@ -1,0 +1,94 @@
+"""`train …`: a model from a folder of your own patients."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from helpers.cli.tables import brain_table, gate_table
+
+_STARTED = time.monotonic()  # --minutes counts from here: TensorFlow is imported later, inside the commands
+
+app = typer.Typer(no_args_is_help=True, help="Train on a folder of your own patients.")
+
+Data = Annotated[Path, typer.Option("--data", help="A folder that is searched for patients.")]
+Out = Annotated[Path, typer.Option("--out", help="The folder to write to.")]
+Minutes = Annotated[float | None, typer.Option(help="Wall time until the folder is finished; 30 epochs without.")]
+Loss = Annotated[
+    Literal[
+        "cross-entropy",
+        "weighted-cross-entropy",
+        "focal",
+        "dice",
+        "tversky",
+        "dice+cross-entropy",
+        "focal-tversky+cross-entropy",
+    ],
+    typer.Option(help="What training makes small."),
+]
+Augmentation = Annotated[Literal["none", "usual", "all"], typer.Option(help="How slices are varied.")]
+
+
+@app.command("brain")
+def train_brain_command(
+    data: Data,
+    out: Out,
+    minutes: Minutes = None,
+    filters: Annotated[int, typer.Option(help="Features of the U-Net's first level; the paper has 32.")] = 16,
+    size: Annotated[int, typer.Option(help="Pixels along each side of the 192 mm window; the paper has 128.")] = 96,
+    modalities: Annotated[str, typer.Option(help="Comma-separated, of flair, t1, t1ce, t2.")] = "flair,t1ce",
+    loss: Loss = "dice+cross-entropy",
+    augmentation: Augmentation = "usual",
+    focus: Annotated[float, typer.Option(min=0, max=1, help="Share of a batch drawn from slices with tumour.")] = 0.5,
+    seed: int = 0,
+    folds: Annotated[int, typer.Option(min=1, help="Train this many models, so that each patient is tested once.")] = 1,
+) -> None:
+    """Train the U-Net on brain tumours, and score it on patients kept out."""
+    from helpers.learn.brain import train_brain, train_brain_folds
+    from helpers.learn.train import Recipe
+
+    recipe = Recipe(loss, augmentation, focus)
+    settings = {"size": size, "filters": filters, "minutes": minutes, "recipe": recipe, "seed": seed, "say": print}
+    names = tuple(name.strip() for name in modalities.lower().split(","))
+    if folds > 1:
+        brain_table(train_brain_folds(data, out, folds, names, **settings))
+    else:
+        train_brain(data, out, names, started=_STARTED, **settings)
+        brain_table(json.loads((out / "metrics.json").read_text()))
+
+
+@app.command("gate")
+def train_gate_command(
+    data: Data,
+    out: Out,
+    minutes: Minutes = None,
+    network: Annotated[
+        Literal["compact", "base", "cnn"],
+        typer.Option(help="compact (a small transformer), base (ViT-B/16, for a GPU) or cnn (the row to beat)."),
+    ] = "compact",
+    size: Annotated[
+        int | None, typer.Option(help="Pixels along each side of the 192 mm window; 96, or 224 for base.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="ImageNet weights for base.")] = None,
+    augmentation: Augmentation = "usual",
+    seed: int = 0,
+    folds: Annotated[int, typer.Option(min=1, help="Train this many gates, so that each patient is tested once.")] = 1,
+) -> None:
+    """Train the gate that says which slices hold tumour, and score it on patients kept out."""
+    from helpers.learn.screening import train_gate, train_gate_folds
+
+    settings = {
+        "network": network,
+        "size": size,
+        "weights": weights,
+        "minutes": minutes,
+        "augmentation": augmentation,
+        "seed": seed,
+    }
+    if folds > 1:
+        gate_table(train_gate_folds(data, out, folds, say=print, **settings))
+    else:
+        train_gate(data, out, started=_STARTED, say=print, **settings)
+        gate_table(json.loads((out / "metrics.json").read_text()))
