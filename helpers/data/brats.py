@@ -49,6 +49,11 @@ class Patient:
     grade: str | None = None
     site: str | None = None
 
+    @property
+    def strata(self) -> tuple[str, ...]:
+        """What a split shares out evenly: grade, then site."""
+        return self.grade or "", self.site or ""
+
     def file(self, kind: str) -> Path | None:
         """The file of a modality or of `"seg"`; None where there is none."""
         return self.seg if kind == "seg" else self.images.get(kind)

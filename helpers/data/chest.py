@@ -9,7 +9,7 @@ before anybody trains on it.
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,9 @@ from helpers.data.pictures import UNREADABLE, pictures, read_image, read_mask
 
 IMAGES, MASKS, TEST, READINGS = "CXR_png", "masks", "test", "ClinicalReadings"
 SITES = {"MCUCXR": "montgomery", "CHNCXR": "shenzhen"}
+PREFIXES = {site: prefix for prefix, site in SITES.items()}
 LABELS = {"0": "normal", "1": "tuberculosis"}
+_INSIDE = {IMAGES, MASKS, TEST, READINGS}  # no copy of the set lies in these
 
 _NAME = re.compile(r"^(?P<site>MCUCXR|CHNCXR)_\d+_(?P<label>[01])$")
 # "Patient's Sex: F" and "Patient's Age: 027Y" at Montgomery; "male 45yrs", "Femal, 16month" at Shenzhen.
@@ -53,6 +55,11 @@ class XRay:
     label: str
     age: float | None = None
     sex: str | None = None
+
+    @property
+    def strata(self) -> tuple[str, ...]:
+        """What a split shares out evenly: label, then site."""
+        return self.label, self.site
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ class ChestCatalogue:
         if site not in (None, *SITES.values()):
             raise DataError(f"Unknown site {site!r}; this set has {' and '.join(SITES.values())}.")
         needed = {"image", "mask"} if mask else {"image"}
-        prefix = {name: prefix for prefix, name in SITES.items()}.get(site, "")
+        prefix = PREFIXES.get(site, "")
         touching = [p for p in self.problems if p.patient.startswith(prefix) and needed & set(p.touches)]
         if touching:
             raise DataError.listing(
@@ -113,10 +120,13 @@ class ChestCatalogue:
         )
 
 
-def read_chest(root: str | os.PathLike) -> ChestCatalogue:
+def read_chest(root: str | os.PathLike, site: str | None = None) -> ChestCatalogue:
     """Find the chest set at or below `root`, pair images with masks, and check both.
 
     Where `root` holds several copies, the fullest is read, the one nearest to `root` among equals.
+
+    Args:
+        site: of this hospital alone: no file of the other is opened, be it image or mask.
 
     Raises:
         DataError: there is no such folder, no X-ray in it, or two different sets, of which one must be named.
@@ -125,20 +135,32 @@ def read_chest(root: str | os.PathLike) -> ChestCatalogue:
     if not root.is_dir():
         raise DataError(f"There is no folder {root}. Give the folder that holds the chest X-rays.")
     folder, copies = _choose_copy(root)
-    masks, problems = _pair(folder)
+    masks, problems = _pair(folder, site)
     xrays = []
-    for path in pictures(folder / IMAGES):
-        match = _NAME.match(path.stem)
-        if not match:
+    for path in _of(site, pictures(folder / IMAGES)):
+        if not _NAME.match(path.stem):
             message = "its name tells neither site nor label; expected e.g. CHNCXR_0001_0.png or MCUCXR_0001_1.png"
             problems.append(Problem(path.stem, path, ("image",), message))
             continue
         age, sex = _read_reading(folder / READINGS / f"{path.stem}.txt")
-        site, label = SITES[match["site"]], LABELS[match["label"]]
-        xrays.append(XRay(path.stem, path, masks.get(path.stem), site, label, age, sex))
+        xrays.append(XRay(path.stem, path, masks.get(path.stem), *_told_by(path), age, sex))
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:  # unpacking leaves the interpreter free
         problems += [problem for found in pool.map(_check, xrays) for problem in found]
     return ChestCatalogue(root, folder, tuple(xrays), tuple(problems), copies)
+
+
+def list_films(root: str | os.PathLike) -> tuple[XRay, ...]:
+    """The X-rays at or below `root`, and of none its mask: no file is opened, and only `CXR_png/` is looked into.
+
+    Who must not see masks begins here. What is not named as an X-ray of this set is left out.
+
+    Raises:
+        DataError: there is no X-ray under `root`, or there are two different sets.
+    """
+    folder, _ = _choose_copy(Path(root))
+    return tuple(
+        XRay(path.stem, path, None, *_told_by(path)) for path in pictures(folder / IMAGES) if _NAME.match(path.stem)
+    )
 
 
 def read_xray(xray: XRay) -> tuple[np.ndarray, np.ndarray]:
@@ -160,8 +182,9 @@ def read_xray(xray: XRay) -> tuple[np.ndarray, np.ndarray]:
 def _choose_copy(root: Path) -> tuple[Path, tuple[Path, ...]]:
     found = []
     for folder, folders, _ in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
-        if IMAGES in folders and (names := {path.name for path in pictures(Path(folder) / IMAGES)}):
+        here = IMAGES in folders
+        folders[:] = sorted(n for n in folders if not n.startswith((".", "__MACOSX")) and n not in _INSIDE)
+        if here and (names := {path.name for path in pictures(Path(folder) / IMAGES)}):
             found.append((Path(folder), names))
     if not found:
         raise DataError(
@@ -175,10 +198,22 @@ def _choose_copy(root: Path) -> tuple[Path, tuple[Path, ...]]:
     return chosen, tuple(folder for folder, _ in others)
 
 
-def _pair(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
+def _told_by(path: Path) -> tuple[str, str]:
+    """Site and label, from the name."""
+    match = _NAME.match(path.stem)
+    return SITES[match["site"]], LABELS[match["label"]]
+
+
+def _of(site: str | None, paths: Iterable[Path]) -> Iterator[Path]:
+    """Without the files that another hospital's name begins."""
+    others = tuple(prefix for prefix, name in SITES.items() if site not in (None, name))
+    return (path for path in paths if not (others and path.name.startswith(others)))
+
+
+def _pair(folder: Path, site: str | None) -> tuple[dict[str, Path], list[Problem]]:
     """Masks by the id of their image: `_mask` ends the names from Shenzhen only."""
     images, masks, problems = {path.stem for path in pictures(folder / IMAGES)}, {}, []
-    for path in pictures(folder / MASKS):
+    for path in _of(site, pictures(folder / MASKS)):
         identity = path.stem.removesuffix("_mask")
         if identity not in images:
             message = f"a mask without an image; expected {IMAGES}/{identity}.png"

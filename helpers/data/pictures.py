@@ -12,6 +12,10 @@ UNREADABLE = (OSError, ValueError, SyntaxError)
 """What Pillow raises over files that are no picture or are cut short."""
 
 
+_COLOUR = 8.0
+"""Greys by which the channels of a film may differ on average: JPEG, and a coloured letter, stay below."""
+
+
 def pictures(folder: Path) -> list[Path]:
     """The PNG files that lie directly in a folder, sorted; none where there is no folder."""
     return sorted(p for p in folder.glob("*") if p.suffix.lower() == ".png" and not p.name.startswith("."))
@@ -25,9 +29,9 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     itself would cut everything above 255 to white. What is transparent is shown as if it were not.
 
     Raises:
-        DataError: it is no picture, cut short, or all of one grey.
+        DataError: it is no picture, cut short, in colour, or all of one grey.
     """
-    pixels = _read_grey(path)
+    pixels = _read_grey(path, coloured=False)
     if pixels.min() == pixels.max():
         raise DataError(f"{path}: every pixel is {pixels.min()}; expected an X-ray. Copy or download it again.")
     if pixels.dtype == np.uint8:
@@ -42,7 +46,7 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
     Raises:
         DataError: it is no picture, empty, or not two-valued.
     """
-    pixels = _read_grey(path)
+    pixels = _read_grey(path, coloured=True)
     lungs = pixels > 0
     if not lungs.any():
         raise DataError(f"{path}: the mask is empty; expected lungs. Draw it again, or remove it.")
@@ -55,11 +59,28 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
     return lungs
 
 
-def _read_grey(path: str | os.PathLike) -> np.ndarray:
+def _refuse_colour(path: str | os.PathLike, image: Image.Image) -> None:
+    """Grey levels may be stored as colours, all channels alike; a photograph's differ."""
+    if image.mode.startswith(("I", "L", "1")):
+        return
+    red, green, blue = np.moveaxis(np.asarray(image.convert("RGB"))[::4, ::4].astype(np.int16), -1, 0)
+    apart = max(float(np.abs(red - green).mean()), float(np.abs(green - blue).mean()))
+    if apart > _COLOUR:
+        raise DataError(
+            f"{path}: a picture in colour (its channels differ by {apart:.0f} greys on average); expected an X-ray, "
+            "which is grey. Export it again without a colour table, or remove it."
+        )
+
+
+def _read_grey(path: str | os.PathLike, coloured: bool) -> np.ndarray:
     """The pixels, (rows, columns): uint8, or of a 16-bit file as they are."""
     try:
         with Image.open(path) as image:
+            if not coloured:
+                _refuse_colour(path, image)
             return np.asarray(image if image.mode.startswith("I") else image.convert("L"))
+    except DataError:
+        raise
     except UNREADABLE as error:
         raise DataError(
             f"{path}: not a picture that can be read to its end ({error}); copy or download it again."

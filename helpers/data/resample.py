@@ -59,11 +59,14 @@ class Grid:
             axes.append(axis_weights(patient, window) if inward else axis_weights(window, patient))
         return axes
 
-    def brain_centre(self, images: np.ndarray, spacing: tuple[float, ...]) -> tuple[float, float]:
+    def brain_centre(
+        self, images: np.ndarray, spacing: tuple[float, ...], name: str = "this scan"
+    ) -> tuple[float, float]:
         """The middle of the box that holds every non-zero voxel, in millimetres along rows and columns.
 
         Args:
             images: (rows, columns, slices, modalities), 0 outside the brain.
+            name: whose they are, for the message.
 
         Raises:
             DataError: the box is larger than the window: not a skull-stripped adult brain, or a wrong spacing.
@@ -75,8 +78,8 @@ class Grid:
             first, last = inside[0] * mm, (inside[-1] + 1) * mm
             if last - first > self.extent_mm:
                 raise DataError(
-                    f"The non-zero voxels span {last - first:.0f} mm along axis {axis}; the network's window is "
-                    f"{self.extent_mm:.0f} mm. Expected a skull-stripped head with 0 outside the brain and the "
+                    f"{name}: the non-zero voxels span {last - first:.0f} mm along axis {axis}; the network's window "
+                    f"is {self.extent_mm:.0f} mm. Expected a skull-stripped head with 0 outside the brain and the "
                     f"right spacing in its header (it says {mm:.3g} mm)."
                 )
             middle.append(float(first + last) / 2)

@@ -10,11 +10,25 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
-from helpers.data.brats import Patient
 from helpers.data.errors import DataError
 
 _VALIDATION_SHARE = 8  # of the patients that are not tested, one in eight chooses the model
+
+
+class Card(Protocol):
+    """Whatever a split deals out: a `Patient`, an `XRay`.
+
+    Attributes:
+        strata: what every side shall get its share of, e.g. grade and site.
+    """
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def strata(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -38,11 +52,12 @@ class Split:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
 
 
-def make_split(patients: Sequence[Patient], seed: int = 0, folds: int = 5, fold: int = 0) -> Split:
+def make_split(patients: Sequence[Card], seed: int = 0, folds: int = 5, fold: int = 0) -> Split:
     """Deal the patients into `folds` test folds; fold number `fold` is tested, an eighth of the rest validates.
 
-    Patients are ordered by grade, site and a hash of seed and id, and dealt out like cards, so that every fold gets its
-    share of every grade and site. The 369 patients of BraTS 2020 become 258 to train, 37 to validate and 74 to test.
+    Patients are ordered by their strata (grade and site) and a hash of seed and id, and dealt out like cards, so that
+    every fold gets its share of every grade and site. The 369 patients of BraTS 2020 become 258 to train, 37 to
+    validate and 74 to test.
     Over `fold = 0 … folds - 1` each patient is tested exactly once.
 
     Raises:
@@ -62,12 +77,13 @@ def make_split(patients: Sequence[Patient], seed: int = 0, folds: int = 5, fold:
     return Split(*(tuple(sorted(p.id for p in group)) for group in (train, validation, test)), seed=seed)
 
 
-def _stratified_order(patients: Sequence[Patient], seed: int) -> list[Patient]:
-    def card(patient: Patient) -> tuple[str, str, str]:
-        shuffled = hashlib.sha256(f"{seed}:{patient.id}".encode()).hexdigest()
-        return patient.grade or "", patient.site or "", shuffled
+def shuffled(identity: str, seed: int) -> str:
+    """A key that puts ids into an order of chance, the same on every machine: a hash of seed and id."""
+    return hashlib.sha256(f"{seed}:{identity}".encode()).hexdigest()
 
-    return sorted(patients, key=card)
+
+def _stratified_order(patients: Sequence[Card], seed: int) -> list[Card]:
+    return sorted(patients, key=lambda patient: (*patient.strata, shuffled(patient.id, seed)))
 
 
 def save_split(split: Split, path: str | os.PathLike) -> None:

@@ -2,18 +2,12 @@
 
 The public kernel opens, unpacks and resizes whole volumes again in every epoch; a GPU waits most of that time. Here one
 pass normalises each volume, brings it to the network's grid and writes all slices into `.npy` files that are
-memory-mapped afterwards. A store is written beside its final name and moved into place, so a killed run leaves no half
-store and two notebooks may build the same one at once.
+memory-mapped afterwards. How it is kept, and a damaged one told, stands in `helpers.data.kept`.
 """
 
 import hashlib
-import json
 import os
-import shutil
-import tempfile
-import zlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +16,9 @@ import nibabel as nib
 import numpy as np
 
 from helpers.data.brats import Patient
-from helpers.data.errors import DataError
+from helpers.data.disk import lay_out
 from helpers.data.familiar import fingerprint
+from helpers.data.kept import each, keep, read_manifest, state
 from helpers.data.normalise import zscore
 from helpers.data.resample import Grid, class_shares
 from helpers.data.volumes import Scan, read_scan
@@ -96,22 +91,15 @@ def open_store(
         optional: those of `modalities` that a patient may lack; their images are 0 there.
 
     Raises:
-        DataError: a patient's files are at fault (all findings are listed), or the store in `folder` is damaged.
+        DataError: a patient's files are at fault (all findings are listed), the store in `folder` is damaged, or the
+            disk is full.
     """
-    folder = Path(folder)
     wanted = _description(patients, modalities, grid)
-    if (folder / "manifest.json").exists():
-        store = load_store(folder)
-        if {key: store.manifest[key] for key in wanted} == wanted:
-            return store
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        _write(scratch, patients, wanted, modalities, grid, progress, optional)
-        _move_into_place(scratch, folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return load_store(folder)
+
+    def write(scratch: Path) -> list[dict]:
+        return _write(scratch, patients, modalities, grid, progress, optional)
+
+    return opened(Path(folder), keep(Path(folder), wanted, write))
 
 
 def load_store(folder: str | os.PathLike) -> Store:
@@ -120,18 +108,12 @@ def load_store(folder: str | os.PathLike) -> Store:
     Raises:
         DataError: it is damaged: a file is missing, cut short or changed since it was written.
     """
-    folder = Path(folder)
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-        for name, checksum in manifest["checksums"].items():
-            if _checksum(folder / name) != checksum:
-                raise ValueError(f"{name} has changed since it was written")
-        images = np.load(folder / "images.npy", mmap_mode="r")
-        shares = np.load(folder / "shares.npy", mmap_mode="r")
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"{folder}: this slice store is damaged ({error}). Delete the folder; it is built anew from the scans."
-        ) from error
+    return opened(Path(folder), read_manifest(Path(folder)))
+
+
+def opened(folder: Path, manifest: dict) -> Store:
+    """The store in a folder whose manifest was read, its arrays memory-mapped."""
+    images, shares = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "shares"))
     return Store(folder, manifest, images, shares)
 
 
@@ -144,14 +126,7 @@ def voxel_hashes(scan: Scan) -> dict[str, str]:
 
 
 def _description(patients: Sequence[Patient], modalities: tuple[str, ...], grid: Grid) -> dict:
-    """What a store is made from. Size and time of a file stand for its contents: hashing 42 GB takes minutes."""
-
-    def state(path: Path | None) -> list | None:
-        if path is None:
-            return None
-        status = path.stat()
-        return [str(path.resolve()), status.st_size, status.st_mtime_ns]
-
+    """What a store is made from."""
     return {
         "version": VERSION,
         "parameters": {"modalities": list(modalities), "size": grid.size, "extent_mm": grid.extent_mm},
@@ -162,30 +137,26 @@ def _description(patients: Sequence[Patient], modalities: tuple[str, ...], grid:
 def _write(
     folder: Path,
     patients: Sequence[Patient],
-    description: dict,
     modalities: tuple[str, ...],
     grid: Grid,
     progress: Callable[[int, int], None],
     optional: tuple[str, ...],
-) -> None:
+) -> list[dict]:
     # The number of slices is in the headers, so the arrays are laid out before the first volume is read and memory does
     # not grow with the number of patients.
     counts = [int(_depth(patient.file("seg"))) for patient in patients]
     first = np.concatenate([[0], np.cumsum(counts)])
     n, side = int(first[-1]), grid.size
-    new = np.lib.format.open_memmap
-    images = new(folder / "images.npy", "w+", np.float16, (n, side, side, len(modalities)))
-    shares = new(folder / "shares.npy", "w+", np.uint8, (n, side, side, 4))
+    images, shares = lay_out(
+        folder, images=(np.float16, (n, side, side, len(modalities))), shares=(np.uint8, (n, side, side, 4))
+    )
     voxels_per_class, has_brain = np.zeros((n, 4), np.float32), np.zeros(n, bool)
 
-    def one(index: int) -> dict | DataError:
+    def one(index: int) -> dict:
         patient, rows = patients[index], slice(int(first[index]), int(first[index + 1]))
-        try:
-            scan = read_scan(patient, modalities, optional=optional)
-            centre = grid.brain_centre(scan.images, scan.spacing)
-            looks = fingerprint(scan)
-        except DataError as error:
-            return error
+        scan = read_scan(patient, modalities, optional=optional)
+        centre = grid.brain_centre(scan.images, scan.spacing, scan.id)
+        looks = fingerprint(scan)
         held = [modalities.index(modality) for modality in scan.modalities]
         images[rows, ..., held] = grid.down(zscore(scan.images), scan.spacing, centre)
         shares[rows] = class_shares(scan.seg, grid, scan.spacing, centre)
@@ -202,45 +173,13 @@ def _write(
             "count": rows.stop - rows.start,
         }
 
-    entries, errors = [], []
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:  # unpacking and arithmetic leave the GIL
-        for done, result in enumerate(pool.map(one, range(len(patients))), start=1):
-            (errors if isinstance(result, DataError) else entries).append(result)
-            progress(done, len(patients))
-    if errors:
-        raise DataError.listing(
-            f"{len(errors)} of {len(patients)} patients cannot be used. Mend or remove these files, then run again:",
-            [str(error) for error in errors],
-        )
+    entries = each(one, len(patients), progress)
     np.save(folder / "voxels_per_class.npy", voxels_per_class)
     np.save(folder / "has_brain.npy", has_brain)
     images.flush()
     shares.flush()
-    checksums = {path.name: _checksum(path) for path in sorted(folder.glob("*.npy"))}
-    manifest = {**description, "patients": entries, "checksums": checksums}
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
+    return entries
 
 
 def _depth(path: Path) -> int:
     return nib.load(path).shape[2]
-
-
-def _move_into_place(scratch: Path, folder: Path) -> None:
-    aside = scratch.with_name(scratch.name + "-old")
-    if folder.exists():
-        folder.rename(aside)
-    try:
-        scratch.rename(folder)
-    except OSError:  # another process was quicker: its store is as good as ours
-        if not (folder / "manifest.json").exists():
-            raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _checksum(path: Path) -> int:
-    value = 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            value = zlib.crc32(block, value)
-    return value

@@ -18,7 +18,7 @@ import numpy as np
 from keras import ops
 
 from helpers.prepare.deform import ELASTIC_POINTS, affine, corners, elastic, look_up
-from helpers.prepare.intensity import BIAS_POINTS, GRAINS, bend, grain, shade, soften
+from helpers.prepare.intensity import BIAS_POINTS, GRAINS, bend, blacken, grain, shade, soften
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Variation:
         gain, offset: (n, channels), contrast and brightness in z-scored units.
         noise: (n, channels), standard deviation; z-scored units.
         grain: (n,) int32, where each slice's noise begins in the strip of `intensity.grain`.
+        bands: (n, 4), widths of black bands at the left, right, top and bottom, see `intensity.blacken`.
     """
 
     affine: np.ndarray | None = None
@@ -47,6 +48,7 @@ class Variation:
     offset: np.ndarray | None = None
     noise: np.ndarray | None = None
     grain: np.ndarray | None = None
+    bands: np.ndarray | None = None
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays that are there, by name: what is sent to the device, and `Variation(**arrays)` there."""
@@ -60,7 +62,8 @@ class Kind:
     Attributes:
         unit: what its strength counts. Strength 0 leaves the slice as it is.
         low, high: the ends of a slider.
-        draw: strengths for training from (generator, n, channels): (n,); (n, 2) for columns and rows; (n, channels).
+        draw: strengths for training from (generator, n, channels): (n,); (n, 2) for columns and rows; (n, channels);
+            (n, 4) for the sides.
     """
 
     unit: str
@@ -73,6 +76,10 @@ def _sometimes(rng: np.random.Generator, n: int, channels: int, probability: flo
     """(n, channels): evenly between low and high with this probability, else 0; each channel for itself."""
     return rng.uniform(low, high, (n, channels)) * (rng.random((n, channels)) < probability)
 
+
+_BAND = np.array([0.1, 0.1, 0.1, 0.3])
+"""Widest bands at the left, right, top and bottom, as shares of a film: Montgomery has 73 films of 100 with one at the
+bottom, up to a third of the film; 4 of 100 with one at a side, up to an eighth."""
 
 KINDS: dict[str, Kind] = {
     "rotation": Kind("degrees", -20, 20, lambda rng, n, _: rng.uniform(-20, 20, n)),
@@ -118,13 +125,28 @@ KINDS: dict[str, Kind] = {
         0.5,
         lambda rng, n, channels: rng.uniform(0, 0.15, (n, channels)) * (rng.random((n, 1)) < 0.5),
     ),
+    "bands": Kind(
+        "share of the film that a black band covers at each edge",
+        0,
+        0.3,
+        lambda rng, n, _: rng.uniform(0, _BAND, (n, 4)) * (rng.random((n, 4)) < (0.2, 0.2, 0.2, 0.4)),
+    ),
 }
 """Every way to vary a slice, in the order in which they are applied."""
 
-ALL = tuple(KINDS)
+ALL = tuple(kind for kind in KINDS if kind != "bands")  # all that can happen to a head
 USUAL = ("rotation", "scale", "shift", "flip", "gamma", "contrast", "brightness", "noise")
 
-AUGMENTATIONS: dict[str, tuple[str, ...]] = {"none": (), "usual": USUAL, "all": ALL}
+INTENSITY = ("gamma", "contrast", "brightness")
+FILMS = ("rotation", "scale", "shift", *INTENSITY, "noise", "bands")  # no flip: the heart lies on one side
+
+AUGMENTATIONS: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "usual": USUAL,
+    "all": ALL,
+    "intensity": INTENSITY,
+    "films": FILMS,
+}
 """The kinds that training draws, by the name that a recipe, the command line and `run.json` use."""
 
 
@@ -183,17 +205,21 @@ def _variation(
         offset=each("brightness", 0),
         noise=each("noise", 0),
         grain=start,
+        bands=strength("bands", 4) if "bands" in strengths else None,
     )
 
 
 def apply(
-    images: keras.KerasTensor, shares: keras.KerasTensor, variation: Variation
-) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    images: keras.KerasTensor, shares: keras.KerasTensor | None, variation: Variation
+) -> tuple[keras.KerasTensor, keras.KerasTensor | None]:
     """Vary a batch.
 
+    A black band lies beside what is outlined, as a real one lies beside the chest: it ends where the mask begins, so
+    that shares stay true and are left alone. Without shares nothing holds it back.
+
     Args:
-        images: (n, size, size, channels) float32, z-scored, 0 outside the brain.
-        shares: (n, size, size, classes) float32, class shares that sum to 1.
+        images: (n, size, size, channels) float32, z-scored, 0 outside the brain or beside the film.
+        shares: (n, size, size, classes) float32, class shares that sum to 1; None where nobody outlined anything.
 
     Returns:
         Both, varied; intensities change inside the brain only, and shares still sum to 1.
@@ -201,9 +227,14 @@ def apply(
     if variation.affine is not None or variation.elastic is not None:
         found = corners(ops.shape(images)[0], images.shape[1], variation.affine, variation.elastic)
         images = look_up(images, found)  # one set of corners moves both, so they cannot part
-        background = np.eye(shares.shape[-1], dtype=np.float32)[0]  # what comes from outside
-        shares = background + look_up(shares - background, found)
-    return _change(images, variation), shares
+        if shares is not None:
+            background = np.eye(shares.shape[-1], dtype=np.float32)[0]  # what comes from outside
+            shares = background + look_up(shares - background, found)
+    images = _change(images, variation)
+    if variation.bands is not None:
+        spared = None if shares is None else 1 - shares[..., 0] - 0.02  # a trace that resampling leaves is no lung
+        images = blacken(images, variation.bands, spared)
+    return images, shares
 
 
 def _change(images: keras.KerasTensor, variation: Variation) -> keras.KerasTensor:

@@ -27,7 +27,7 @@ class SliceSampler:
         rows = store.rows(ids)
         rows = rows[store.has_brain[rows]]
         voxels = store.voxels_per_class[rows]
-        tumour, enhancing = rows[voxels[:, 1:].sum(axis=1) > 0], rows[voxels[:, 3] > 0]
+        tumour, enhancing = rows[voxels[:, 1:].sum(axis=1) > 0], rows[voxels[:, 3:].sum(axis=1) > 0]
         focused = round(focus * batch_size)
         # A set without (enhancing) tumour still trains: what cannot be drawn is drawn from the next larger pool.
         tumour = tumour if len(tumour) else rows

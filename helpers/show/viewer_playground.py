@@ -49,13 +49,13 @@ class Slice:
         return [grey_levels(self.image[..., channel]) for channel in range(len(self.modalities))]
 
     def varied(self, strengths: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
-        """Image and labels (size, size) after the ways whose strength is not 0, in `augment.KINDS`' order."""
+        """Image and labels (size, size) after the ways whose strength is not 0, in `augment.ALL`'s order."""
         from keras import ops
 
         from helpers.prepare import augment
 
         images, shares = self.image[None], self.shares[None]
-        for kind in augment.KINDS:
+        for kind in augment.ALL:
             if strength := strengths.get(kind, 0):
                 one = augment.single(kind, strength, *self.image.shape[1:], seed=self.seed)
                 images, shares = augment.apply(images, shares, one)
@@ -83,7 +83,8 @@ class Playground(widgets.VBox):
         self.channel = widgets.Dropdown(options=names, description="picture", style=OWN_WIDTH)
         self.channel.layout.width = "10em"
         self.sliders = {}
-        for name, kind in augment.KINDS.items():
+        for name in augment.ALL:
+            kind = augment.KINDS[name]
             # A power of ten over 50 divides both ends, so that a slider can stand at 0.
             step = 1 if name == "flip" else 10 ** np.floor(np.log10(kind.high - kind.low)) / 50
             slider = widgets.FloatSlider(0, min=kind.low, max=kind.high, step=step, description=name)
@@ -117,7 +118,8 @@ def grid(slice_: Slice, title: str | None = None) -> Figure:
     """The slice as it was, and varied in each way as far as its slider goes; the mask outlined."""
     from helpers.prepare import augment
 
-    ways = {"as it was": {}} | {f"{name} {kind.high:g}": {name: kind.high} for name, kind in augment.KINDS.items()}
+    highest = {kind: augment.KINDS[kind].high for kind in augment.ALL}
+    ways = {"as it was": {}} | {f"{kind} {high:g}": {kind: high} for kind, high in highest.items()}
     rows = -(-len(ways) // COLUMNS)
     figure = Figure(figsize=(8, 1.8 * rows + 0.3 * (title is not None)))
     axes = figure.subplots(rows, COLUMNS).ravel()

@@ -110,6 +110,25 @@ def test_every_way_to_store_a_grey_picture_reads_alike(tmp_path, rng):
         np.testing.assert_array_equal(read, grey, err_msg=name)
 
 
+def test_picture_in_colour_is_no_film_but_one_with_a_coloured_letter_is(tmp_path, rng):
+    film = np.repeat(rng.integers(0, 256, (80, 80, 1), np.uint8), 3, axis=-1)
+    film[:8, :8] = 255, 0, 0
+    _save(film, tmp_path / "letter.png")
+    assert read_image(tmp_path / "letter.png").shape == (80, 80)
+    _save(rng.integers(0, 256, (80, 80, 3), np.uint8), tmp_path / "photograph.png")
+    with pytest.raises(DataError, match=r"photograph\.png: a picture in colour"):
+        read_image(tmp_path / "photograph.png")
+
+
+def test_site_can_be_read_without_opening_a_file_of_the_other(spoiled_chests):
+    """Not even a look: what is no picture would be a problem."""
+    for path in spoiled_chests.rglob("CHNCXR*"):
+        path.write_bytes(b"no picture")
+    catalogue = read_chest(spoiled_chests, "montgomery")
+    assert catalogue.problems == ()
+    assert len(catalogue.xrays) == 6
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [

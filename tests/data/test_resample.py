@@ -92,7 +92,7 @@ def test_brain_centre_is_the_middle_of_its_box_in_millimetres():
 
 def test_head_larger_than_the_window_is_refused():
     images = np.ones((240, 100, 2, 1), np.float32)
-    with pytest.raises(DataError, match=r"span 240 mm along axis 0.*window is 192 mm.*skull-stripped"):
+    with pytest.raises(DataError, match=r"this scan.*span 240 mm along axis 0.*window is 192 mm.*skull-stripped"):
         Grid().brain_centre(images, (1, 1, 1))
 
 

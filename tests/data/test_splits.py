@@ -26,6 +26,10 @@ def test_brats_2020_is_split_258_37_74():
     assert (len(split.train), len(split.validation), len(split.test)) == (258, 37, 74)
 
 
+def test_split_is_the_one_that_earlier_results_were_scored_with():
+    assert make_split(_patients()).digest == "32c3a9be"
+
+
 def test_order_of_the_folder_does_not_matter():
     assert make_split(_patients()[::-1]) == make_split(_patients())
 

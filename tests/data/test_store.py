@@ -1,11 +1,17 @@
 """Laws of the slice store: what is in it, when it is made anew, and that no half store is ever found."""
 
+import os
+import platform
+import subprocess
+import sys
 import threading
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from helpers.data import disk
 from helpers.data.brats import read_catalogue
 from helpers.data.errors import DataError
 from helpers.data.normalise import zscore
@@ -111,6 +117,28 @@ def test_interrupted_build_leaves_nothing(three, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         open_store(three, tmp_path / "s", MODALITIES, Grid(16), stop)
     assert [path.name for path in tmp_path.iterdir()] == ["brats"]
+
+
+def test_full_disk_is_told_with_the_room_that_is_missing_and_leaves_the_store_before(three, tmp_path, monkeypatch):
+    before = np.array(_open(three[:2], tmp_path / "s").images)
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=100_000))
+    # 3 patients of 39 slices: 117 * 32 * 32 pixels of 2 halves and 4 bytes
+    with pytest.raises(DataError, match=r"/s cannot be written: .*\(1\.0 MB are wanted, 0\.1 MB free, 0\.9 MB missing"):
+        _open(three, tmp_path / "s")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["brats", "s"]
+    np.testing.assert_array_equal(load_store(tmp_path / "s").images, before)
+
+
+def test_what_a_killed_builder_left_is_swept_away_and_what_a_living_one_writes_is_not(three, tmp_path):
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    left, growing = (tmp_path / f".s-{platform.node()}-{process}-abc" for process in (killed.pid, os.getppid()))
+    for folder in (left, growing):
+        folder.mkdir()
+        (folder / "images.npy").touch()
+    _open(three, tmp_path / "s")
+    assert not left.exists()
+    assert growing.exists()
 
 
 def test_two_builders_at_once_both_get_a_whole_store(three, tmp_path):

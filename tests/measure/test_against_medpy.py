@@ -1,4 +1,4 @@
-"""Dice, Jaccard and HD95 against MedPy, which computes them another way: on random bodies and on real masks.
+"""Dice, Jaccard, HD95 and average distance against MedPy, computed another way: on random bodies and on real masks.
 
 MedPy's own `hd95` pools the two directions, so we compare its pooled value with the pooled percentile of our
 distances, and our definition with the percentiles of MedPy's directed distances.
@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from helpers.measure import regions
 from helpers.measure.overlap import dice, jaccard
-from helpers.measure.surface import hd95, surface_distances
+from helpers.measure.surface import assd, hd95, surface_distances
 
 binary = pytest.importorskip("medpy.metric.binary", reason="MedPy is not installed: pip install '.[test]'")
 medpy_directed = vars(binary)["__surface_distances"]
@@ -30,7 +30,7 @@ def cut_out(truth, prediction, margin=5):
 
 def agree(truth, prediction, spacing):
     ours = surface_distances(truth, prediction, spacing)
-    score = hd95(truth, prediction, spacing)
+    score, average = hd95(truth, prediction, spacing), assd(truth, prediction, spacing)
     truth, prediction = cut_out(truth, prediction)
     assert dice(truth, prediction) == pytest.approx(binary.dc(prediction, truth), abs=1e-6)
     assert jaccard(truth, prediction) == pytest.approx(binary.jc(prediction, truth), abs=1e-6)
@@ -38,6 +38,7 @@ def agree(truth, prediction, spacing):
     assert score == pytest.approx(max(np.percentile(d, 95) for d in directed), abs=1e-6)
     pooled = np.percentile(np.hstack(ours), 95)
     assert pooled == pytest.approx(binary.hd95(prediction, truth, spacing), abs=1e-6)
+    assert average == pytest.approx(binary.assd(prediction, truth, spacing), abs=1e-6)
     assert max(d.max() for d in ours) == pytest.approx(binary.hd(prediction, truth, spacing), abs=1e-6)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from helpers.measure.surface import hd95, surface_distances
+from helpers.measure.surface import assd, hd95, surface_distances
 
 SPACING = (0.9, 1.3, 2.5)
 
@@ -53,6 +53,20 @@ def test_one_empty_mask_scores_the_diagonal_of_the_volume():
     assert hd95(empty, filled, (1, 1, 1)) == pytest.approx(373.13, abs=0.005)
     assert hd95(filled, empty, (1, 1, 1)) == hd95(empty, filled, (1, 1, 1))
     assert hd95(filled, empty, (2, 2, 2)) == pytest.approx(2 * hd95(filled, empty, (1, 1, 1)))
+
+
+def test_average_distance_counts_every_surface_voxel_of_both_masks_once():
+    truth, prediction = np.zeros((2, 1, 100), bool)
+    truth[0, 10:12] = True
+    prediction[0, 10:14] = True  # ways to truth 0, 0, 1, 2; back 0, 0: six in all
+    assert assd(truth, prediction, (1.0, 1.0)) == pytest.approx(3 / 6)
+    assert assd(prediction, truth, (1.0, 2.0)) == pytest.approx(6 / 6)
+
+
+def test_average_distance_has_the_rule_of_hd95_for_empty_masks():
+    empty, filled = np.zeros((3, 4), bool), np.ones((3, 4), bool)
+    assert assd(empty, empty, (1, 1)) == assd(filled, filled, (1, 1)) == 0
+    assert assd(empty, filled, (1, 1)) == assd(filled, empty, (1, 1)) == 5
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -126,6 +126,32 @@ def test_probabilities_sum_to_one_in_every_pixel(make):
     np.testing.assert_allclose(probabilities.sum(axis=-1), 1, atol=1e-5)
 
 
+def test_one_class_is_a_probability_of_its_own():
+    x = 5 * images(32, 1)
+    probabilities = unet(32, 1, classes=1, filters=2).predict(x, verbose=0)
+    assert probabilities.shape == (2, 32, 32, 1)
+    assert 0 < probabilities.min() < probabilities.max() < 1
+
+
+def test_normalisation_stands_between_every_convolution_and_its_relu():
+    model = unet(32, 1, classes=1, filters=2, normalise=True)
+    norms = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
+    assert len(norms) == 22  # ten 3x3 on the way down, four times one 2x2 and two 3x3 on the way up
+    for norm in norms:
+        assert norm.momentum == 0.9
+        before = norm.input._keras_history.operation
+        assert isinstance(before, layers.Conv2D)
+        assert before.activation is keras.activations.linear
+        assert isinstance(norm._outbound_nodes[0].operation, layers.ReLU)
+    assert model.predict(images(32, 1), verbose=0).shape == (2, 32, 32, 1)
+
+
+def test_normalisation_adds_two_parameters_a_feature_and_takes_its_bias():
+    plain, normal = unet(32, 1, classes=1, filters=2), unet(32, 1, classes=1, filters=2, normalise=True)
+    features = sum(layer.filters for layer in plain.layers if isinstance(layer, layers.Conv2D)) - 1
+    assert trainable(normal) == trainable(plain) + features
+
+
 @MODELS
 def test_output_is_float32_under_mixed_precision(make):
     before = keras.mixed_precision.global_policy()

@@ -21,6 +21,7 @@ def scene():
     """A bright square on a brain, and the same square as oedema, with a core in one corner; 8 slices."""
     images = np.zeros((8, SIZE, SIZE, 2), np.float32)
     images[:, 6:-6, 6:-6] = -0.5
+    images[:, 30:34, 34:38] = -2
     images[:, 14:24, 18:30] = 2
     shares = np.zeros((8, SIZE, SIZE, 4), np.float32)
     shares[..., 0] = 1
@@ -162,6 +163,55 @@ def test_a_modality_that_ends_early_stays_empty_there(scene):
     assert (images[..., 1] == 0).all()
 
 
+@pytest.fixture
+def film(rng):
+    """A film with grey on it, letterboxed: four columns beside it are empty; one lung."""
+    images = np.zeros((2, SIZE, SIZE, 1), np.float32)
+    images[:, :, 4:-4] = rng.normal(0, 1, (2, SIZE, SIZE - 8, 1))
+    shares = np.zeros((2, SIZE, SIZE, 2), np.float32)
+    shares[:, 10:30, 12:36, 1] = 1
+    shares[..., 0] = 1 - shares[..., 1]
+    return images, shares
+
+
+def test_bands_are_the_darkest_of_the_film_and_as_wide_as_asked(film):
+    widths = np.array([[0.1, 0.05, 0.125, 0.25], [0, 0, 0, 0.5]], np.float32)  # left, right, top, bottom
+    images, shares = _applied(film, Variation(bands=widths))
+    np.testing.assert_array_equal(shares, film[1])
+    columns = SIZE - 8
+    for image, before, (left, right, top, bottom) in zip(images[..., 0], film[0][..., 0], widths, strict=True):
+        shown = image[:, 4:-4]
+        band = np.ones(shown.shape, bool)
+        band[
+            round(top * SIZE) : SIZE - min(18, round(bottom * SIZE)),
+            round(left * columns) : columns - round(right * columns),
+        ] = 0
+        assert (shown[band] == shown.min()).all()
+        assert (shown[~band] > shown.min()).sum() >= (~band).sum() - 1  # the darkest pixel may lie there
+        inside = before[:, 4:-4][~band]
+        assert np.corrcoef(inside, shown[~band])[0, 1] == pytest.approx(1, abs=1e-5)
+
+
+def test_a_film_with_bands_is_z_scored_as_it_was(film):
+    images, _ = _applied(film, single("bands", 0.2, SIZE, 1))
+    for image, before in zip(images, film[0], strict=True):
+        assert (image[:, :4] == 0).all()
+        assert image[:, 4:-4].mean() == pytest.approx(before[:, 4:-4].mean(), abs=1e-5)
+        assert image[:, 4:-4].std() == pytest.approx(before[:, 4:-4].std(), abs=1e-5)
+        assert (
+            image[15:25, 15:25] > before[15:25, 15:25]
+        ).mean() > 0.8  # the chest is brighter, as where films have them
+
+
+def test_a_band_ends_where_the_mask_begins(film):
+    images, _ = _applied(film, Variation(bands=np.full((2, 4), 0.4, np.float32)))
+    lung = film[1][..., 1] > 0
+    assert (images[lung] > images.min()).mean() > 0.99
+    without, _ = apply(film[0], None, Variation(bands=np.full((2, 4), 0.4, np.float32)))
+    hidden = keras.ops.convert_to_numpy(without)[lung]
+    assert (hidden == hidden.min()).mean() > 0.3  # nobody said where the lung is
+
+
 _ON_JAX = """
 import sys
 import numpy as np, keras
@@ -177,7 +227,7 @@ def test_tensorflow_and_jax_agree(scene, tmp_path):
     pytest.importorskip("jax")
     if keras.backend.backend() != "tensorflow":
         pytest.skip("Keras runs on another backend here")
-    variation = _drawn(7)
+    variation = _drawn(7, tuple(KINDS))
     np.savez(tmp_path / "in.npz", images=scene[0], shares=scene[1], **variation.arrays())
     done = subprocess.run(
         [sys.executable, "-c", _ON_JAX, tmp_path / "in.npz", tmp_path / "out.npz"],

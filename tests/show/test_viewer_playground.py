@@ -8,7 +8,7 @@ from PIL import Image
 
 pytest.importorskip("keras")
 
-from helpers.prepare.augment import KINDS
+from helpers.prepare.augment import ALL, KINDS
 from helpers.show import viewers
 from helpers.show.viewer_playground import Slice
 
@@ -34,8 +34,9 @@ def playground(monkeypatch, slice_):
 
 
 def test_every_way_has_a_slider_with_its_own_ends(playground):
-    assert set(playground.sliders) == set(KINDS)
-    for name, kind in KINDS.items():
+    assert set(playground.sliders) == set(ALL)
+    for name in ALL:
+        kind = KINDS[name]
         slider = playground.sliders[name]
         assert (slider.min, slider.max, slider.value) == (kind.low, kind.high, 0)
         assert -slider.min / slider.step == pytest.approx(round(-slider.min / slider.step))  # 0 is one of its places
@@ -44,12 +45,12 @@ def test_every_way_has_a_slider_with_its_own_ends(playground):
 
 def test_sliders_at_nothing_leave_the_slice_as_it_was(playground, slice_):
     np.testing.assert_array_equal(pixels(playground.panes["after"]), pixels(playground.panes["before"]))
-    image, labels = slice_.varied(dict.fromkeys(KINDS, 0))
+    image, labels = slice_.varied(dict.fromkeys(ALL, 0))
     np.testing.assert_array_equal(image, slice_.image)
     np.testing.assert_array_equal(labels, slice_.shares.argmax(axis=-1))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL)
 def test_a_slider_changes_the_picture_and_the_button_changes_it_back(playground, kind):
     before = pixels(playground.panes["before"])
     playground.sliders[kind].value = KINDS[kind].high
@@ -80,7 +81,7 @@ def test_ways_without_a_player_are_drawn_side_by_side(monkeypatch, slice_):
     monkeypatch.setenv("COURSE_STATIC", "1")
     figure = viewers.playground(slice_.image, slice_.shares, title="One slice, many scanners")
     assert isinstance(figure, Figure)
-    assert len([ax for ax in figure.axes if ax.images]) == 1 + len(KINDS)
+    assert len([ax for ax in figure.axes if ax.images]) == 1 + len(ALL)
     assert {ax.images[0].get_clim() for ax in figure.axes if ax.images} == {slice_.windows[0]}
 
 

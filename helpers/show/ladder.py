@@ -1,0 +1,145 @@
+"""Pictures of an adaptation: the rungs of a ladder, the game with a discriminator, what the network makes of films."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib import ticker
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from helpers.show.style import alt, styled
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SITE_COLOURS = {"montgomery": "#0072B2", "shenzhen": "#D55E00"}
+_ORACLE = {"marker": "D", "color": "white", "markeredgecolor": "#CC79A7", "markeredgewidth": 1.5, "markersize": 6}
+
+
+@styled
+def ladder(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> Figure:
+    """Every rung's Dice at the target as a dot with its interval; source and ceiling as lines; the gap closed as text.
+
+    Args:
+        rows: of one direction, as `helpers.apply.standing.standing` gives them; the first is drawn on top.
+        title: what to see.
+    """
+    figure = Figure(figsize=(8, 0.34 * len(rows) + 1.0 + 0.3 * (title is not None)))
+    ax = figure.subplots()
+    ends = {row["rung"]: row["target"]["mean"] for row in rows}
+    for name, colour, label in (("source", "#D55E00", "source only"), ("target", "#009E73", "ceiling")):
+        if name in ends:
+            ax.axvline(ends[name], color=colour, linestyle="--", linewidth=1.2, label=label, zorder=1)
+    for height, row in enumerate(rows):
+        score = row["target"]
+        colour = "#D55E00" if row["rung"] == "source" else "#009E73" if row["rung"] == "target" else "#0072B2"
+        ax.plot(score["ci95"], [height] * 2, color=colour, linewidth=3, alpha=0.45, solid_capstyle="butt")
+        if len(score["by_seed"]) > 1:
+            ax.plot(score["by_seed"], [height] * len(score["by_seed"]), "|", color=colour, markersize=9)
+        ax.plot(score["mean"], height, "o", color=colour, markersize=6)
+        if row["oracle"] is not None:
+            ax.plot(row["oracle"]["mean"], height + 0.25, linestyle="", **_ORACLE)
+        share = row["gap"]["share"]
+        ax.annotate("-" if share is None else f"{share:.0%}", (1.02, height), xycoords=("axes fraction", "data"),
+                    va="center", annotation_clip=False)  # fmt: skip
+    ax.annotate("gap\nclosed", (1.02, -0.75), xycoords=("axes fraction", "data"), va="bottom", annotation_clip=False)
+    if any(row["oracle"] is not None for row in rows):
+        ax.plot([], [], linestyle="", label="if labels chose the checkpoint", **_ORACLE)
+    ax.set_yticks(range(len(rows)), [row["rung"] for row in rows])
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.set_xlabel("Dice at the target, mean over films and 95 % interval")
+    ax.grid(axis="y", visible=False)
+    if ax.get_legend_handles_labels()[0]:
+        figure.legend(loc="outside lower center", ncols=3)
+    if title is not None:
+        figure.suptitle(title)
+    listed = ", ".join(f"{name} {value:.3f}" for name, value in ends.items())
+    return alt(figure, f"Mean Dice at the target hospital: {listed}.")
+
+
+@styled
+def game(history: pd.DataFrame | str | PathLike, title: str | None = None) -> Figure:
+    """What an adversarial training did: losses, the discriminator's accuracy, and what its checkpoint was chosen by.
+
+    Args:
+        history: table, or the CSV file of one, as `helpers.learn.adapt.adapt` leaves it: `epoch`, and some of
+            `segmentation`, `deceiver`, `discriminator` (losses), `accuracy` (the discriminator's), `val_dice` (at the
+            source), `doubt`, `choice` (the highest where `saved` is 0 or more is taken).
+        title: what to see.
+
+    Raises:
+        ValueError: nothing to draw among the columns.
+    """
+    import pandas as pd
+
+    table = history if isinstance(history, pd.DataFrame) else pd.read_csv(history)
+    panels = {
+        "losses": {"segmentation": ("outlines", "#0072B2"), "deceiver": ("deceiver", "#CC79A7"),
+                   "discriminator": ("discriminator", "#D55E00")},
+        "the discriminator is right": {"accuracy": (None, "#D55E00")},
+        "the choice": {"val_dice": ("Dice, source", "#0072B2"), "doubt": ("doubt, target", "#E69F00"),
+                       "choice": ("choice", "#333333")},
+    }  # fmt: skip
+    panels = {name: {c: look for c, look in lines.items() if c in table} for name, lines in panels.items()}
+    panels = {name: lines for name, lines in panels.items() if lines}
+    if "epoch" not in table or not panels:
+        raise ValueError(f"the history holds {', '.join(table.columns)}; expected `epoch` and `accuracy`")
+    figure = Figure(figsize=(8, 3.1 + 0.3 * (title is not None)))
+    for ax, (name, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        for column, (label, colour) in lines.items():
+            rows = table[["epoch", column]].dropna()
+            ax.plot(rows["epoch"], rows[column], color=colour, label=label, marker="o", markersize=3)
+        if "accuracy" in lines:
+            ax.axhline(0.5, color="#777777", linestyle=":", linewidth=1.2)
+            ax.text(0.98, 0.47, "a coin", color="#777777", ha="right", va="top", transform=ax.get_yaxis_transform())
+            ax.set_ylim(0, 1.02)
+        if "choice" in lines:
+            saved = table[table["saved"] >= 0]
+            best = saved.loc[saved["choice"].idxmax(), "epoch"]
+            ax.axvline(best, color="#333333", linestyle=":", linewidth=1.2, label=f"chosen: epoch {best}")
+        ax.set_title(name)
+        ax.set_xlabel("epoch")
+        ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
+    figure.legend(loc="outside lower center", ncols=3)
+    if title is not None:
+        figure.suptitle(title)
+    return alt(figure, f"Curves over {len(table)} epochs: {', '.join(panels)}.")
+
+
+@styled
+def features(before: Mapping[str, ArrayLike], after: Mapping[str, ArrayLike], title: str | None = None) -> Figure:
+    """What a network makes of films of two hospitals, before and after, on the two axes along which they differ most.
+
+    The axes are the first two principal components (PCA) of all four sets together, each feature scaled to spread 1; so
+    both panels show the same plane.
+
+    Args:
+        before, after: hospital to features, (films, features).
+        title: what to see.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    sets = [np.asarray(values) for moment in (before, after) for values in moment.values()]
+    plane = make_pipeline(StandardScaler(), PCA(2)).fit(np.concatenate(sets))
+    figure = Figure(figsize=(8, 3.6 + 0.3 * (title is not None)))
+    for ax, (name, moment) in zip(
+        figure.subplots(1, 2, sharex=True, sharey=True), (("before", before), ("after", after)), strict=True
+    ):
+        for (site, values), marker in zip(moment.items(), "os", strict=False):
+            x, y = plane.transform(np.asarray(values)).T
+            ax.plot(x, y, marker, color=SITE_COLOURS.get(site), label=site.title(), markersize=4.5, alpha=0.65,
+                    markeredgewidth=0)  # fmt: skip
+        ax.set_title(name)
+        ax.set_xlabel("first component")
+    figure.axes[0].set_ylabel("second component")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    if title is not None:
+        figure.suptitle(title)
+    count = ", ".join(f"{len(values)} of {site.title()}" for site, values in before.items())
+    return alt(figure, f"Features of {count} films in two dimensions, before and after adaptation.")

@@ -1,0 +1,99 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers.show import ladder as show
+
+HISTORY = pd.DataFrame(
+    {"epoch": [0, 1, 2, 3], "deceiver": [None, 0.6, 0.8, 0.9], "discriminator": [None, 0.7, 0.6, 0.5],
+     "accuracy": [None, 0.5, 0.9, 0.7], "val_dice": [0.92, 0.9, 0.92, 0.91], "doubt": [0.2, 0.1, 0.05, 0.02],
+     "choice": [0.72, 0.80, 0.87, 0.89], "saved": [0, 3, 6, -1]}
+)  # fmt: skip
+
+
+def row(name, dice, share, oracle=None, seeds=(0.8,)):
+    return {
+        "rung": name,
+        "target": {"mean": dice, "ci95": [dice - 0.02, dice + 0.02], "by_seed": list(seeds)},
+        "gap": {"share": share},
+        "oracle": oracle and {"mean": oracle},
+    }
+
+
+@pytest.fixture
+def rows():
+    return [
+        row("source", 0.8, 0.0),
+        row("adda", 0.86, 0.6, oracle=0.87, seeds=(0.85, 0.86, 0.87)),
+        row("target", 0.9, 1.0),
+        row("shuffled", 0.8, None),
+    ]
+
+
+def words(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def test_every_rung_stands_at_its_dice_with_its_share(rows):
+    ax = show.ladder(rows).axes[0]
+    dots = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"]
+    assert dots == [row["target"]["mean"] for row in rows]
+    assert [text.get_text() for text in ax.get_yticklabels()] == [row["rung"] for row in rows]
+    assert words(ax) == ["0%", "60%", "100%", "-", "gap\nclosed"]
+
+
+def test_intervals_are_drawn_where_they_are(rows):
+    ax = show.ladder(rows).axes[0]
+    spans = [list(line.get_xdata()) for line in ax.lines if line.get_linewidth() == 3]
+    assert spans == [row["target"]["ci95"] for row in rows]
+
+
+def test_source_and_ceiling_are_lines(rows):
+    ax = show.ladder(rows).axes[0]
+    assert [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == "--"] == [0.8, 0.9]
+    assert not [line for line in show.ladder(rows[1:2]).axes[0].lines if line.get_linestyle() == "--"]
+
+
+def test_the_oracle_is_drawn_only_where_there_is_one(rows):
+    def diamonds(chosen):
+        lines = show.ladder(chosen).axes[0].lines
+        return [line.get_xdata()[0] for line in lines if line.get_marker() == "D" and len(line.get_xdata())]
+
+    assert diamonds(rows) == [0.87]
+    assert diamonds(rows[:1]) == []
+
+
+def test_several_seeds_are_marked_one_by_one(rows):
+    ax = show.ladder(rows).axes[0]
+    assert [list(line.get_xdata()) for line in ax.lines if line.get_marker() == "|"] == [[0.85, 0.86, 0.87]]
+
+
+def test_the_game_shows_the_discriminator_beside_a_coin():
+    losses, accuracy, choice = show.game(HISTORY).axes
+    assert len(losses.lines) == 2
+    assert list(accuracy.lines[0].get_ydata()) == [0.5, 0.9, 0.7]
+    assert accuracy.lines[1].get_ydata()[0] == 0.5
+    assert words(accuracy) == ["a coin"]
+    assert choice.lines[-1].get_xdata()[0] == 2  # the best among the checkpoints that were saved
+
+
+def test_the_game_draws_what_is_there(tmp_path):
+    HISTORY[["epoch", "deceiver"]].to_csv(tmp_path / "history.csv")
+    assert len(show.game(tmp_path / "history.csv").axes) == 1
+    with pytest.raises(ValueError, match="expected `epoch`"):
+        show.game(HISTORY.drop(columns="epoch"))
+
+
+def test_features_are_drawn_on_one_plane_for_both_moments():
+    rng = np.random.default_rng(0)
+    near, far = rng.normal(size=(30, 8)), rng.normal(size=(20, 8)) + 6
+    figure = show.features({"montgomery": near, "shenzhen": far}, {"montgomery": near, "shenzhen": far - 6})
+    (home, away), (home_after, away_after) = (
+        [np.column_stack(line.get_data()) for line in ax.lines] for ax in figure.axes
+    )
+    np.testing.assert_allclose(home, home_after)
+    assert (len(home), len(away)) == (30, 20)
+    apart, after = (
+        np.linalg.norm(a.mean(axis=0) - b.mean(axis=0)) for a, b in ((home, away), (home_after, away_after))
+    )
+    assert after < 0.2 * apart
