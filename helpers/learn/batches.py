@@ -6,7 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from helpers.data.films import Unlabelled
 from helpers.data.store import Store
+from helpers.learn.devices import part
 from helpers.prepare.augment import AUGMENTATIONS, draw
 from helpers.prepare.sampling import SliceSampler
 
@@ -20,7 +22,7 @@ def training_batches(
     focus: float = 0.5,
     first_step: int = 0,
 ) -> tf.data.Dataset:
-    """Batches without end; batch number k depends on the seed and k alone.
+    """Batches without end; batch number k depends on the seed and k alone. Each of several machines gets its part.
 
     They leave small, and as stored; `helpers.learn.varied.vary` makes floats of them and varies them, on the device.
 
@@ -40,11 +42,61 @@ def training_batches(
         drawn = draw(np.random.default_rng([seed, step, 1]), batch_size, size, channels, kinds)
         return {"images": store.images[rows], "shares": store.shares[rows], **drawn.arrays()}
 
-    pattern = gather(0)  # numpy_function forgets names and shapes
+    return _endless(gather, first_step)
+
+
+def adaptation_batches(
+    source: Store,
+    source_ids: Sequence[str],
+    target: Unlabelled,
+    batch_size: int,
+    seed: int,
+    augmentation: str = "none",
+    shuffled: bool = False,
+    first_step: int = 0,
+) -> tf.data.Dataset:
+    """Batches without end from two hospitals: films with masks from one, films alone from the other.
+
+    Args:
+        source_ids: the films of the source to learn from; of the target all are taken, and nothing but films is there.
+        batch_size: films in a batch, of each hospital.
+        augmentation: how films of both are varied, each by numbers of its own.
+        shuffled: say of each film at random which hospital it is from. Nothing can be learned from that: whatever a
+            discriminator seems to learn all the same is a fault.
+
+    Yields:
+        What `training_batches` does, of the source, and `domain` (batch,) float32, 1 for the source; and, of the
+        target, the same without shares, each name with `target_` before it, `target_domain` 0.
+    """
+    labelled = SliceSampler(source, source_ids, batch_size, seed, focus=0.0)
+    rows, size = target.rows(target.ids), source.images.shape[1]
+    kinds = AUGMENTATIONS[augmentation]
+
+    def gather(step: int) -> dict[str, np.ndarray]:
+        here = labelled(step)
+        rng = np.random.default_rng([seed, step, 2])
+        there = rng.choice(rows, batch_size, replace=batch_size > len(rows))
+        domains = np.repeat(np.float32([1, 0]), batch_size)
+        if shuffled:
+            rng.shuffle(domains)
+        batch = {"images": source.images[here], "shares": source.shares[here], "domain": domains[:batch_size]}
+        batch |= draw(np.random.default_rng([seed, step, 1]), batch_size, size, 1, kinds).arrays()
+        films = {"images": target.images[there], "domain": domains[batch_size:]}
+        films |= draw(np.random.default_rng([seed, step, 3]), batch_size, size, 1, kinds).arrays()
+        return batch | {f"target_{name}": array for name, array in films.items()}
+
+    return _endless(gather, first_step)
+
+
+def _endless(gather: Callable[[int], dict[str, np.ndarray]], first_step: int) -> tf.data.Dataset:
+    def mine(step: int) -> dict[str, np.ndarray]:
+        return {name: array[part(len(array))] for name, array in gather(step).items()}
+
+    pattern = mine(0)  # numpy_function forgets names and shapes
     dtypes = [array.dtype for array in pattern.values()]
 
     def load(step: tf.Tensor) -> dict[str, tf.Tensor]:
-        arrays = tf.numpy_function(lambda number: list(gather(int(number)).values()), [step], dtypes, stateful=False)
+        arrays = tf.numpy_function(lambda number: list(mine(int(number)).values()), [step], dtypes, stateful=False)
         return {name: tf.ensure_shape(array, pattern[name].shape) for name, array in zip(pattern, arrays, strict=True)}
 
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)

@@ -2,13 +2,11 @@
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from helpers.data.brats import Patient, read_catalogue
@@ -17,9 +15,19 @@ from helpers.data.resample import Grid
 from helpers.data.splits import Split, make_split
 from helpers.data.store import open_store
 from helpers.data.volumes import read_scan, write_segmentation
+from helpers.learn.budget import Budget
+from helpers.learn.checkpoint import Checkpoint
+from helpers.learn.devices import scope
 from helpers.learn.predict import Segmenter
-from helpers.learn.train import Budget, Recipe, fit
-from helpers.learn.trained import is_finished, patients_to_score, scored_with, train_folds, write_run, write_whole
+from helpers.learn.scored import patients_to_score, scored_with
+from helpers.learn.train import Recipe, fit
+from helpers.learn.trained import (
+    learned,
+    train_folds,
+    train_once,
+    write_run,
+    write_whole,
+)
 from helpers.measure.evaluate import evaluate, pooled
 from helpers.models.unet import unet
 
@@ -39,12 +47,14 @@ def train_brain(
     say: Say = print,
     split: Split | None = None,
     slices: str | os.PathLike | None = None,
+    devices: str = "auto",
 ) -> Path:
     """Train the U-Net on the patients under `data`, and score it on patients kept out.
 
     Args:
         out: receives `model.keras`, `run.json` (parameters, versions, hashes of the training patients), `split.json`,
-            `history.csv` and `metrics.json`. A finished training with the same parameters is left as it is.
+            `history.csv` and `metrics.json`. A training with the same parameters that is finished is left as it is; one
+            that was stopped goes on.
         modalities: volumes to look at; patients that lack one are left out.
         size: pixels along each side of the 192 mm window.
         filters: features of the U-Net's first level.
@@ -53,6 +63,7 @@ def train_brain(
         split: who trains, validates and tests; made from ids and seed if none is given.
         slices: where the slice store lies or shall lie; in `out`, for the time of the training, if none is given.
         say: told what happens, a line at a time.
+        devices: where to train, see `helpers.learn.devices.use`.
 
     Raises:
         DataError: the data cannot be used as it is (each finding is named), or `out` holds another training.
@@ -72,28 +83,26 @@ def train_brain(
         "seed": seed,
         "split": split.digest,
     }
-    if is_finished(out, parameters):
-        say(f"{out} holds this training, finished; nothing to do.")
-        return out
-    keras.utils.set_random_seed(seed)
-    out.mkdir(parents=True, exist_ok=True)
-    store = open_store(
-        patients,
-        slices or out / "slices",
-        modalities,
-        grid,
-        lambda done, total: say(f"prepared {done} of {total} patients"),
-    )
-    tested = [patient for patient in patients if patient.id in split.test]
-    model = unet(size, len(modalities), filters=filters)
-    segmenter = Segmenter(model, modalities, grid)
-    budget.reserve = _seconds_to_score(segmenter, tested[0]) * len(tested)
-    fit(model, store, split, out, budget, recipe, seed, say)
-    write_run(out, "brain", parameters, store, split)
-    evaluate_brain(out, data, "test", out / "metrics.json", say)
-    shutil.rmtree(out / "slices", ignore_errors=True)
-    say(f"{out} is finished after {(time.monotonic() - budget.started) / 60:.1f} minutes.")
-    return out
+
+    def learn(checkpoint: Checkpoint) -> None:
+        store = open_store(
+            patients,
+            slices or out / "slices",
+            modalities,
+            grid,
+            lambda done, total: say(f"prepared {done} of {total} patients"),
+        )
+        tested = [patient for patient in patients if patient.id in split.test]
+        with scope():
+            model = unet(size, len(modalities), filters=filters)
+        budget.reserve = _seconds_to_score(Segmenter(model, modalities, grid), tested[0]) * len(tested)
+        fit(model, store, split, out, budget, recipe, seed, say, checkpoint)
+        write_run(out, "brain", parameters, split, **learned(store, split))
+
+    def score() -> None:
+        evaluate_brain(out, data, "test", out / "metrics.json", say)
+
+    return train_once(out, parameters, budget, seed, learn, score, say, devices)
 
 
 def train_brain_folds(

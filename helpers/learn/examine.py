@@ -8,6 +8,7 @@ a dozen patients.
 import math
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import keras
 import numpy as np
@@ -17,7 +18,10 @@ from keras import layers, ops
 from helpers.data.splits import Split
 from helpers.data.store import Store
 from helpers.learn.batches import training_batches
-from helpers.learn.train import Budget, Schedule
+from helpers.learn.budget import Budget, Schedule, pace
+from helpers.learn.checkpoint import Checkpoint
+from helpers.learn.devices import scope, share
+from helpers.learn.losses import AsTold
 from helpers.learn.varied import Varied, vary
 
 BATCH = 32
@@ -44,6 +48,7 @@ def fit_gate(
     learning_rate: float = 1e-3,
     seed: int = 0,
     say: Callable[[str], None] = print,
+    checkpoint: Checkpoint | None = None,
 ) -> pd.DataFrame:
     """Train with AdamW until the budget is spent; the learning rate warms up, then falls along a cosine to zero.
 
@@ -58,38 +63,34 @@ def fit_gate(
         learning_rate: the highest.
         seed: of the order of slices and of their variation.
         say: told one line an epoch.
+        checkpoint: keeps the training, and goes on with the one it holds; nothing is kept without.
 
     Returns:
         One row an epoch: loss, learning_rate, what `validate` gives, seconds.
     """
-    batches = training_batches(store, split.train, BATCH, seed, augmentation, focus=0.0)
+    batches = partial(training_batches, store, split.train, BATCH, seed, augmentation, focus=0.0)
     steps = math.ceil(int(store.has_brain[store.rows(split.train)].sum()) / BATCH)
-    examined = Examined(network, optional, seed)
-    examined.compile(keras.optimizers.AdamW(learning_rate, weight_decay=WEIGHT_DECAY))
-    history = []
+    share(network, BATCH)
+    with scope(network):
+        examined = Examined(network, optional, seed)
+        examined.compile(keras.optimizers.AdamW(learning_rate, weight_decay=WEIGHT_DECAY))
+    checkpoint = checkpoint or Checkpoint()
 
     def after_epoch(epoch: int, logs: Mapping[str, float]) -> None:
         row = {
             "epoch": epoch + 1,
             "loss": logs["loss"],
-            "learning_rate": float(examined.optimizer.learning_rate),
+            "learning_rate": pace(examined),
             **validate(network),
             "seconds": time.monotonic() - budget.started,
         }
-        history.append(row)
-        share = min(1.0, budget.spent(epoch + 1))
+        checkpoint.history.append(row)
         said = ", ".join(f"{name} {row[name]:.3f}" for name in row if name == "loss" or name.startswith("val_"))
-        say(f"epoch {row['epoch']}: {said}, {row['seconds']:.0f} s ({share:.0%} of the budget)")
+        say(f"epoch {row['epoch']}: {said}, {budget.progress(epoch + 1)}")
 
-    examined.fit(
-        batches,
-        epochs=budget.epochs or 10_000,
-        steps_per_epoch=steps,
-        callbacks=[Schedule(budget, steps, learning_rate), keras.callbacks.LambdaCallback(on_epoch_end=after_epoch)],
-        shuffle=False,  # the batches come shuffled
-        verbose=0,
-    )
-    return pd.DataFrame(history)
+    tell = keras.callbacks.LambdaCallback(on_epoch_end=after_epoch)
+    checkpoint.fit(examined, batches, steps, budget, [Schedule(budget, steps, learning_rate), tell])
+    return pd.DataFrame(checkpoint.history)
 
 
 class Examined(Varied):
@@ -113,7 +114,8 @@ class Examined(Varied):
         return {**self.network(images, training=training), "shares": shares}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True) -> keras.KerasTensor:
-        return ops.mean(slice_loss(**y_pred))
+        each = slice_loss(**y_pred)  # (batch,)
+        return AsTold()(ops.zeros_like(each), each)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None) -> dict:
         return self.get_metrics_result()

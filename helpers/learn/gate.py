@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+import helpers.models.transformer  # noqa: F401 - registers the layers that a saved gate is made of
 from helpers.data.brats import Patient
 from helpers.data.errors import DataError
 from helpers.data.normalise import zscore
@@ -75,7 +76,7 @@ class Gate:
                 f"{scan.id}: this gate wants {', '.join(self.modalities)}; {', '.join(missing)} is missing."
             )
         images = np.stack([scan.image(modality) for modality in held], axis=-1)
-        centre = self.grid.brain_centre(images, scan.spacing)
+        centre = self.grid.brain_centre(images, scan.spacing, scan.id)
         seen = np.zeros((images.shape[2], self.grid.size, self.grid.size, len(self.modalities)), np.float32)
         seen[..., [self.modalities.index(modality) for modality in held]] = self.grid.down(
             zscore(images), scan.spacing, centre

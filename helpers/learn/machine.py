@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 import helpers
+from helpers.data.errors import DataError
 
 # import name -> the distributions that may provide it
 PACKAGES = {
@@ -38,6 +39,24 @@ def device() -> str:
     if found:
         return " + ".join(found)
     return f"{_cpu()}, {os.cpu_count()} cores, no GPU"
+
+
+def wanted(devices: str) -> tuple[str | None, int | None]:
+    """What `--devices` asks for: "auto", "2", "cpu" or "cpu:2" to the kind, "cpu" or any, and the number, or any.
+
+    Raises:
+        DataError: it is none of these.
+    """
+    kind, _, number = devices.partition(":")
+    if devices == "auto":
+        return None, None
+    if devices == "cpu":
+        return "cpu", 1
+    if not number and kind.isdecimal():
+        kind, number = "", kind
+    if kind not in ("", "cpu") or not number.isdecimal() or int(number) < 1:
+        raise DataError(f"devices {devices!r}; expected auto, a number, cpu, or cpu:2 for two devices made of a CPU.")
+    return kind or None, int(number)
 
 
 def commit(folder: Path) -> str | None:

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from helpers.data.errors import DataError
 from helpers.data.normalise import zscore
 from helpers.data.resample import Grid
 from helpers.data.volumes import Scan
+from helpers.learn.devices import ask
 from helpers.learn.trained import load_network, read_run
 
 _BATCH = 32
@@ -25,8 +27,19 @@ def answer(model: keras.Model, images: np.ndarray) -> np.ndarray:
         part = images[start : start + _BATCH]
         batch = np.zeros((_BATCH, *images.shape[1:]), np.float32)
         batch[: len(part)] = part
-        answers.append(model.predict_on_batch(batch)[: len(part)])
+        answers.append(ask(model, batch)[: len(part)])
     return np.concatenate(answers)
+
+
+class Wavering(keras.Model):
+    """Keeps a network's dropout on, which `predict` turns off."""
+
+    def __init__(self, network: keras.Model) -> None:
+        super().__init__()
+        self.network = network
+
+    def call(self, images: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
+        return self.network(images, training=True)
 
 
 @dataclass(frozen=True)
@@ -84,12 +97,12 @@ class Segmenter:
         for number, layer in enumerate(self.model.layers):
             if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
                 layer.seed_generator.state.assign([seed, number])
-        shown = np.ascontiguousarray(images[:, ::-1] if mirrored else images, np.float32)
-        parts = [shown[start : start + _BATCH] for start in range(0, len(shown), _BATCH)]
-        # `predict` turns dropout off, whatever the layers are told; a direct call does not.
-        results = [keras.ops.convert_to_numpy(self.model(part, training=True)) for part in parts]
-        result = np.concatenate(results) if results else np.zeros((*images.shape[:3], 4), np.float32)
+        result = answer(self._wavering, images[:, ::-1] if mirrored else images)
         return result[:, ::-1] if mirrored else result
+
+    @cached_property
+    def _wavering(self) -> keras.Model:
+        return Wavering(self.model)
 
     def see(self, scan: Scan) -> tuple[np.ndarray, tuple[float, float]]:
         """What the network is shown of a scan: (slices, size, size, modalities) z-scored, and its window's middle, mm.
@@ -103,7 +116,7 @@ class Segmenter:
                 f"{scan.id}: this model wants {', '.join(self.modalities)}; {', '.join(missing)} is missing."
             )
         images = np.stack([scan.image(modality) for modality in self.modalities], axis=-1)
-        centre = self.grid.brain_centre(images, scan.spacing)
+        centre = self.grid.brain_centre(images, scan.spacing, scan.id)
         return self.grid.down(zscore(images), scan.spacing, centre), centre
 
     def probabilities(self, scan: Scan) -> np.ndarray:

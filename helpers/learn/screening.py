@@ -6,7 +6,6 @@ model. Scores are over slices with brain, which are the hard ones, and over pati
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,15 +21,17 @@ from helpers.data.errors import DataError
 from helpers.data.resample import Grid
 from helpers.data.splits import Split, make_split
 from helpers.data.store import Store, open_store
+from helpers.learn.budget import Budget
+from helpers.learn.checkpoint import Checkpoint
+from helpers.learn.devices import scope
 from helpers.learn.examine import fit_gate
 from helpers.learn.gate import MODALITIES, OPTIONAL, Gate, answers
-from helpers.learn.train import Budget
+from helpers.learn.scored import patients_to_score, scored_with
 from helpers.learn.trained import (
-    is_finished,
-    patients_to_score,
+    learned,
     save_model,
-    scored_with,
     train_folds,
+    train_once,
     write_run,
     write_whole,
 )
@@ -75,11 +76,13 @@ def train_gate(
     say: Say = print,
     split: Split | None = None,
     slices: str | os.PathLike | None = None,
+    devices: str = "auto",
 ) -> Path:
     """Train a gate on the patients under `data`, choose its threshold, and score it on patients kept out.
 
     Args:
-        out: receives what `helpers.learn.trained` lists. A finished training with the same parameters is left as it is.
+        out: receives what `helpers.learn.trained` lists. A finished one with the same parameters is left, a stopped one
+            goes on.
         network: a name in `NETWORKS`.
         size: pixels along each side of the 192 mm window; the network's own if none is given.
         weights: file of ImageNet weights, for "base" alone; without, what Kaggle has attached, else from scratch. Its
@@ -117,44 +120,44 @@ def train_gate(
         "seed": seed,
         "split": split.digest,
     }
-    if is_finished(out, parameters):
-        say(f"{out} holds this training, finished; nothing to do.")
-        return out
-    keras.utils.set_random_seed(seed)
-    out.mkdir(parents=True, exist_ok=True)
-    store = open_store(
-        patients,
-        slices or out / "slices",
-        MODALITIES,
-        grid,
-        lambda done, total: say(f"prepared {done} of {total} patients"),
-        OPTIONAL,
-    )
-    gate = Gate(NETWORKS[network].build(size, len(MODALITIES)), MODALITIES, grid)
-    if network == "base":
-        imagenet.load(gate.model, weights, say)
-    validating, tested = ([p for p in patients if p.id in group] for group in (split.validation, split.test))
-    budget.reserve = _seconds_to_score(gate, tested[0]) * (len(tested) + len(validating)) + 5
-    history = fit_gate(
-        gate.model,
-        store,
-        split,
-        budget,
-        lambda _: _validation(gate, store, split),
-        augmentation,
-        tuple(MODALITIES.index(modality) for modality in OPTIONAL),
-        NETWORKS[network].learning_rate,
-        seed,
-        say,
-    )
-    write_whole(history.to_csv(index=False), out / "history.csv")
-    save_model(gate.model, out / "model.keras")
-    threshold = choose_threshold([answers(gate, patient) for patient in validating])
-    write_run(out, "gate", parameters, store, split, threshold=threshold)
-    evaluate_gate(out, data, "test", out / "metrics.json", say)
-    shutil.rmtree(out / "slices", ignore_errors=True)
-    say(f"{out} is finished after {(time.monotonic() - budget.started) / 60:.1f} minutes.")
-    return out
+
+    def learn(checkpoint: Checkpoint) -> None:
+        store = open_store(
+            patients,
+            slices or out / "slices",
+            MODALITIES,
+            grid,
+            lambda done, total: say(f"prepared {done} of {total} patients"),
+            OPTIONAL,
+        )
+        with scope():
+            gate = Gate(NETWORKS[network].build(size, len(MODALITIES)), MODALITIES, grid)
+        if network == "base":
+            imagenet.load(gate.model, weights, say)
+        validating, tested = ([p for p in patients if p.id in group] for group in (split.validation, split.test))
+        budget.reserve = _seconds_to_score(gate, tested[0]) * (len(tested) + len(validating)) + 5
+        history = fit_gate(
+            gate.model,
+            store,
+            split,
+            budget,
+            lambda _: _validation(gate, store, split),
+            augmentation,
+            tuple(MODALITIES.index(modality) for modality in OPTIONAL),
+            NETWORKS[network].learning_rate,
+            seed,
+            say,
+            checkpoint,
+        )
+        write_whole(history.to_csv(index=False), out / "history.csv")
+        save_model(gate.model, out / "model.keras")
+        threshold = choose_threshold([answers(gate, patient) for patient in validating])
+        write_run(out, "gate", parameters, split, **learned(store, split), threshold=threshold)
+
+    def score() -> None:
+        evaluate_gate(out, data, "test", out / "metrics.json", say)
+
+    return train_once(out, parameters, budget, seed, learn, score, say, devices)
 
 
 def train_gate_folds(
@@ -198,7 +201,7 @@ def evaluate_gate(
         `patients`, each patient's slices with brain, their truth and their probabilities; `run`.
 
     Raises:
-        DataError: as `helpers.learn.trained.patients_to_score`.
+        DataError: as `helpers.learn.scored.patients_to_score`.
     """
     gate = Gate.load(gate_dir)
     chosen = patients_to_score(gate_dir, data, split, gate.modalities, OPTIONAL)

@@ -3,8 +3,9 @@
 import math
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -14,6 +15,9 @@ import pandas as pd
 from helpers.data.splits import Split
 from helpers.data.store import Store
 from helpers.learn.batches import training_batches
+from helpers.learn.budget import LEARNING_RATE, Budget, Schedule, pace
+from helpers.learn.checkpoint import Checkpoint
+from helpers.learn.devices import scope, share
 from helpers.learn.losses import LOSSES
 from helpers.learn.predict import Segmenter
 from helpers.learn.trained import save_model, write_whole
@@ -21,36 +25,6 @@ from helpers.learn.varied import Varied
 from helpers.measure.overlap import dice
 from helpers.measure.regions import REGIONS, mask
 from helpers.prepare.augment import AUGMENTATIONS
-
-LEARNING_RATE = 1e-3
-"""Adam's, as the paper has it (section 5.3.2)."""
-
-WARM_UP = 20
-"""Steps over which the learning rate rises to its value: Adam knows nothing yet of how large gradients are."""
-
-
-@dataclass
-class Budget:
-    """How long to train: a number of epochs, or seconds on the wall clock, of which `reserve` are kept for what
-    follows.
-
-    An epoch is as many batches as it takes to show as many slices as the training set has.
-    """
-
-    epochs: int | None = None
-    seconds: float | None = None
-    reserve: float = 0.0
-    started: float = field(default_factory=time.monotonic)
-
-    def __post_init__(self) -> None:
-        if (self.epochs is None) == (self.seconds is None):
-            raise ValueError("Give either a number of epochs or a time; neither or both were given.")
-
-    def spent(self, epochs_done: float) -> float:
-        """The share of the budget that is used up, 1 at its end."""
-        if self.epochs is not None:
-            return epochs_done / self.epochs
-        return (time.monotonic() - self.started) / max(1.0, self.seconds - self.reserve)
 
 
 @dataclass(frozen=True)
@@ -87,6 +61,7 @@ def fit(
     recipe: Recipe | None = None,
     seed: int = 0,
     say: Callable[[str], None] = print,
+    checkpoint: Checkpoint | None = None,
 ) -> pd.DataFrame:
     """Train with Adam and keep the model that is best for the validation patients.
 
@@ -95,11 +70,13 @@ def fit(
     whatever its accuracy: a model that finds nothing is 98 % accurate.
 
     Args:
-        model: from (batch, size, size, modalities) to class probabilities, as `helpers.models.unet` builds it.
+        model: from (batch, size, size, modalities) to class probabilities, as `helpers.models.unet` builds it. It
+            trains where it was built, see `helpers.learn.devices`.
         folder: receives `model.keras` (the best), `history.csv`.
         recipe: loss, variation, choice of slices and batch size; the default one if none is given.
         seed: of the order of slices and of their variation.
         say: told one line an epoch.
+        checkpoint: keeps the training, and goes on with the one it holds; nothing is kept without.
 
     Returns:
         One row an epoch: loss, accuracy, learning_rate, seconds, and for the validation patients val_loss,
@@ -109,22 +86,38 @@ def fit(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     recipe = recipe or Recipe()
-    batches = training_batches(store, split.train, recipe.batch_size, seed, recipe.augmentation, recipe.focus)
+    batches = partial(training_batches, store, split.train, recipe.batch_size, seed, recipe.augmentation, recipe.focus)
     slices = int(store.has_brain[store.rows(split.train)].sum())
     steps = math.ceil(slices / recipe.batch_size)
-    varied = Varied(model)
-    varied.compile(keras.optimizers.Adam(LEARNING_RATE), LOSSES[recipe.loss](), metrics=["accuracy"])
-    validate = _ValidateByPatient(store, split.validation, folder, budget, say)
-    varied.fit(
-        batches,
-        epochs=budget.epochs or 10_000,
-        steps_per_epoch=steps,
-        callbacks=[Schedule(budget, steps), validate],
-        shuffle=False,  # the batches come shuffled
-        verbose=0,
-    )
+    share(model, recipe.batch_size)
+    with scope(model):
+        varied = Varied(model)
+        varied.compile(keras.optimizers.Adam(LEARNING_RATE), LOSSES[recipe.loss](), metrics=["accuracy"])
+    checkpoint = checkpoint or Checkpoint()
+    history = checkpoint.history
+
+    def after_epoch(epoch: int, logs: Mapping[str, float]) -> None:
+        modalities = tuple(store.manifest["parameters"]["modalities"])
+        segmenter = Segmenter(model, modalities, store.grid, flip=False)  # half the time, and it is only to choose
+        row = {
+            "epoch": epoch + 1,
+            "loss": logs["loss"],
+            "accuracy": logs["accuracy"],
+            "learning_rate": pace(varied),
+            **validation_scores(segmenter, store, split.validation, varied.loss),
+            "seconds": time.monotonic() - budget.started,
+        }
+        if row["val_dice"] > max((past["val_dice"] for past in history), default=-1.0):
+            save_model(model, folder / "model.keras")
+        history.append(row)
+        write_whole(pd.DataFrame(history).to_csv(index=False), folder / "history.csv")
+        scores = ", ".join(f"{region} {row[f'val_dice_{region.lower()}']:.3f}" for region in REGIONS)
+        say(f"epoch {epoch + 1}: loss {row['loss']:.3f}, validation Dice {scores}, {budget.progress(epoch + 1)}")
+
+    validate = keras.callbacks.LambdaCallback(on_epoch_end=after_epoch)
+    checkpoint.fit(varied, batches, steps, budget, [Schedule(budget, steps), validate])
     model.load_weights(folder / "model.keras")
-    return pd.DataFrame(validate.history)
+    return pd.DataFrame(history)
 
 
 def validation_scores(
@@ -146,54 +139,3 @@ def validation_scores(
     scores = pd.DataFrame(rows).mean().to_dict()
     scores["val_dice"] = float(np.mean([scores[f"val_dice_{region.lower()}"] for region in REGIONS]))
     return scores
-
-
-class Schedule(keras.callbacks.Callback):
-    """Warm-up over the first steps, then a cosine to zero; stops when the budget is spent."""
-
-    def __init__(self, budget: Budget, steps: int, peak: float = LEARNING_RATE) -> None:
-        super().__init__()
-        self.budget, self.steps, self.peak, self.done = budget, steps, peak, 0
-
-    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        spent = min(1.0, self.budget.spent(self.done / self.steps))
-        warm = min(1.0, (self.done + 1) / WARM_UP)
-        self.model.optimizer.learning_rate = self.peak * warm * 0.5 * (1 + math.cos(math.pi * spent))
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self.done += 1
-        if self.budget.spent(self.done / self.steps) >= 1:
-            self.model.stop_training = True
-
-
-class _ValidateByPatient(keras.callbacks.Callback):
-    """Scores the validation patients after each epoch, keeps the best model and the history."""
-
-    def __init__(
-        self, store: Store, ids: tuple[str, ...], folder: Path, budget: Budget, say: Callable[[str], None]
-    ) -> None:
-        super().__init__()
-        self.store, self.ids, self.folder, self.budget, self.say = store, ids, folder, budget, say
-        self.history: list[dict] = []
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        segmenter = Segmenter(
-            self.model.network, tuple(self.store.manifest["parameters"]["modalities"]), self.store.grid, False
-        )
-        row = {
-            "epoch": epoch + 1,
-            "loss": logs["loss"],
-            "accuracy": logs["accuracy"],
-            "learning_rate": float(self.model.optimizer.learning_rate),
-            **validation_scores(segmenter, self.store, self.ids, self.model.loss),
-            "seconds": time.monotonic() - self.budget.started,
-        }
-        if row["val_dice"] > max((past["val_dice"] for past in self.history), default=-1.0):
-            save_model(self.model.network, self.folder / "model.keras")
-        self.history.append(row)
-        write_whole(pd.DataFrame(self.history).to_csv(index=False), self.folder / "history.csv")
-        self.say(
-            f"epoch {row['epoch']}: loss {row['loss']:.3f}, validation Dice "
-            + ", ".join(f"{region} {row[f'val_dice_{region.lower()}']:.3f}" for region in REGIONS)
-            + f", {row['seconds']:.0f} s ({min(1.0, self.budget.spent(row['epoch'])):.0%} of the budget)"
-        )

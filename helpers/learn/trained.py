@@ -1,7 +1,8 @@
 """What a training leaves in its folder, whatever its task: the network, how it was made, and who it learned from.
 
 model.keras     the network
-run.json        task, parameters, precision, versions, device, hashes and usual looks of the patients it learned from
+run.json        task, parameters, precision, versions, device, hashes of the patients it learned from, and of volumes
+                their usual looks
 split.json      who trained, who chose, who judges
 history.csv     one row an epoch
 metrics.json    the scores of the patients kept out; written last, so a folder that has it is finished
@@ -10,56 +11,104 @@ metrics.json    the scores of the patients kept out; written last, so a folder t
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import keras
 
-from helpers.data.brats import Patient, read_catalogue
+from helpers.data.brats import Patient
+from helpers.data.disk import replacing
 from helpers.data.errors import DataError
 from helpers.data.familiar import ranges
-from helpers.data.splits import Split, load_split, make_split, save_split
-from helpers.data.store import Store, voxel_hashes
-from helpers.data.volumes import read_scan
-from helpers.learn.machine import device, versions
+from helpers.data.splits import Split, make_split, save_split
+from helpers.data.store import Store
+from helpers.learn.budget import Budget
+from helpers.learn.checkpoint import Checkpoint, differences
+from helpers.learn.devices import processes, use, used
+from helpers.learn.machine import versions
+from helpers.learn.parallel import at_once, places
+from helpers.learn.precision import chosen, suited
 
 
-def is_finished(out: Path, parameters: dict) -> bool:
-    """Whether `out` holds this training, finished.
+def train_once(
+    out: Path,
+    parameters: dict,
+    budget: Budget,
+    seed: int,
+    learn: Callable[[Checkpoint], None],
+    score: Callable[[], object],
+    say: Callable[[str], None] = print,
+    devices: str = "auto",
+) -> Path:
+    """Train and score, unless `out` holds this training, finished; one that was stopped goes on where it was.
+
+    Args:
+        learn: trains with the checkpoint it is given, and leaves all files but the scores; `out/slices` may lie there
+            until the end. score: writes `metrics.json`.
+        devices: see `helpers.learn.devices.use`. Networks that are built in its `scope` train there, in the precision
+            that suits the chip.
 
     Raises:
-        DataError: it holds another one.
+        DataError: `out` holds another training, or several machines are given minutes.
     """
-    if not (out / "metrics.json").exists():
-        return False
-    held = json.loads((out / "run.json").read_text())["parameters"]
-    if held != parameters:
-        differ = ", ".join(f"{k} {held.get(k)!r} there, {v!r} now" for k, v in parameters.items() if held.get(k) != v)
-        raise DataError(f"{out} holds a finished training with other parameters ({differ}). Choose another folder.")
-    return True
+    with Checkpoint(out, parameters, say) as checkpoint:
+        if _is_finished(out, parameters):
+            say(f"{out} holds this training, finished; nothing to do.")
+        else:
+            keras.utils.set_random_seed(seed)
+            out.mkdir(parents=True, exist_ok=True)
+            use(devices)
+            if budget.seconds is not None and processes() > 1:
+                raise DataError("Several machines train for epochs, not for minutes: each would stop by its own clock.")
+            with chosen() as precision:
+                say(f"Training on {used()}, in {precision}.")
+                learn(checkpoint)
+            score()
+            say(f"{out} is finished after {(time.monotonic() - budget.started) / 60:.1f} minutes.")
+    shutil.rmtree(out / "slices", ignore_errors=True)
+    return out
 
 
-def write_run(out: Path, task: str, parameters: dict, store: Store, split: Split, **further: object) -> dict:
-    """Write `run.json` and `split.json`; `further` entries are kept beside the parameters."""
+def write_run(
+    out: Path, task: str, parameters: dict, split: Split, learned_from: Mapping[str, dict[str, str]], **further: object
+) -> dict:
+    """Write `run.json` and `split.json`.
+
+    Args:
+        learned_from: of everybody whose data had a part in the training, by id, the hashes of their voxels.
+        further: entries to keep beside the parameters.
+    """
     run = {
         "task": task,
         "parameters": parameters,
         **further,
         "precision": keras.mixed_precision.global_policy().name,
         "versions": versions(),
-        "device": device(),
-        "learned_from": {
-            identity: store.patients[identity]["voxels"] for identity in (*split.train, *split.validation)
-        },
-        # What is usual among the training patients, so that a report can say when a new one is not.
+        "device": used(),
+        "learned_from": dict(learned_from),
+    }
+    save_split(split, out / "split.json")
+    write_whole(json.dumps(run, indent=1), out / "run.json")
+    return run
+
+
+def learned(store: Store, split: Split) -> dict[str, dict]:
+    """The entries of `run.json` that tell of the patients in a store: `learned_from`, and `statistics`, what is usual
+    among those trained on, so that a report can say when a new one is not."""
+    return {
+        "learned_from": hashes(store, (*split.train, *split.validation)),
         "statistics": {
             "fitted_on": list(split.train),
             "familiar": ranges([store.patients[identity]["looks"] for identity in split.train]),
         },
     }
-    save_split(split, out / "split.json")
-    write_whole(json.dumps(run, indent=1), out / "run.json")
-    return run
+
+
+def hashes(store: Store, ids: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The hashes of these patients' voxels, by id."""
+    return {identity: store.patients[identity]["voxels"] for identity in ids}
 
 
 def read_run(folder: str | os.PathLike, task: str | None = None) -> dict:
@@ -83,16 +132,17 @@ def read_run(folder: str | os.PathLike, task: str | None = None) -> dict:
 
 
 def load_network(folder: str | os.PathLike) -> keras.Model:
-    """Load `model.keras`.
+    """Load `model.keras`, in the precision that suits this chip.
 
     Raises:
         DataError: it is missing or damaged.
     """
     path = Path(folder) / "model.keras"
     try:
-        return keras.models.load_model(path, compile=False)
+        network = keras.models.load_model(path, compile=False)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be loaded ({error}); train again.") from error
+    return suited(network)
 
 
 def train_folds(
@@ -102,111 +152,66 @@ def train_folds(
     folds: int,
     seed: int,
     say: Callable[[str], None],
+    devices: str = "auto",
     **settings: object,
 ) -> list[dict]:
     """Call `train` once a fold, so that every patient is tested once, by a model that never saw it.
 
-    Folds that are finished in `out` are kept, so the command goes on where it was stopped.
+    Folds that are finished in `out` are kept, so the command goes on where it was stopped. Of several GPUs each takes a
+    fold for itself (`helpers.learn.parallel`): folds have nothing to say to each other.
 
     Args:
-        train: takes `out`, `split`, `seed`, `slices`, `say` and the `settings`, and leaves a finished folder.
+        train: takes `out`, `split`, `seed`, `slices`, `devices`, `say`, the `settings`, and leaves a finished folder.
 
     Returns:
         What each fold has in its `metrics.json`.
     """
-    out, results = Path(out), []
-    for fold in range(folds):
-        folder = out / f"fold_{fold + 1}_of_{folds}"
-        say(f"fold {fold + 1} of {folds}: {folder}")
-        split = make_split(patients, seed, folds, fold)
-        train(out=folder, split=split, seed=seed, slices=out / "slices", say=say, **settings)
-        results.append(json.loads((folder / "metrics.json").read_text()))
-    shutil.rmtree(out / "slices", ignore_errors=True)
-    return results
-
-
-def patients_to_score(
-    folder: str | os.PathLike,
-    data: str | os.PathLike,
-    split: str,
-    modalities: tuple[str, ...],
-    optional: tuple[str, ...] = (),
-) -> list[Patient]:
-    """The patients under `data` on whom a score says something.
-
-    Args:
-        split: "test", the patients that training kept out; or "all", every patient of a folder the model never saw.
-        modalities: what the model looks at; `optional` ones may be missing.
-
-    Raises:
-        DataError: test patients are missing; or, for "all", patients are there that the model was trained or tuned on,
-            recognised by id or by their voxels. Each is named.
-    """
-    patients = read_catalogue(data).require(tuple(kind for kind in modalities if kind not in optional))
-    if split == "test":
-        test = load_split(Path(folder) / "split.json").test
-        chosen = [patient for patient in patients if patient.id in test]
-        if missing := sorted(set(test) - {patient.id for patient in chosen}):
-            raise DataError(
-                f"{len(missing)} test patients of {folder} are not under {data}: {', '.join(missing)}. "
-                "Give the folder the model was trained from, or --split all for a folder it never saw."
-            )
-        return chosen
-    if split != "all":
-        raise ValueError(f"split {split!r}; expected 'test' or 'all'.")
-    _refuse_known(patients, read_run(folder)["learned_from"], modalities, optional, folder)
-    return list(patients)
-
-
-def scored_with(folder: str | os.PathLike, split: str, chosen: Sequence[Patient]) -> dict:
-    """What a result says of its origin: how the model was made, where it was scored, and on whom."""
-    run = read_run(folder)
-    return {
-        **{key: run[key] for key in ("parameters", "precision")},
-        "versions": versions(),
-        "device": device(),
-        "split": {
-            "name": split,
-            "digest": load_split(Path(folder) / "split.json").digest,
-            "ids": [patient.id for patient in chosen],
-        },
+    out, own = Path(out), places(devices)
+    apart = folds > 1 and len(own) > 1
+    common = {"seed": seed, "slices": out / "slices", "devices": "auto" if apart else devices, **settings}
+    folders = [out / f"fold_{fold + 1}_of_{folds}" for fold in range(folds)]
+    jobs = {
+        f"fold {fold + 1} of {folds}": partial(
+            train, out=folder, split=make_split(patients, seed, folds, fold), **common
+        )
+        for fold, folder in enumerate(folders)
     }
+    if apart:
+        say(f"{len(own)} folds at once, each on a device of its own.")
+        at_once(jobs, own, say)
+    else:
+        for (name, job), folder in zip(jobs.items(), folders, strict=True):
+            say(f"{name}: {folder}")
+            job(say=say)
+    shutil.rmtree(out / "slices", ignore_errors=True)
+    return [json.loads((folder / "metrics.json").read_text()) for folder in folders]
 
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Save beside the final name and move into place: a killed run leaves the last whole model, never half of one."""
-    scratch = path.with_name(f".{path.name}.part.keras")
-    model.save(scratch)
-    os.replace(scratch, path)
+    """Save whole: a killed run, or a full disk, leaves the last model there was, never half of one."""
+    with replacing(path) as scratch:
+        model.save(scratch)
 
 
 def write_whole(text: str, path: Path) -> None:
-    """Write beside the final name and move into place; the folder is made if it is not there."""
+    """Write whole or not at all; the folder is made if it is not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.part")
-    scratch.write_text(text)
-    os.replace(scratch, path)
+    with replacing(path, len(text)) as scratch:
+        scratch.write_text(text)
 
 
-def _refuse_known(
-    patients: Sequence[Patient],
-    learned_from: dict,
-    modalities: tuple[str, ...],
-    optional: tuple[str, ...],
-    folder: str | os.PathLike,
-) -> None:
-    owners = {value: identity for identity, hashes in learned_from.items() for value in hashes.values()}
-    known = []
-    for patient in patients:
-        if patient.id in learned_from:
-            known.append(f"{patient.id}: by its id")
-        else:
-            scan = read_scan(patient, modalities, seg=False, optional=optional)
-            if same := set(voxel_hashes(scan).values()) & set(owners):
-                known.append(f"{patient.id}: its voxels are those of {owners[same.pop()]}")
-    if known:
-        raise DataError.listing(
-            f"{folder} was trained or tuned on {len(known)} of these {len(patients)} patients; a score on them says "
-            "nothing about new ones. Leave them out, or use --split test:",
-            known,
+def _is_finished(out: Path, parameters: dict) -> bool:
+    """Whether `out` holds this training, finished.
+
+    Raises:
+        DataError: it holds another one.
+    """
+    if not (out / "metrics.json").exists():
+        return False
+    held = json.loads((out / "run.json").read_text())["parameters"]
+    if held != parameters:
+        raise DataError(
+            f"{out} holds a finished training with other parameters ({differences(held, parameters)}). Choose another "
+            "folder."
         )
+    return True

@@ -6,6 +6,8 @@ import keras
 from keras import ops
 
 from helpers.learn.batches import fused
+from helpers.learn.devices import synchronise
+from helpers.learn.precision import scaled
 from helpers.prepare.augment import Variation, apply
 
 
@@ -14,12 +16,20 @@ def vary(batch: Mapping[str, keras.KerasTensor]) -> tuple[keras.KerasTensor, ker
     """What `training_batches` yields, as a network wants it.
 
     Returns:
-        Images (batch, size, size, modalities) and class shares (batch, size, size, 4), float32, both varied by the
-        numbers in the batch, or as stored where it holds none.
+        Images (batch, size, size, modalities) and class shares (batch, size, size, classes), float32, both varied by
+        the numbers in the batch, or as stored where it holds none.
     """
     numbers = {name: array for name, array in batch.items() if name not in ("images", "shares")}
     images, shares = ops.cast(batch["images"], "float32"), ops.cast(batch["shares"], "float32") / 255
     return apply(images, shares, Variation(**numbers))
+
+
+def with_background(probabilities: keras.KerasTensor) -> keras.KerasTensor:
+    """Probabilities as losses and metrics want them, (batch, rows, columns, classes) with class 0 the background: a
+    single channel p becomes (1 - p, p)."""
+    if probabilities.shape[-1] > 1:
+        return probabilities
+    return ops.concatenate([1 - probabilities, probabilities], axis=-1)
 
 
 class Varied(keras.Model):
@@ -29,16 +39,20 @@ class Varied(keras.Model):
     from the output. Every array has the batch as its first axis, which is what `MirroredStrategy` splits.
 
     Args:
-        network: from (batch, size, size, modalities) to class probabilities.
+        network: from (batch, size, size, modalities) to class probabilities, or to the probability of the one class.
     """
 
     def __init__(self, network: keras.Model) -> None:
         super().__init__(name="varied", autocast=False)  # half precision begins in the network
         self.network = network
+        synchronise(network)
+
+    def compile(self, optimizer: keras.optimizers.Optimizer, *arguments: object, **further: object) -> None:
+        super().compile(scaled(optimizer, self.network), *arguments, **further)
 
     def call(self, batch: Mapping[str, keras.KerasTensor], training: bool = False) -> dict[str, keras.KerasTensor]:
         images, shares = vary(batch)
-        return {"probabilities": self.network(images, training=training), "shares": shares}
+        return {"probabilities": with_background(self.network(images, training=training)), "shares": shares}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True) -> keras.KerasTensor:
         return super().compute_loss(x, y_pred["shares"], y_pred["probabilities"], sample_weight, training)

@@ -2,10 +2,13 @@
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from keras import ops
 
-from helpers.learn.examine import Examined, slice_loss
+from helpers.learn.budget import Budget
+from helpers.learn.checkpoint import Checkpoint
+from helpers.learn.examine import Examined, fit_gate, slice_loss
 from helpers.models.transformer import Shape, transformer
 
 
@@ -70,3 +73,33 @@ def test_patches_of_a_transformer_are_asked_in_their_places():
     assert said["answer"].shape == (2, 2)
     assert said["tissue"].shape == (2, 4, 4, 4)
     assert len(network.outputs) == 1
+
+
+class _StopsAt(Checkpoint):
+    """Loses its power after so many steps, once they are kept."""
+
+    stop = 4
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch, logs)
+        if self.step == self.stop:
+            raise RuntimeError("the power went")
+
+
+def test_training_that_was_stopped_ends_as_one_that_was_not(store, split, tmp_path):
+    """Dropout, the missing of a channel and the head on the patches go on where they were."""
+
+    def train(checkpoint):
+        keras.utils.set_random_seed(0)
+        network = transformer(32, 2, shape=Shape(8, 16, 1, 2), dropout=0.2)
+        history = fit_gate(network, store, split, Budget(epochs=2), lambda _: {}, "none", (1,), checkpoint=checkpoint)
+        return network.get_weights(), history.drop(columns="seconds")
+
+    weights, history = train(Checkpoint())
+    assert len(history) == 2
+    with pytest.raises(RuntimeError, match="the power went"):
+        train(_StopsAt(tmp_path, seconds=0))
+    again, other = train(Checkpoint(tmp_path))
+    pd.testing.assert_frame_equal(history, other)
+    for one, two in zip(weights, again, strict=True):
+        np.testing.assert_array_equal(one, two)

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from helpers.data.resample import Grid
 from helpers.data.volumes import read_scan
 from helpers.learn.gate import Gate, answers
 from helpers.models.convnet import convnet
+from helpers.models.transformer import Shape, transformer
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +84,12 @@ def test_training_of_another_task_is_refused(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps({"task": "brain"}))
     with pytest.raises(DataError, match="'brain'; expected one of 'gate'"):
         Gate.load(tmp_path)
+
+
+def test_saved_transformer_loads_in_a_process_that_knows_only_the_gate(tmp_path):
+    transformer(32, 3, 2, Shape(8, 16, 1, heads=2, stem=True)).save(tmp_path / "model.keras")
+    parameters = {"modalities": ["flair", "t1ce", "t2"], "size": 32, "extent_mm": 192.0}
+    (tmp_path / "run.json").write_text(json.dumps({"task": "gate", "parameters": parameters, "threshold": 0.1}))
+    code = f"from helpers.learn.gate import Gate; print(Gate.load({str(tmp_path)!r}).threshold)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "0.1", done.stderr

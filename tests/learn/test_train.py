@@ -1,13 +1,16 @@
 """Laws of training."""
 
+import re
+
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 
+from helpers.learn.budget import Budget
 from helpers.learn.losses import DiceCrossEntropy
 from helpers.learn.predict import Segmenter
-from helpers.learn.train import Budget, Recipe, fit, validation_scores
+from helpers.learn.train import Recipe, fit, validation_scores
 from helpers.models.unet import unet
 
 
@@ -15,19 +18,19 @@ from helpers.models.unet import unet
 def trained(store, split, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     keras.utils.set_random_seed(0)
-    model = unet(32, 2, filters=4)
-    history = fit(model, store, split, folder, Budget(epochs=8), say=lambda _: None)
-    return model, folder, history
+    model, said = unet(32, 2, filters=4), []
+    history = fit(model, store, split, folder, Budget(epochs=8), say=said.append)
+    return model, folder, history, said
 
 
 def test_loss_falls_and_tumour_is_found(trained):
-    _, _, history = trained
+    history = trained[2]
     assert history.loss.iloc[-1] < 0.7 * history.loss.iloc[0]
     assert history.val_dice_wt.max() > 0.4
 
 
 def test_best_model_by_validation_dice_is_kept(trained, store, split):
-    model, folder, history = trained
+    model, folder, history, _ = trained
     kept = keras.models.load_model(folder / "model.keras", compile=False)
     for candidate in (kept, model):
         segmenter = Segmenter(candidate, ("flair", "t1ce"), store.grid, flip=False)
@@ -36,9 +39,19 @@ def test_best_model_by_validation_dice_is_kept(trained, store, split):
 
 
 def test_history_file_is_the_history(trained):
-    _, folder, history = trained
+    _, folder, history, _ = trained
     pd.testing.assert_frame_equal(pd.read_csv(folder / "history.csv"), history)
     assert list(history.epoch) == list(range(1, 9))
+
+
+def test_each_epoch_is_told_with_the_time_that_is_left(trained):
+    said = trained[3]
+    assert len(said) == 8
+    assert re.fullmatch(
+        r"epoch 6: loss 0\.\d+, validation Dice WT 0\.\d+, TC 0\.\d+, ET 0\.\d+, "
+        r"\d+ s \(75% of the budget, \d+ (s|min) left\)",
+        said[5],
+    )
 
 
 def test_learning_rate_falls_to_nothing(trained):
@@ -65,9 +78,3 @@ def test_time_budget_ends_training_in_time(store, split, tmp_path):
     assert (tmp_path / "model.keras").exists()
     assert len(history) == 1
     assert budget.spent(0) >= 1
-
-
-@pytest.mark.parametrize("arguments", [{}, {"epochs": 1, "seconds": 1}])
-def test_budget_is_epochs_or_seconds(arguments):
-    with pytest.raises(ValueError, match="either a number of epochs or a time"):
-        Budget(**arguments)

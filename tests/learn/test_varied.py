@@ -66,3 +66,17 @@ def test_images_enter_the_network_whole_under_half_precision(batch):
     finally:
         keras.mixed_precision.set_global_policy("float32")
     np.testing.assert_allclose(shares, keras.ops.convert_to_numpy(vary(batch)[1]), atol=1e-6)
+
+
+def test_one_channel_learns_as_two_that_sum_to_one(batch):
+    """A sigmoid is judged as background and the rest: by the same loss, and by metrics of both."""
+    lungs = {**batch, "shares": np.stack([255 - batch["shares"][..., 1], batch["shares"][..., 1]], axis=-1)}
+    network = unet(32, 2, classes=1, filters=2, dropout=0.0)
+    model = Varied(network)
+    model.compile(keras.optimizers.SGD(0.1), DiceCrossEntropy(), metrics=["accuracy"])
+    images, shares = (keras.ops.convert_to_numpy(part) for part in vary(lungs))
+    p = network.predict_on_batch(images)
+    both = np.concatenate([1 - p, p], axis=-1)
+    loss, accuracy = model.train_on_batch(lungs)
+    assert loss == pytest.approx(float(keras.ops.mean(DiceCrossEntropy().call(shares, both))), rel=1e-4)
+    assert accuracy == pytest.approx((shares.argmax(axis=-1) == both.argmax(axis=-1)).mean(), abs=1e-3)

@@ -1,0 +1,129 @@
+"""A training step that sees two hospitals at once: films with masks from one, films alone from the other.
+
+What a method makes small is a sum of terms, each with one value a film. All of it is one compiled Keras step, so that
+it runs on TensorFlow and on JAX, on one device and on several.
+"""
+
+from collections.abc import Mapping
+
+import keras
+from keras import ops
+
+from helpers.learn.batches import fused
+from helpers.learn.precision import scaled
+from helpers.learn.varied import vary, with_background
+from helpers.prepare.augment import Variation, apply
+
+_TARGET = "target_"
+
+
+def of_target(batch: Mapping[str, keras.KerasTensor]) -> dict[str, keras.KerasTensor]:
+    """The target's part of an adaptation batch, by the names that the source's part has."""
+    return {name.removeprefix(_TARGET): array for name, array in batch.items() if name.startswith(_TARGET)}
+
+
+def of_source(batch: Mapping[str, keras.KerasTensor]) -> dict[str, keras.KerasTensor]:
+    """The source's part of an adaptation batch: what `helpers.learn.varied.vary` takes."""
+    return {name: array for name, array in batch.items() if not name.startswith(_TARGET) and name != "domain"}
+
+
+def variation(films: Mapping[str, keras.KerasTensor]) -> Variation:
+    """The numbers by which films are varied."""
+    return Variation(**{name: array for name, array in films.items() if name not in ("images", "shares", "domain")})
+
+
+@fused
+def vary_films(films: Mapping[str, keras.KerasTensor]) -> keras.KerasTensor:
+    """Films without masks, varied: (batch, size, size, 1) float32."""
+    return apply(ops.cast(films["images"], "float32"), None, variation(films))[0]
+
+
+class Adapting(keras.Model):
+    """What all methods share; a method is a subclass with `terms`.
+
+    Args:
+        weights: by name, how much each term counts; terms without a weight are only reported.
+
+    Attributes:
+        spent: the share of the budget that is used up, from 0 to 1; `Spent` keeps it.
+    """
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        super().__init__(name="adapting", autocast=False)
+        self.term_weights = dict(weights)
+        self.spent = self.add_weight(name="spent", shape=(), initializer="zeros", trainable=False, dtype="float32")
+        self.means = {name: keras.metrics.Mean(name) for name in self.reported()}
+
+    def reported(self) -> tuple[str, ...]:
+        """The names of all that `terms` gives."""
+        return tuple(self.term_weights)
+
+    def terms(self, batch: Mapping[str, keras.KerasTensor], training: bool) -> dict[str, keras.KerasTensor]:
+        """One value a film of each term, (batch,), by name."""
+        raise TypeError(f"{type(self).__name__} says nothing of its terms; a method of adaptation defines `terms`.")
+
+    def call(self, batch: Mapping[str, keras.KerasTensor], training: bool = False) -> dict[str, keras.KerasTensor]:
+        return self.terms(batch, training)
+
+    def compile(self, optimizer: keras.optimizers.Optimizer, *arguments: object, **further: object) -> None:
+        networks = [layer for layer in self.layers if isinstance(layer, keras.Model)]
+        super().compile(scaled(optimizer, *networks), *arguments, **further)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True) -> keras.KerasTensor:
+        total = sum(weight * y_pred[name] for name, weight in self.term_weights.items())  # (batch,)
+        return super().compute_loss(x, ops.zeros_like(total), total, None, training)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None) -> dict:
+        for name, mean in self.means.items():
+            mean.update_state(y_pred[name])
+        return self.get_metrics_result()
+
+
+@keras.saving.register_keras_serializable(package="biomedseg")
+class Paced(keras.optimizers.Adam):
+    """Adam with a pace for each part of a model: its learning rate, times the part's factor.
+
+    Args:
+        factors: by a piece of a variable's path, such as "discriminator"; 1 for variables that none names.
+    """
+
+    def __init__(self, learning_rate: float = 1e-3, factors: Mapping[str, float] | None = None, **options) -> None:
+        super().__init__(learning_rate, **options)
+        self.factors = dict(factors or {})
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        super().build(variables)
+        self._paces = tuple(
+            next((factor for piece, factor in self.factors.items() if piece in variable.path), 1.0)
+            for variable in variables
+        )
+
+    def update_step(self, gradient, variable, learning_rate) -> None:
+        super().update_step(gradient, variable, learning_rate * self._paces[self._get_variable_index(variable)])
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "factors": self.factors}
+
+
+class Spent(keras.callbacks.Callback):
+    """Tells an `Adapting` how much of the budget is used up, before each step.
+
+    Args:
+        budget: a `helpers.learn.budget.Budget`. steps: batches in an epoch.
+    """
+
+    def __init__(self, budget, steps: int) -> None:
+        super().__init__()
+        self.budget, self.steps = budget, steps
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._first = (epoch + 1) * self.steps - self.params["steps"]
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        self.model.spent.assign(min(1.0, self.budget.spent((self._first + batch) / self.steps)))
+
+
+def segmentation(network: keras.Model, batch: Mapping[str, keras.KerasTensor], loss: keras.losses.Loss, training: bool):
+    """The loss of the source's films against their masks, (batch,)."""
+    images, shares = vary(of_source(batch))
+    return loss.call(shares, with_background(network(images, training=training)))

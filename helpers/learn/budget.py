@@ -1,0 +1,92 @@
+"""How long a training lasts, and what its learning rate is on the way."""
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import keras
+
+LEARNING_RATE = 1e-3
+"""Adam's, as the paper has it (section 5.3.2)."""
+
+WARM_UP = 20
+"""Steps over which the learning rate rises to its value: Adam knows nothing yet of how large gradients are."""
+
+
+@dataclass
+class Budget:
+    """How long to train: a number of epochs, or seconds on the wall clock, of which `reserve` are kept for what
+    follows.
+
+    An epoch is as many batches as it takes to show as many slices as the training set has.
+    """
+
+    epochs: int | None = None
+    seconds: float | None = None
+    reserve: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        if (self.epochs is None) == (self.seconds is None):
+            raise ValueError("Give either a number of epochs or a time; neither or both were given.")
+        self._first = self.started, 0.0  # when this session's first batch was shown, and the epochs done before
+
+    def go_on(self, seconds: float, epochs_done: float) -> None:
+        """Training begins, or begins again: `seconds` were spent on `epochs_done` before this session."""
+        self.started -= seconds
+        self._first = time.monotonic(), epochs_done
+
+    def spent(self, epochs_done: float) -> float:
+        """The share of the budget that is used up, 1 at its end."""
+        if self.epochs is not None:
+            return epochs_done / self.epochs
+        return (time.monotonic() - self.started) / max(1.0, self.seconds - self.reserve)
+
+    def left(self, epochs_done: float) -> float:
+        """Seconds to go: of the time that was given, or, for epochs, at the pace of this session so far."""
+        if self.seconds is not None:
+            return max(0.0, self.seconds - (time.monotonic() - self.started))
+        moment, before = self._first
+        return (time.monotonic() - moment) / (epochs_done - before) * (self.epochs - epochs_done)
+
+    def progress(self, epochs_done: float) -> str:
+        """The end of an epoch's line: "95 s (40% of the budget, 2 min left)"."""
+        spent = min(1.0, self.spent(epochs_done))
+        left = f", {_duration(self.left(epochs_done))} left" if spent < 1 else ""
+        return f"{time.monotonic() - self.started:.0f} s ({spent:.0%} of the budget{left})"
+
+
+def pace(trainer: keras.Model) -> float:
+    """The learning rate; where there are replicas each has its own copy of it."""
+    return float(keras.ops.convert_to_numpy(trainer.optimizer.learning_rate))
+
+
+class Schedule(keras.callbacks.Callback):
+    """Warm-up over the first steps, then a cosine to zero; stops when the budget is spent.
+
+    Args:
+        steps: batches in an epoch. A first epoch that is gone on with (see `helpers.learn.checkpoint`) has fewer.
+    """
+
+    def __init__(self, budget: Budget, steps: int, peak: float = LEARNING_RATE) -> None:
+        super().__init__()
+        self.budget, self.steps, self.peak, self.done = budget, steps, peak, 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.done = (epoch + 1) * self.steps - self.params["steps"]
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        spent = min(1.0, self.budget.spent(self.done / self.steps))
+        warm = min(1.0, (self.done + 1) / WARM_UP)
+        self.model.optimizer.learning_rate = self.peak * warm * 0.5 * (1 + math.cos(math.pi * spent))
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.done += 1
+        if self.budget.spent(self.done / self.steps) >= 1:
+            self.model.stop_training = True
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,75 @@
+"""Which checkpoint of an adaptation to keep, when the new hospital has no masks to tell.
+
+Three things can be seen without them: whether the network still outlines the source's films, how sure it is of the
+target's, and whether what it outlines there could be lungs. Masks of the target would choose better; what that would be
+worth is an oracle's number, not a method's.
+"""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from scipy import ndimage
+
+from helpers.learn.predict import answer
+from helpers.measure.overlap import dice
+
+FILMS = 64
+"""Of the target that are looked at, at most: enough to see a drift, few enough to look often."""
+
+PART = 0.01
+"""Share of a film from which a connected part counts: smaller ones are specks."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Looks at a network without the target's masks.
+
+    Attributes:
+        images, shares: (n, size, size, 1) and (n, size, size, 2) uint8, the source's validation films.
+        areas: (films,) share of each of the source's training films that is lung.
+        target: (m, size, size, 1), films of the target.
+    """
+
+    images: np.ndarray
+    shares: np.ndarray
+    areas: np.ndarray
+    target: np.ndarray
+
+    def __call__(self, network: keras.Model) -> dict[str, float]:
+        """What a row of the history says of a network.
+
+        Returns:
+            val_dice: mean Dice over the source's validation films, on the network's grid;
+            doubt: mean over the target's films of the entropy of all pixels, in bits, for each pixel of lung;
+            odd: share of the target's films on which the outline is none of lungs: not two parts, or larger or smaller
+                than all but one in a hundred of the source's;
+            choice: val_dice - doubt - odd. The checkpoint with the highest is kept.
+        """
+        found, truth = lungs(network, self.images) > 0.5, self.shares[..., 1] > 127
+        val_dice = float(np.mean([dice(one, other) for one, other in zip(truth, found, strict=True)]))
+        there = lungs(network, self.target)
+        low, high = np.quantile(self.areas, (0.01, 0.99))
+        doubt, odd = float(np.mean(doubts(there))), float(np.mean([_odd(one > 0.5, low, high) for one in there]))
+        return {"val_dice": val_dice, "doubt": doubt, "odd": odd, "choice": val_dice - doubt - odd}
+
+
+def lungs(network: keras.Model, images: np.ndarray) -> np.ndarray:
+    """The probability of lung in every pixel, (n, size, size) float32."""
+    return answer(network, images)[..., -1]
+
+
+def doubts(probabilities: np.ndarray) -> np.ndarray:
+    """The entropy of each film's pixels in bits, for each pixel of lung: (n, size, size) to (n,).
+
+    By the film it would reward a network that finds nothing, and is sure of that.
+    """
+    p = np.clip(probabilities, 1e-6, 1 - 1e-6)
+    bits = -(p * np.log2(p) + (1 - p) * np.log2(1 - p)).sum(axis=(1, 2))
+    return bits / (1 + probabilities.sum(axis=(1, 2)))
+
+
+def _odd(mask: np.ndarray, low: float, high: float) -> bool:
+    parts, _ = ndimage.label(mask)
+    large = (np.bincount(parts.ravel())[1:] > PART * mask.size).sum()
+    return bool(large != 2 or not low <= mask.mean() <= high)

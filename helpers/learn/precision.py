@@ -1,0 +1,148 @@
+"""Half precision, chosen by looking at the chip: convolutions in 16 bits, weights and what is delicate in 32.
+
+float16 has fine steps and a short reach: gradients below 6e-8 become 0. So the loss is multiplied by a large number
+before it is differentiated and the gradients are divided by it afterwards (loss scaling; Micikevicius et al. 2017,
+arXiv 1710.03740). bfloat16 has the reach of float32 with coarse steps, and needs none of that.
+
+NVIDIA's chips compute in float16 from compute capability 7.0 on (V100, T4), and in bfloat16 from 8.0 on (A100, L4).
+Some CPUs have instructions for bfloat16, which TensorFlow uses. Whether training gains by them depends on how much of
+its time is convolution and on how many cores share the memory, so there it is tried: a second of work, and 32 bits
+unless 16 are clearly faster.
+
+Networks give their probabilities in float32 whatever the precision (see `helpers.models`), and losses sum in it.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from helpers.learn.devices import everywhere
+
+GAIN = 1.5
+"""How many times as fast a CPU must compute in bfloat16 for it to be chosen: so much that a second look agrees."""
+
+
+@cache
+def choose() -> str:
+    """The Keras policy for what the backend runs on: "mixed_float16", "mixed_bfloat16" or "float32".
+
+    It is decided once in a process; `helpers.learn.devices.use` comes before.
+    """
+    return suits(_capability(), cpu_flags(), keras.backend.backend() == "tensorflow" and _cpu_gains)
+
+
+def suits(gpu: tuple[int, int] | None, flags: frozenset[str], cpu_gains=False) -> str:
+    """The policy for a chip.
+
+    Args:
+        gpu: compute capability; None without one.
+        flags: of the CPU, as Linux calls them.
+        cpu_gains: asked where the CPU can compute in bfloat16: whether it is the faster for it.
+    """
+    if gpu:
+        return "mixed_bfloat16" if gpu >= (8, 0) else "mixed_float16" if gpu >= (7, 0) else "float32"
+    able = flags & {"avx512_bf16", "amx_bf16"}
+    return "mixed_bfloat16" if able and cpu_gains and cpu_gains() else "float32"
+
+
+@contextmanager
+def chosen() -> Iterator[str]:
+    """Networks built in it have the chip's precision, unless another policy than float32 was set before."""
+    before = keras.mixed_precision.global_policy()
+    if before.name == "float32":
+        keras.mixed_precision.set_global_policy(choose())
+    try:
+        yield keras.mixed_precision.global_policy().name
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+
+
+def suited(network: keras.Model) -> keras.Model:
+    """A network as it suits this chip: one that was trained in half precision elsewhere gets the precision from here.
+
+    The weights are float32 in any case, so nothing is lost.
+    """
+    held = {layer.dtype_policy.name for layer in network.layers} & {"mixed_float16", "mixed_bfloat16"}
+    if not held or held == {choose()}:
+        return network
+    text = network.to_json()
+    for policy in held:
+        text = text.replace(f'"{policy}"', f'"{choose()}"')
+    copy = keras.models.model_from_json(text)
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+def scaled(optimizer: keras.optimizers.Optimizer, *networks: keras.Model) -> keras.optimizers.Optimizer:
+    """The optimiser with loss scaling if a network computes in float16, else as it is."""
+    half = any(layer.compute_dtype == "float16" for network in networks for layer in network.layers)
+    return LossScale(optimizer) if half else optimizer
+
+
+@keras.saving.register_keras_serializable(package="biomedseg")
+class LossScale(keras.optimizers.LossScaleOptimizer):
+    """Loss scaling that skips a step if the gradients of any replica overflow.
+
+    Keras looks at the first replica's, before they are summed: an overflow on the second reaches the weights, and they
+    are lost.
+    """
+
+    def check_finite(self, grads: list[keras.KerasTensor]) -> keras.KerasTensor:
+        return everywhere(super().check_finite(grads))
+
+
+def cpu_flags(path: str | Path = "/proc/cpuinfo") -> frozenset[str]:
+    """What the CPU says it can; nothing where there is no such file."""
+    path = Path(path)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return frozenset(next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), ()))
+
+
+def _capability() -> tuple[int, int] | None:
+    """The compute capability of the GPUs that the backend sees, the lowest: (7, 5) for a T4; None without NVIDIA's."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        names = [getattr(one, "compute_capability", None) for one in jax.local_devices() if one.platform == "gpu"]
+        found = [tuple(int(number) for number in str(name).split(".")) for name in names if name]
+    else:
+        import tensorflow as tf
+
+        gpus = tf.config.get_visible_devices("GPU")
+        found = [tf.config.experimental.get_device_details(gpu).get("compute_capability") for gpu in gpus]
+    return min((one for one in found if one), default=None)
+
+
+def _cpu_gains() -> bool:
+    """Whether a piece of a training step is faster in bfloat16: two convolutions as a U-Net has them, there and back.
+
+    The casts, the ReLU and the pooling between belong to it: they are slower in 16 bits, and can eat what the
+    convolutions gain.
+    """
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    images = tf.constant(rng.normal(size=(8, 48, 48, 32)).astype(np.float32))
+    kernels = [tf.Variable(rng.normal(0, 0.05, (3, 3, 32, 32)).astype(np.float32)) for _ in range(2)]
+
+    def step(dtype: str) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            x = tf.cast(images, dtype)
+            for kernel in kernels:
+                x = tf.nn.relu(tf.nn.conv2d(x, tf.cast(kernel, dtype), 1, "SAME"))
+            value = tf.reduce_mean(tf.cast(tf.nn.max_pool2d(x, 2, 2, "SAME"), "float32"))
+        return tape.gradient(value, kernels)
+
+    steps = {dtype: tf.function(lambda dtype=dtype: step(dtype)) for dtype in ("float32", "bfloat16")}
+    seconds: dict[str, list[float]] = {dtype: [] for dtype in steps}
+    for _ in range(8):  # in turns, since somebody else may be using the machine; the first of each is compilation
+        for dtype, one in steps.items():
+            begun = time.perf_counter()
+            one()[0].numpy()
+            seconds[dtype].append(time.perf_counter() - begun)
+    return min(seconds["float32"]) > GAIN * min(seconds["bfloat16"])

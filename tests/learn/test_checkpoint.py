@@ -1,0 +1,257 @@
+"""Laws of never losing a run: wherever a training is stopped, it ends as if it never was."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from helpers.data.errors import DataError
+from helpers.data.splits import save_split
+from helpers.learn.budget import Budget, Schedule
+from helpers.learn.checkpoint import Checkpoint
+from tests.learn.killed import end, train, train_and_kill
+
+STEPS, EPOCHS = 4, 3
+
+
+def _batches(first_step=0):
+    """Batch number k depends on k alone; a linear map that can be learned."""
+    step = first_step
+    while True:
+        x = np.random.default_rng([7, step]).normal(size=(8, 3)).astype(np.float32)
+        yield x, x @ np.array([[1.0], [-2.0], [3.0]], np.float32)
+        step += 1
+
+
+def _trainer():
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.3), keras.layers.Dense(1)])
+    network.compile(keras.optimizers.Adam(0.1), "mse", metrics=["mae"])
+    return network
+
+
+def _train(checkpoint, trainer=None, budget=None, callbacks=()):
+    trainer, budget = trainer or _trainer(), budget or Budget(epochs=EPOCHS)
+    tell = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: checkpoint.history.append({"epoch": epoch, **logs})
+    )
+    checkpoint.fit(trainer, _batches, STEPS, budget, [Schedule(budget, STEPS), tell, *callbacks])
+    state = [*trainer.variables, *trainer.optimizer.variables]
+    return [keras.ops.convert_to_numpy(variable).copy() for variable in state], checkpoint.history
+
+
+def _assert_same(ended, other):
+    (arrays, history), (others, other_history) = ended, other
+    assert history == other_history
+    for one, two in zip(arrays, others, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+class _At(keras.callbacks.Callback):
+    """Does something once after so many steps, counted in this session; before the checkpoint, which comes last."""
+
+    def __init__(self, steps, do):
+        super().__init__()
+        self.steps, self.do = steps, do
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps -= 1
+        if self.steps == 0:
+            self.do()
+
+
+def _crash():
+    raise RuntimeError("the power went")
+
+
+def _interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """The training that nobody stopped."""
+    return _train(Checkpoint())
+
+
+def test_dropout_and_schedule_matter_here(whole):
+    """Else the laws below would say nothing of them."""
+    arrays, history = whole
+    assert [row["epoch"] for row in history] == [0, 1, 2]
+    assert any(array.dtype.kind in "iu" and array.shape == (2,) for array in arrays)  # a seed state
+
+
+@pytest.mark.parametrize("stop", [1, 2, 4, 5, 7, 8, 9, 12])
+def test_crash_after_any_step_leaves_no_trace(whole, tmp_path, stop):
+    """Stopped before the checkpoint of that step: the step is done again. After steps 4, 8 and 12 an epoch ends."""
+    with pytest.raises(RuntimeError, match="the power went"):
+        _train(Checkpoint(tmp_path, seconds=0), callbacks=[_At(stop, _crash)])
+    checkpoint = Checkpoint(tmp_path)
+    begun = []
+    _assert_same(_train(checkpoint, callbacks=[_At(1, lambda: begun.append(checkpoint.step))]), whole)
+    assert begun == [stop - 1]
+
+
+def test_crash_after_every_third_step_leaves_no_trace(whole, tmp_path):
+    for session in range(20):  # noqa: B007 - counted
+        try:
+            ended = _train(Checkpoint(tmp_path, seconds=0, say=lambda _: None), callbacks=[_At(3, _crash)])
+        except RuntimeError:
+            continue
+        break
+    assert session > 3
+    _assert_same(ended, whole)
+
+
+@pytest.mark.parametrize("stop", [3, 4, 6])
+def test_ctrl_c_loses_nothing_and_says_how_to_go_on(whole, tmp_path, stop):
+    """Even where checkpoints are rare."""
+    told = {3: "0 epochs and 3 of 4 steps", 4: "1 epoch", 6: "1 epoch and 2 of 4 steps"}[stop]
+    with (
+        pytest.raises(KeyboardInterrupt, match=f"^Stopped after {told}; the same command goes on from there"),
+        Checkpoint(tmp_path) as checkpoint,
+    ):
+        _train(checkpoint, callbacks=[_At(stop, _interrupt)])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    said = []
+    _assert_same(_train(Checkpoint(tmp_path, say=said.append)), whole)
+    assert said == [f"Going on after {told}."]
+
+
+def test_second_ctrl_c_does_not_wait(tmp_path):
+    def twice():
+        _interrupt()
+        _interrupt()
+        time.sleep(10)
+        pytest.fail("went on")
+
+    with (
+        pytest.raises(KeyboardInterrupt, match=r"^Stopped; the same command begins anew"),
+        Checkpoint(tmp_path) as checkpoint,
+    ):
+        _train(checkpoint, callbacks=[_At(2, twice)])
+
+
+def test_what_was_trained_to_its_end_is_not_trained_again(whole, tmp_path):
+    """Stopped while the test patients were scored, say."""
+    _train(Checkpoint(tmp_path))
+    trainer, again = _trainer(), Checkpoint(tmp_path)
+    again.fit(trainer, lambda first_step: pytest.fail("trains"), STEPS, Budget(epochs=EPOCHS))
+    assert again.history == whole[1]
+    for variable, array in zip(trainer.variables, whole[0][: len(trainer.variables)], strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), array)
+
+
+def test_file_goes_with_the_end_of_the_work_and_stays_with_an_error(tmp_path):
+    def train_and_crash():
+        with Checkpoint(tmp_path) as checkpoint:
+            _train(checkpoint)
+            _crash()
+
+    with pytest.raises(RuntimeError):
+        train_and_crash()
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.npz"]
+    with Checkpoint(tmp_path) as checkpoint:
+        _train(checkpoint)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_seconds_of_earlier_sessions_count_and_the_pause_does_not(tmp_path):
+    budget = Budget(seconds=1000, started=time.monotonic() - 400)
+    with pytest.raises(RuntimeError):
+        _train(Checkpoint(tmp_path, seconds=0), budget=budget, callbacks=[_At(3, _crash)])
+    budget = Budget(seconds=1000, started=time.monotonic() - 100)  # a second session, of 100 s so far
+    with pytest.raises(RuntimeError):
+        _train(Checkpoint(tmp_path, seconds=0), budget=budget, callbacks=[_At(3, _crash)])
+    assert 500 < time.monotonic() - budget.started < 530
+
+
+def test_time_that_is_up_ends_the_training_with_an_epochs_end(tmp_path):
+    with pytest.raises(RuntimeError):
+        _train(Checkpoint(tmp_path, seconds=0), callbacks=[_At(3, _crash)], budget=Budget(seconds=1000))
+    late = Budget(seconds=1000, started=time.monotonic() - 1000)
+    _, history = _train(Checkpoint(tmp_path, seconds=0), budget=late)
+    assert len(history) == 1
+
+
+def test_another_trainings_file_is_refused(tmp_path):
+    with pytest.raises(RuntimeError):
+        _train(Checkpoint(tmp_path, {"seed": 0, "size": (3, 1)}, seconds=0), callbacks=[_At(2, _crash)])
+    with pytest.raises(
+        DataError, match=r"checkpoint.npz keeps a training with other parameters \(seed 0 there, 1 now\)"
+    ):
+        _train(Checkpoint(tmp_path, {"seed": 1, "size": (3, 1)}))
+    wide = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.3), keras.layers.Dense(2)])
+    wide.compile(keras.optimizers.Adam(0.1), "mse", metrics=["mae"])
+    with pytest.raises(DataError, match="keeps another network"):
+        _train(Checkpoint(tmp_path, {"seed": 0, "size": (3, 1)}), wide)
+
+
+def test_damaged_file_is_refused(tmp_path):
+    with pytest.raises(RuntimeError):
+        _train(Checkpoint(tmp_path, seconds=0), callbacks=[_At(2, _crash)])
+    path = tmp_path / "checkpoint.npz"
+    whole = path.read_bytes()
+    for damaged in (whole[:1000], whole[:300] + bytes([whole[300] ^ 255]) + whole[301:], b""):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"checkpoint.npz is damaged.*Delete it"):
+            _train(Checkpoint(tmp_path))
+
+
+def test_full_disk_leaves_the_checkpoint_before_and_says_so(whole, tmp_path, monkeypatch):
+    savez, written = np.savez, []
+
+    def fills_up(path, **arrays):
+        if len(written) == 5:
+            Path(path).write_bytes(b"half of it")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        savez(path, **arrays)
+        written.append(path)
+
+    monkeypatch.setattr(np, "savez", fills_up)
+    with pytest.raises(DataError, match=r"checkpoint.npz cannot be written: the disk.* is full \(0.0 MB are wanted"):
+        _train(Checkpoint(tmp_path, seconds=0))
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.npz"]
+    monkeypatch.undo()
+    _assert_same(_train(Checkpoint(tmp_path, seconds=0)), whole)
+
+
+def test_checkpoints_take_a_small_share_of_the_time(tmp_path, monkeypatch):
+    checkpoint = Checkpoint(tmp_path, seconds=0.001)
+    saved = []
+    monkeypatch.setattr(np, "savez", lambda path, **_: (time.sleep(0.02), saved.append(path), Path(path).touch()))
+    begun = time.monotonic()
+    _train(checkpoint, budget=Budget(epochs=100))
+    share = 0.02 * len(saved) / (time.monotonic() - begun)
+    assert len(saved) >= 2  # one, and the last
+    assert share < 0.2  # a twentieth, and the last one
+
+
+def test_jax_goes_on_as_well():
+    """The same laws, in a process of their own, for Keras has one backend."""
+    pytest.importorskip("jax")
+    laws = "every_third_step or trained_to_its_end or (ctrl_c_loses and 6)"
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-k", laws, __file__]
+    result = subprocess.run(command, env={**os.environ, "KERAS_BACKEND": "jax"}, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+    assert "3 passed" in result.stdout
+
+
+def test_killed_training_ends_as_the_one_that_nobody_killed(store, split, tmp_path):
+    """SIGKILL at random moments, the network and the batches of the course; `python -m tests.learn.killed 20`."""
+    save_split(split, tmp_path / "split.json")
+    train(store.folder, tmp_path / "split.json", tmp_path / "whole", 2)
+    struck = train_and_kill(store.folder, tmp_path / "split.json", tmp_path / "killed", 2, kills=2, seed=3)
+    assert len(struck) == 2
+    (arrays, history), (others, other_history) = end(tmp_path / "whole"), end(tmp_path / "killed")
+    assert history == other_history
+    assert arrays.keys() == others.keys()
+    for name in arrays:
+        np.testing.assert_array_equal(arrays[name], others[name], err_msg=name)

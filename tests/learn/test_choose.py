@@ -1,0 +1,70 @@
+"""Laws of choosing without masks."""
+
+import numpy as np
+import pytest
+
+from helpers.learn import choose
+from helpers.learn.choose import Judge, doubts
+
+
+def pair(rows=(6, 20), n=1, size=32):
+    """Two lungs."""
+    mask = np.zeros((n, size, size), bool)
+    for columns in ((4, 12), (18, 26)):
+        mask[:, slice(*rows), slice(*columns)] = True
+    return mask
+
+
+@pytest.fixture
+def judge(monkeypatch):
+    """A judge, and a stand-in for the network: what it says of the source's films, then of the target's."""
+    truth = pair(n=4)
+    shares = np.stack([~truth, truth], axis=-1) * np.uint8(255)
+    made = Judge(np.zeros((4, 32, 32, 1)), shares, np.full(9, truth.mean()), np.zeros((2, 32, 32, 1)))
+
+    def ask(here, there):
+        said = iter([here, there])
+        monkeypatch.setattr(choose, "lungs", lambda network, images: next(said).astype(np.float32))
+        return made(None)
+
+    return ask
+
+
+def test_a_sure_network_that_finds_two_lungs_of_the_usual_size_could_not_be_better(judge):
+    row = judge(pair(n=4), pair(n=2))
+    assert row["val_dice"] == 1
+    assert row["odd"] == 0
+    assert row["doubt"] == pytest.approx(0, abs=1e-3)
+    assert row["choice"] == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        np.zeros((2, 32, 32)),
+        np.ones((2, 32, 32)),
+        pair((6, 30), 2),
+        pair((6, 8), 2),
+        pair(n=2)[..., ::-1].cumsum(2) > 0,
+    ],
+    ids=["nothing", "everything", "too large", "too small", "one part"],
+)
+def test_what_could_be_no_lungs_is_odd(judge, there):
+    row = judge(pair(n=4), there)
+    assert row["odd"] == 1
+    assert row["choice"] <= 0.01
+
+
+def test_specks_are_no_parts(judge):
+    there = pair(n=2)
+    there[:, 0, 0] = True
+    assert judge(pair(n=4), there * 0.99)["odd"] == 1  # one pixel more than the source's lungs, whose sizes are alike
+    there[:, 6, 4] = False
+    assert judge(pair(n=4), there * 0.99)["odd"] == 0
+
+
+def test_doubt_grows_towards_one_half_and_finding_nothing_is_no_way_out():
+    lungs = pair(n=1)
+    steps = [doubts(np.where(lungs, p, 0.01))[0] for p in (0.99, 0.9, 0.7, 0.5)]
+    assert steps == sorted(steps)
+    assert doubts(np.where(lungs, 0.4, 0.01))[0] > doubts(np.where(lungs, 0.9, 0.01))[0]

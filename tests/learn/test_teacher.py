@@ -1,0 +1,61 @@
+"""Laws of the mean teacher."""
+
+import numpy as np
+import pytest
+
+from helpers.learn.adapting import Paced
+from helpers.learn.losses import AsTold
+from helpers.learn.teacher import MeanTeacher, moved
+from helpers.prepare.augment import single
+from tests.learn.both_hospitals import films, start
+
+
+@pytest.fixture
+def step():
+    made = MeanTeacher(start(), momentum=0.75)
+    made.compile(Paced(1e-2), AsTold())
+    return made
+
+
+def test_the_teacher_is_the_running_mean_of_the_student(step):
+    mean = step.student.get_weights()
+    for seed in range(3):
+        mean = [0.75 * old + 0.25 * new for old, new in zip(mean, step.student.get_weights(), strict=True)]
+        step.train_on_batch(films(seed))
+    for held, expected in zip(step.teacher.get_weights(), mean, strict=True):
+        np.testing.assert_allclose(held, expected, atol=1e-6)
+    assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(mean, step.student.get_weights(), strict=True))
+
+
+def test_only_the_student_learns(step):
+    assert {id(v) for v in step.trainable_variables} == {id(v) for v in step.student.trainable_variables}
+
+
+def test_looking_moves_no_teacher(step):
+    before = step.teacher.get_weights()
+    step.student.set_weights([weight + 1 for weight in before])
+    step(films(0), training=False)
+    for held, was in zip(step.teacher.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(held, was)
+
+
+def test_what_the_teacher_outlined_moves_with_the_film():
+    """A film that is its own outline still is, after both were turned."""
+    outline = np.zeros((1, 32, 32, 2), np.float32)
+    outline[:, 8:20, 6:16, 1] = 1
+    outline[..., 0] = 1 - outline[..., 1]
+    film = {"images": outline[..., 1:], **single("rotation", 20, 32, 1).arrays()}
+    images, shares = moved(film, outline)
+    np.testing.assert_allclose(images[..., 0], shares[..., 1], atol=1e-5)
+    assert np.abs(np.asarray(shares) - outline).max() > 0.5
+
+
+def test_agreement_needs_no_mask(step):
+    """The source's masks are in the batch; of the target there are films alone, and they teach."""
+    batch = films(0)
+    terms = step(batch, training=False)
+    other = step(batch | {"shares": batch["shares"][..., ::-1]}, training=False)
+    np.testing.assert_allclose(terms["agreement"], other["agreement"], rtol=1e-5)
+    assert np.abs(np.asarray(terms["segmentation"]) - np.asarray(other["segmentation"])).max() > 0.1
+    darker = step(batch | {"target_images": batch["target_images"] - np.float16(1)}, training=False)
+    assert np.abs(np.asarray(terms["agreement"]) - np.asarray(darker["agreement"])).max() > 1e-4
