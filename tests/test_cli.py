@@ -22,6 +22,7 @@ def _run(*arguments):
         ["evaluate"],
         ["predict"],
         ["audit"],
+        ["ladder"],
         ["bench", "viewer"],
     ],
 )
@@ -40,6 +41,21 @@ def test_a_mistake_ends_in_a_message_and_status_1(tmp_path):
     assert result.returncode == 1
     assert "holds no finished training" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("said", ["Stopped after 3 epochs; the same command goes on from there.", ""])
+def test_ctrl_c_ends_in_a_line_and_status_130(monkeypatch, said):
+    from typer.testing import CliRunner
+
+    from helpers.cli import app
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt(*[said] * bool(said))
+
+    monkeypatch.setattr("helpers.data.phantom.make_brats", stopped)
+    result = CliRunner().invoke(app, ["phantom"])
+    assert result.exit_code == 130
+    assert result.output.strip() == (said or "Stopped.")
 
 
 def test_help_does_not_wait_for_tensorflow():

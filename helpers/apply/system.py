@@ -3,9 +3,11 @@ of the paper), with how sure it is and whether the patient looks like those it l
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from helpers.apply.uncertainty import agreement, entropy
 from helpers.data import familiar
@@ -126,13 +128,16 @@ class System:
         def draw(probabilities: np.ndarray) -> np.ndarray:
             """Network labels on the patient's grid; where every pixel of a slice is background, so is every voxel."""
             drawn = np.zeros((*scan.images.shape[:2], len(probabilities)), np.uint8)
-            some = (probabilities.argmax(axis=-1) > 0).any(axis=(1, 2))
-            drawn[..., some] = _labels(back(probabilities[some][..., 1:]))
+            some = np.flatnonzero((probabilities.argmax(axis=-1) > 0).any(axis=(1, 2)))
+            for start in range(0, len(some), 16):  # a few at a time: fresh memory costs more than the arithmetic
+                part = some[start : start + 16]
+                drawn[..., part] = _labels(back(probabilities[part][..., 1:]))
             return drawn
 
         labels = draw(mean)
         clock.note("place")
-        drawn = [draw(one) for one in samples]
+        with threadpool_limits(1), ThreadPoolExecutor() as pool:  # a thread a pass; matrix products add no more
+            drawn = list(pool.map(draw, samples))
         doubt = back(entropy(np.mean([mean, *samples], axis=0))[..., None])[..., 0]
         outline = Outline(
             labels=_into(scan, passed, labels),

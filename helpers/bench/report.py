@@ -1,4 +1,4 @@
-"""What a benchmark tells: ours and the peer's times side by side, and the machine they were taken on."""
+"""What a benchmark tells: ours and the peers' figures side by side, their spread, and the machine."""
 
 import json
 import platform
@@ -18,6 +18,26 @@ def compare(ours: Sequence[float], peer: Sequence[float]) -> dict[str, Any]:
     """Median and 95th percentile of times in milliseconds, and `ratio`: the peer's median over ours."""
     result: dict[str, Any] = {"ours": summary(ours), "peer": summary(peer)}
     return {**result, "ratio": round(float(np.median(peer) / np.median(ours)), 2)}
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Median, lowest and highest of what was measured, and how often it was."""
+    return {
+        "median": float(np.median(values)),
+        "low": float(min(values)),
+        "high": float(max(values)),
+        "n": len(values),
+    }
+
+
+def ratio(ours: Sequence[float], peer: Sequence[float]) -> dict[str, Any]:
+    """How many times the peer's figure ours is, as `spread`: ours and the peer's of one round make one ratio, so that
+    a machine which is slow for a while is so for both.
+
+    Raises:
+        ValueError: there are not as many of the one as of the other.
+    """
+    return spread([one / other for one, other in zip(ours, peer, strict=True)])
 
 
 def about(packages: Sequence[str]) -> dict[str, Any]:
@@ -40,11 +60,21 @@ def show(result: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]], title
     for name, found in rows.items():
         times = [f"{found[one][key]:.1f}" for one in ("ours", "peer") for key in ("median_ms", "p95_ms")]
         table.add_row(name, *times, f"{found['ratio']:.1f}")
+    show_table(result, table, notes)
+
+
+def show_table(result: Mapping[str, Any], table: Table, notes: Sequence[str]) -> None:
+    """Print a table, notes of one line each, and the machine."""
     console = Console()
     console.print(table)
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items() if version)
     for line in (*notes, f"{result['machine']}; {versions}"):
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def cells(found: Mapping[str, Any], digits: int = 0) -> tuple[str, str]:
+    """Median, and lowest to highest, of what `spread` made: two cells of a table."""
+    return f"{found['median']:,.{digits}f}", f"{found['low']:,.{digits}f} to {found['high']:,.{digits}f}"
 
 
 def write(result: Mapping[str, Any], path: Path) -> None:

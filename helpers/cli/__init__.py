@@ -5,12 +5,26 @@ import sys
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from helpers.cli import bench, course, train, use
 from helpers.data.errors import DataError
 from helpers.lessons.manifest import LessonError
 
+
+class _Stoppable(TyperGroup):
+    """Ctrl-C ends any command in one line and status 130; a training says what it kept."""
+
+    def invoke(self, ctx: typer.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            print(f"\n{stop}" if str(stop) else "\nStopped.")
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=_Stoppable,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Biomedical image segmentation: the course and its tools.",

@@ -1,21 +1,77 @@
 """`bench …`: how fast the course's tools are, beside a peer in the same run."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 app = typer.Typer(no_args_is_help=True, help="How fast the course's tools are, beside a peer in the same run.")
 
+Json = Annotated[Path | None, typer.Option("--json", help="Write the figures here as well.")]
+Data = Annotated[Path | None, typer.Option("--data", help="Your own patients; made-up ones without.")]
+Model = Annotated[Path | None, typer.Option("--model", help="A folder that `train brain` left; untrained without.")]
+
 
 @app.command("viewer")
-def bench_viewer_command(
-    json: Annotated[Path | None, typer.Option(help="Write the figures here as well.")] = None,
-) -> None:
+def bench_viewer_command(json: Json = None) -> None:
     """From a slider's step to the new slice, in the kernel and in a browser, beside `interact` with matplotlib."""
-    from helpers.bench import report, viewer
+    _write(_viewer(), json)
 
-    result = viewer.bench_viewer()
-    viewer.show(result)
-    if json:
-        report.write(result, json)
+
+@app.command("loader")
+def bench_loader_command(data: Data = None, json: Json = None) -> None:
+    """Slices a second that reach training: the store's, the public kernel's, MONAI's cached data set's; and memory."""
+    _write(_loader(data), json)
+
+
+@app.command("train")
+def bench_train_command(json: Json = None) -> None:
+    """A training step, beside the same U-Net in PyTorch and beside the machine's matrix product."""
+    _write(_train(), json)
+
+
+@app.command("predict")
+def bench_predict_command(model: Model = None, json: Json = None) -> None:
+    """A patient from NIfTI files to a saved mask, first and later ones, part by part."""
+    _write(_predict(model), json)
+
+
+@app.command("all")
+def bench_all_command(data: Data = None, model: Model = None, json: Json = None) -> None:
+    """All of these, one after the other."""
+    _write({"loader": _loader(data), "train": _train(), "predict": _predict(model), "viewer": _viewer()}, json)
+
+
+def _viewer() -> dict[str, Any]:
+    from helpers.bench import viewer
+
+    viewer.show(result := viewer.bench_viewer())
+    return result
+
+
+def _loader(data: Path | None) -> dict[str, Any]:
+    from helpers.bench import loader
+
+    loader.show(result := loader.bench_loader(data))
+    return result
+
+
+def _train() -> dict[str, Any]:
+    from helpers.bench import training
+
+    training.show(result := training.bench_training())
+    return result
+
+
+def _predict(model: Path | None) -> dict[str, Any]:
+    from helpers.bench import prediction
+
+    prediction.show(result := prediction.bench_prediction(model))
+    return result
+
+
+def _write(result: dict[str, Any], path: Path | None) -> None:
+    from helpers.bench import report
+
+    if path:
+        report.write(result, path)

@@ -32,3 +32,31 @@ def gate_table(result: dict) -> None:
         low, high = result[key]["ci95"]
         table.add_row(name, f"{result[key]['value']:.3f}", f"{low:.3f} to {high:.3f}", f"{result['trivial'][key]:.3f}")
     Console().print(table)
+
+
+def lungs_table(result: dict) -> None:
+    """Scores in each hospital beside those of the mean training mask."""
+    table = Table(title=f"{result['n']} X-rays, mean and 95 % interval")
+    for column in ("", "X-rays", "Dice", "Jaccard", "outlines apart\npixels"):
+        table.add_column(column, no_wrap=True)
+    for site in result["sites"]:
+        for name, scores in ((site, result["sites"][site]), ("  the mean mask", result["trivial"][site])):
+            cells = []
+            for key, digits in (("dice", 3), ("jaccard", 3), ("assd_px", 1)):
+                mean, (low, high) = scores[key]["mean"], scores[key]["ci95"]
+                cells.append(f"{mean:.{digits}f}\n\\[{low:.{digits}f}, {high:.{digits}f}]")
+            table.add_row(name, str(scores["n"]), *cells)
+    Console().print(table)
+
+
+def ladder_table(direction: str, rows: list[dict]) -> None:
+    """The rungs between two hospitals, and what each closes of the gap."""
+    from helpers.apply.standing import as_frame
+
+    frame = as_frame(rows)
+    table = Table(title=f"{direction.replace('-', ' to ')}: means over test films, 95 % intervals")
+    for column in ("", *frame.columns):
+        table.add_column(column.replace(", ", ",\n"), no_wrap=True)
+    for name, *cells in frame.itertuples():
+        table.add_row(name, *(str(cell).replace(" [", "\n\\[") for cell in cells))
+    Console().print(table)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from helpers.cli.tables import brain_table, gate_table
+from helpers.cli.tables import brain_table, gate_table, lungs_table
 
 _STARTED = time.monotonic()  # --minutes counts from here: TensorFlow is imported later, inside the commands
 
@@ -29,6 +29,15 @@ Loss = Annotated[
     typer.Option(help="What training makes small."),
 ]
 Augmentation = Annotated[Literal["none", "usual", "all"], typer.Option(help="How slices are varied.")]
+Devices = Annotated[
+    str, typer.Option(help="Where to train: auto, a number of GPUs, cpu, or cpu:2 (two devices made of the CPU).")
+]
+
+
+def _sixteenths(size: int) -> int:
+    if size % 16:
+        raise typer.BadParameter(f"{size} cannot be halved four times; give a multiple of 16.")
+    return size
 
 
 @app.command("brain")
@@ -44,13 +53,15 @@ def train_brain_command(
     focus: Annotated[float, typer.Option(min=0, max=1, help="Share of a batch drawn from slices with tumour.")] = 0.5,
     seed: int = 0,
     folds: Annotated[int, typer.Option(min=1, help="Train this many models, so that each patient is tested once.")] = 1,
+    devices: Devices = "auto",
 ) -> None:
     """Train the U-Net on brain tumours, and score it on patients kept out."""
     from helpers.learn.brain import train_brain, train_brain_folds
     from helpers.learn.train import Recipe
 
     recipe = Recipe(loss, augmentation, focus)
-    settings = {"size": size, "filters": filters, "minutes": minutes, "recipe": recipe, "seed": seed, "say": print}
+    settings = {"size": size, "filters": filters, "minutes": minutes, "recipe": recipe, "seed": seed}
+    settings |= {"devices": devices, "say": print}
     names = tuple(name.strip() for name in modalities.lower().split(","))
     if folds > 1:
         brain_table(train_brain_folds(data, out, folds, names, **settings))
@@ -75,6 +86,7 @@ def train_gate_command(
     augmentation: Augmentation = "usual",
     seed: int = 0,
     folds: Annotated[int, typer.Option(min=1, help="Train this many gates, so that each patient is tested once.")] = 1,
+    devices: Devices = "auto",
 ) -> None:
     """Train the gate that says which slices hold tumour, and score it on patients kept out."""
     from helpers.learn.screening import train_gate, train_gate_folds
@@ -86,9 +98,61 @@ def train_gate_command(
         "minutes": minutes,
         "augmentation": augmentation,
         "seed": seed,
+        "devices": devices,
     }
     if folds > 1:
         gate_table(train_gate_folds(data, out, folds, say=print, **settings))
     else:
         train_gate(data, out, started=_STARTED, say=print, **settings)
         gate_table(json.loads((out / "metrics.json").read_text()))
+
+
+@app.command("lungs")
+def train_lungs_command(
+    data: Annotated[Path, typer.Option("--data", help="A folder that holds chest X-rays and their masks.")],
+    out: Out,
+    site: Annotated[
+        Literal["montgomery", "shenzhen", "both"], typer.Option(help="The hospital to learn from.")
+    ] = "both",
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Wall time until the folder is finished; 500 steps without.")
+    ] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Begin with the model that `train lungs` or `adapt` left here.")
+    ] = None,
+    labelled: Annotated[
+        int | None, typer.Option(min=1, help="Learn from so many X-rays of the hospital, and no more.")
+    ] = None,
+    filters: Annotated[int, typer.Option(min=1, help="Features of the U-Net's first level; the paper has 32.")] = 16,
+    size: Annotated[
+        int, typer.Option(min=16, callback=_sixteenths, help="Pixels along each side of the square that is seen.")
+    ] = 128,
+    normalise: Annotated[bool, typer.Option("--normalise", help="With batch normalisation.")] = False,
+    loss: Loss = "dice+cross-entropy",
+    augmentation: Annotated[
+        Literal["none", "intensity", "films"], typer.Option(help="How films are varied.")
+    ] = "films",
+    seed: int = 0,
+    devices: Devices = "auto",
+) -> None:
+    """Train the U-Net on the lungs of one hospital or of both, and score it on X-rays kept out."""
+    from helpers.learn.lungs import train_lungs
+
+    train_lungs(
+        data,
+        out,
+        site,
+        size,
+        filters,
+        normalise,
+        augmentation,
+        loss,
+        minutes,
+        init,
+        labelled,
+        seed,
+        _STARTED,
+        print,
+        devices=devices,
+    )
+    lungs_table(json.loads((out / "metrics.json").read_text()))

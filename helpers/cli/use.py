@@ -1,5 +1,7 @@
 """What is done with a trained model, and with data before it: score, outline, report, audit."""
 
+import time
+from json import loads
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,7 +10,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from helpers.cli.tables import brain_table, gate_table
+from helpers.cli.tables import brain_table, gate_table, ladder_table, lungs_table
+
+_STARTED = time.monotonic()  # --minutes counts from here: TensorFlow is imported later, inside the commands
 
 app = typer.Typer()
 
@@ -23,12 +27,22 @@ def evaluate(
     split: Annotated[
         Literal["test", "all"], typer.Option(help="The kept-out patients, or all of a new folder.")
     ] = "test",
+    site: Annotated[
+        Literal["montgomery", "shenzhen", "both"] | None, typer.Option(help="Of lungs: one hospital alone.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the scores here as well.")] = None,
 ) -> None:
     """Score a trained model on patients it never saw."""
     from helpers.learn.trained import read_run
 
-    if read_run(model_dir)["task"] == "gate":
+    task = read_run(model_dir)["task"]
+    if site and task != "lungs":
+        raise typer.BadParameter(f"{model_dir} is a training of {task!r}; only one of lungs is scored by hospital.")
+    if task == "lungs":
+        from helpers.learn.lungs import evaluate_lungs
+
+        lungs_table(evaluate_lungs(model_dir, data, split, site or "both", json, print))
+    elif task == "gate":
         from helpers.learn.screening import evaluate_gate
 
         gate_table(evaluate_gate(model_dir, data, split, json, print))
@@ -62,6 +76,63 @@ def report(
 
     result = write_report(patient_dirs, gate, model, out, print)
     raise typer.Exit(int(any(patient["status"] == "refused" for patient in result["patients"])))
+
+
+@app.command()
+def adapt(
+    model_dir: Annotated[Path, typer.Argument(help="A folder that `train lungs` left, trained at one hospital.")],
+    data: Annotated[
+        Path, typer.Option("--data", help="Chest X-rays of both; with masks for --from alone, if you like.")
+    ],
+    source: Annotated[Literal["montgomery", "shenzhen"], typer.Option("--from", help="Where the model was trained.")],
+    target: Annotated[
+        Literal["montgomery", "shenzhen"], typer.Option("--to", help="Where it shall work; --from again is a check.")
+    ],
+    method: Annotated[
+        Literal["histogram", "statistics", "reversal", "adda", "adda+anchor", "output", "mean-teacher"],
+        typer.Option(help="How; lesson 09 climbs them one by one."),
+    ],
+    out: Out,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Wall time until the folder is finished; 400 steps without.")
+    ] = None,
+    augmentation: Annotated[
+        Literal["none", "intensity", "films"] | None, typer.Option(help="How films are varied; as the method has it.")
+    ] = None,
+    seed: int = 0,
+) -> None:
+    """Move a lung model to another hospital, whose masks are not read; `evaluate` scores it there."""
+    from helpers.learn.adapt import adapt as adapt_lungs
+
+    started = _STARTED if minutes else None
+    adapt_lungs(
+        model_dir, data, source, target, method, out, minutes, augmentation=augmentation, seed=seed, started=started
+    )
+    lungs_table(loads((out / "metrics.json").read_text()))
+
+
+@app.command()
+def ladder(
+    data: Annotated[Path, typer.Option("--data", help="Chest X-rays of both hospitals, and their masks.")],
+    out: Out,
+    minutes: Annotated[float, typer.Option(help="Wall time of each training.")] = 10.0,
+    directions: Annotated[
+        str, typer.Option(help="Comma-separated; from one hospital to the other.")
+    ] = "montgomery-shenzhen,shenzhen-montgomery",
+    rungs: Annotated[
+        str | None, typer.Option(help="Comma-separated; all without. What they start from comes too.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each rung.")] = 1,
+    size: Annotated[int, typer.Option(help="Pixels along each side of what the network sees.")] = 128,
+    filters: Annotated[int, typer.Option(help="Features of the U-Net's first level; the paper has 32.")] = 16,
+) -> None:
+    """Climb from one hospital to the other, a way to adapt at a time; what is finished in --out is kept."""
+    from helpers.apply.ladder import RUNGS, climb
+
+    names = rungs.split(",") if rungs else list(RUNGS)
+    table = climb(data, out, directions.split(","), names, seeds, minutes, print, size=size, filters=filters)
+    for direction, rows in table.items():
+        ladder_table(direction, rows)
 
 
 @app.command()

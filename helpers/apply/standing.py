@@ -1,0 +1,101 @@
+"""How the rungs stand: from the Dice of every film to a table, a row for each rung, with intervals."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from helpers.data.errors import DataError
+from helpers.measure.gap import gap_closed
+from helpers.measure.statistics import bootstrap_ci
+
+SOURCE, CEILING = "source", "target"
+"""The two rungs that the others are held against: the plain model of one hospital, and a model of the other's own."""
+
+
+def standing(scores: pd.DataFrame, source: str, target: str) -> list[dict[str, Any]]:
+    """One row for each rung, in the order in which they come.
+
+    Args:
+        scores: a row for each film and training: `rung`, `seed`, `film`, `site`, `dice`, and perhaps `oracle`, the Dice
+            of the checkpoint that labels would have chosen.
+        source, target: the two hospitals.
+
+    Returns:
+        For each rung `rung` and `seeds`; `source` and `target`, the Dice in both hospitals, as `mean`, `ci95` and
+        `by_seed`; `gap`, the `share` of the gap closed and its `ci95`, or None twice and a `note` that says why;
+        `at_home`, the change in the source hospital against the rung `source`, and `oracle`, both as `mean` and
+        `ci95`, or None. Intervals are over films; where there are several seeds, of each film's mean over them.
+
+    Raises:
+        DataError: the rungs were not all scored on the same films, or not in both hospitals.
+    """
+    order = list(dict.fromkeys(scores["rung"]))
+    wide = scores.pivot_table(index=["site", "film"], columns="rung", values="dice", sort=False)  # means over seeds
+    if unscored := [name for name in order if wide[name].isna().any()]:
+        raise DataError(f"{', '.join(unscored)}: not scored on all the films that other rungs were; use one split.")
+    if missing := [site for site in (source, target) if site not in wide.index.levels[0]]:
+        raise DataError(f"there are no scores in {' and '.join(missing)}; score every rung in both hospitals.")
+    home, away = wide.loc[source], wide.loc[target]
+    rows = []
+    for name in order:
+        own = scores[scores["rung"] == name]
+        by_seed = own.groupby(["site", "seed"])["dice"].mean()
+        rows.append(
+            {
+                "rung": name,
+                "seeds": sorted(map(int, own["seed"].unique())),
+                "source": {**_mean(home[name]), "by_seed": by_seed[source].tolist()},
+                "target": {**_mean(away[name]), "by_seed": by_seed[target].tolist()},
+                "gap": _gap(away, name),
+                "at_home": _mean(home[name] - home[SOURCE]) if SOURCE in order else None,
+                "oracle": _oracle(own[own["site"] == target]),
+            }
+        )
+    return rows
+
+
+def as_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Rows as a table to print: means with 95 % intervals, a dash where there is nothing."""
+    columns = {
+        "Dice, source": ("source", "mean", ".3f"),
+        "Dice, target": ("target", "mean", ".3f"),
+        "gap closed": ("gap", "share", ".0%"),
+        "change at home": ("at_home", "mean", "+.3f"),
+        "oracle": ("oracle", "mean", ".3f"),
+    }
+
+    def shown(entry: dict | None, key: str, form: str) -> str:
+        if entry is None or entry[key] is None:
+            return "-"
+        low, high = entry["ci95"]
+        return f"{entry[key]:{form}} [{low:{form}}, {high:{form}}]"
+
+    table = [
+        {column: shown(row[part], key, form) for column, (part, key, form) in columns.items()}
+        | {"seeds": len(row["seeds"])}
+        for row in rows
+    ]
+    return pd.DataFrame(table, index=pd.Index([row["rung"] for row in rows], name="rung"))
+
+
+def _gap(away: pd.DataFrame, name: str) -> dict[str, Any]:
+    try:
+        if missing := [rung for rung in (SOURCE, CEILING) if rung not in away]:
+            raise ValueError(f"{' and '.join(missing)} not trained yet")
+        share, interval = gap_closed(away[SOURCE], away[name], away[CEILING])
+    except ValueError as error:
+        return {"share": None, "ci95": None, "note": str(error)}
+    return {"share": share, "ci95": list(interval)}
+
+
+def _oracle(own: pd.DataFrame) -> dict[str, Any] | None:
+    if "oracle" not in own or (known := own.dropna(subset="oracle")).empty:
+        return None
+    return _mean(known.groupby("film")["oracle"].mean())
+
+
+def _mean(values: ArrayLike) -> dict[str, Any]:
+    return {"mean": float(np.mean(values)), "ci95": list(bootstrap_ci(values))}

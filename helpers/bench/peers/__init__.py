@@ -1,0 +1,4 @@
+"""Scripts that measure a peer, each run by itself: see `helpers.bench.apart.Peer`.
+
+They import nothing of the course, so that they also run in a Python which has nothing of it.
+"""

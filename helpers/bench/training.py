@@ -1,0 +1,185 @@
+"""How long a training step takes: our U-Net's, the same network's in PyTorch, and how much of the machine either uses.
+
+A step is all that `fit` does with a batch: forward, loss, backward, Adam. Both train the paper's network on batches of
+one size that lie in memory, in float32 and, where the chip has it, in half precision. How much of the machine that
+uses is told by its rate of multiplying two large matrices, which is the most that a convolution could reach.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import keras
+import numpy as np
+from rich.table import Table
+
+from helpers.bench import report
+from helpers.bench.apart import NoPeerError, Peer
+from helpers.bench.turns import take_turns, timed
+from helpers.learn import machine, precision
+from helpers.learn.losses import DiceCrossEntropy
+from helpers.models.unet import unet
+
+NETWORK = {"size": 128, "channels": 2, "classes": 4, "filters": 32, "depth": 4, "dropout": 0.2}
+"""Arguments of `unet`: the paper's."""
+
+BATCH = 16
+ROUNDS, SECONDS = 5, 5.0
+PACKAGES = ("numpy", "keras", "tensorflow", "tensorflow-cpu", "jax")
+
+
+def bench_training(
+    rounds: int = ROUNDS,
+    seconds: float = SECONDS,
+    network: dict[str, Any] = NETWORK,
+    batch: int = BATCH,
+    precisions: tuple[str, ...] | None = None,
+    side: int | None = None,
+) -> dict[str, Any]:
+    """Measure training steps.
+
+    Args:
+        rounds: turns of each. seconds: how long one lasts, or as long as a step takes.
+        network: arguments of `unet`.
+        batch: slices in a batch.
+        precisions: "float32", "bfloat16", "float16"; those that the chip has instructions for if none are given.
+        side: rows and columns of the matrices; enough to keep the chip busy if none is given.
+
+    Returns:
+        `rates`: per precision, `ours` and `pytorch` in slices/s and `matmul` in GFLOP/s, each as `report.spread`;
+        `ratios`: per precision, `pytorch`, ours over PyTorch's, and `matmul`, the share of the matrix product's rate
+        that our step reaches, counting its convolutions alone; `pytorch`: its version and parameters, or None, and
+        `why`; `parameters`; `gflop_per_slice`; `machine`; `versions`.
+
+    Raises:
+        RuntimeError: the two networks have not the same number of parameters.
+    """
+    precisions, side = precisions or _suited(), side or (8192 if machine.gpus() else 2048)
+    made = unet(**network)
+    gflop = flops(made) / 1e9
+    result = {
+        **report.about(PACKAGES),
+        "backend": keras.backend.backend(),
+        "network": network,
+        "batch": batch,
+        "parameters": made.count_params(),
+        "gflop_per_slice": round(gflop, 2),
+    }
+    turns: dict[tuple[str, str], Callable[[], float]] = {}
+    with ExitStack() as peers:
+        try:
+            peer = peers.enter_context(Peer("unet_step", batch=batch, **network))
+            result["pytorch"] = peer.told
+            if peer.told["parameters"] != result["parameters"]:
+                raise RuntimeError(f"{peer.told['parameters']} parameters in PyTorch, {result['parameters']} in Keras")
+        except NoPeerError as missing:
+            peer = None
+            result |= {"pytorch": None, "why": str(missing)}
+        for dtype in precisions:
+            turns["ours", dtype] = timed(_keras_steps(network, batch, dtype), batch, seconds)
+            if peer:
+                turns["pytorch", dtype] = timed(_pytorch_steps(peer, dtype), batch, seconds)
+            turns["matmul", dtype] = timed(*_products(dtype, side), seconds)
+        measured = take_turns(turns, rounds)
+    result["rates"] = {dtype: {} for dtype in precisions}
+    result["ratios"] = {dtype: {} for dtype in precisions}
+    for (name, dtype), values in measured.items():
+        result["rates"][dtype][name] = report.spread(values)
+        ours = measured["ours", dtype]
+        if name == "pytorch":
+            result["ratios"][dtype][name] = report.ratio(ours, values)
+        elif name == "matmul":
+            result["ratios"][dtype][name] = report.ratio([gflop * rate for rate in ours], values)
+    return result
+
+
+def flops(network: keras.Model) -> int:
+    """Floating-point operations to train on one sample: those of the convolutions, two for each multiplication with its
+    addition, once forward and, for the gradients of weights and of inputs, twice backward."""
+    products = 0
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            _, rows, columns, _ = layer.output.shape
+            products += rows * columns * math.prod(layer.kernel.shape)
+    return 3 * 2 * products
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print what `bench_training` found."""
+    size, filters = result["network"]["size"], result["network"]["filters"]
+    table = Table(title=f"Training steps, U-Net {size} x {size}, {filters} features, batches of {result['batch']}")
+    for column in ("", "slices/s\nmedian", "lowest to\nhighest", "ours over\nit, median", "lowest to\nhighest"):
+        table.add_column(column, justify="right" if column else "left", no_wrap=True)
+    for dtype, rates in result["rates"].items():
+        ratios = result["ratios"][dtype]
+        table.add_row(f"ours, {dtype}", *report.cells(rates["ours"], 1), "", "")
+        if "pytorch" in rates:
+            cells = (*report.cells(rates["pytorch"], 1), *report.cells(ratios["pytorch"], 2))
+            table.add_row(f"PyTorch, {dtype}", *cells)
+    report.show_table(result, table, _notes(result))
+
+
+def _notes(result: dict[str, Any]) -> list[str]:
+    notes = [
+        f"{result['parameters']:,} parameters, {result['gflop_per_slice']:.1f} GFLOP a slice in its convolutions; "
+        f"Keras on {result['backend']}."
+    ]
+    for dtype, rates in result["rates"].items():
+        share = result["ratios"][dtype]["matmul"]
+        notes.append(
+            f"Matrix product, {dtype}: {rates['matmul']['median']:,.0f} GFLOP/s; our step reaches "
+            f"{share['median']:.0%} of it ({share['low']:.0%} to {share['high']:.0%})."
+        )
+    if result["pytorch"] is None:
+        return [*notes, f"PyTorch was not measured. {result['why']}"]
+    return [*notes, f"PyTorch {result['pytorch']['version']}, channels last, {result['pytorch']['threads']} threads."]
+
+
+def _suited() -> tuple[str, ...]:
+    """float32, and the half precision that the chip has, whether it is chosen for training or not."""
+    gpu = bool(machine.gpus())
+    policy = precision.choose() if gpu else precision.suits(None, precision.cpu_flags(), cpu_gains=lambda: True)
+    return ("float32",) if policy == "float32" else ("float32", policy.removeprefix("mixed_"))
+
+
+def _keras_steps(network: dict[str, Any], batch: int, dtype: str) -> Callable[[int], float]:
+    """A function that trains so many steps and gives the seconds they took."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype if dtype == "float32" else f"mixed_{dtype}")
+    try:
+        model = unet(**network)
+        model.compile(precision.scaled(keras.optimizers.Adam(1e-3), model), DiceCrossEntropy())
+    finally:
+        keras.config.set_dtype_policy(before)
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((batch, *model.input_shape[1:]), np.float32)
+    truth = rng.dirichlet(np.ones(network["classes"]), (batch, *model.output_shape[1:-1])).astype(np.float32)
+
+    def steps(count: int) -> float:
+        again = [np.concatenate([array] * count) for array in (images, truth)]
+        start = time.perf_counter()
+        model.fit(*again, batch_size=batch, epochs=1, shuffle=False, verbose=0)
+        return time.perf_counter() - start
+
+    return steps
+
+
+def _pytorch_steps(peer: Peer, dtype: str) -> Callable[[int], float]:
+    return lambda count: peer.ask(precision=dtype, steps=count)["seconds"]
+
+
+def _products(dtype: str, side: int) -> tuple[Callable[[int], float], float]:
+    """A function that multiplies two matrices so many times and gives the seconds, and the GFLOP of one product."""
+    rng = np.random.default_rng(0)
+    one, other = (keras.ops.cast(rng.standard_normal((side, side), np.float32), dtype) for _ in range(2))
+
+    def products(count: int) -> float:
+        start = time.perf_counter()
+        for _ in range(count):
+            result = keras.ops.matmul(one, other)
+        keras.ops.convert_to_numpy(keras.ops.cast(result[0, 0], "float32"))  # a device computes while Python goes on
+        return time.perf_counter() - start
+
+    return products, 2 * side**3 / 1e9

@@ -1,0 +1,162 @@
+"""Laws of the climb: every training once, what is finished kept, the table never behind. Nothing is trained here."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from helpers.apply import ladder
+from helpers.apply.ladder import DIRECTIONS, RUNGS, climb, held, run_folder
+from helpers.data.errors import DataError
+from helpers.data.splits import Split
+
+FILMS = {site: [f"{prefix}_{n:04d}_0" for n in range(1, 9)] for prefix, site in
+         (("MCUCXR", "montgomery"), ("CHNCXR", "shenzhen"))}  # fmt: skip
+
+
+@dataclass
+class Workshop:
+    """Stands for training and scoring: notes what is asked, and gives every film a Dice."""
+
+    done: list
+
+    def train(self, data, out, site, **settings):
+        self.note(out, site, settings)
+
+    def adapt(self, model_dir, data, source_site, target_site, method, out, **settings):
+        self.note(out, f"{source_site} to {target_site}", {"method": method, "start": model_dir, **settings})
+
+    def note(self, out, where, settings):
+        out.mkdir(parents=True)
+        self.done.append((out, where, settings))
+        films = [
+            film
+            for site in (FILMS if "method" not in settings else where.split(" to ")[:1])
+            for film in self.score(site)
+        ]
+        (out / "metrics.json").write_text(json.dumps({"images": films}))
+
+    def score(self, site):
+        rng = np.random.default_rng(len(self.done))
+        return [{"id": identity, "site": site, "dice": rng.uniform(0.8, 0.9)} for identity in FILMS[site]]
+
+    def evaluate(self, folder, data, split, site, say):
+        return {"images": self.score(site)}
+
+
+@pytest.fixture
+def workshop(monkeypatch):
+    shop = Workshop([])
+    for name, stand_in in (
+        ("train_lungs", shop.train),
+        ("adapt", shop.adapt),
+        ("evaluate_lungs", shop.evaluate),
+        ("list_films", lambda data: ()),
+        ("split_films", lambda xrays, seed: Split(("a",), ("b",), ("c",), seed)),
+    ):
+        monkeypatch.setattr(ladder, name, stand_in)
+    return shop
+
+
+def quiet(text):
+    pass
+
+
+def test_every_rung_starts_from_one_below_it():
+    names = list(RUNGS)
+    assert all(rung.start is None or names.index(rung.start) < names.index(name) for name, rung in RUNGS.items())
+    assert {"source", "target", "adda", "itself", "shuffled"} <= set(names)
+
+
+def test_what_a_rung_starts_from_is_trained_before_it(workshop, tmp_path):
+    climb("data", tmp_path, DIRECTIONS[:1], ["films-mean-teacher"], say=quiet)
+    (first, where, _), (second, road, settings) = workshop.done
+    assert first == run_folder(tmp_path, DIRECTIONS[0], "films")
+    assert (where, road) == ("montgomery", "montgomery to shenzhen")
+    assert second == run_folder(tmp_path, DIRECTIONS[0], "films-mean-teacher")
+    assert (settings["start"], settings["method"]) == (first, "mean-teacher")
+
+
+def test_both_directions_share_what_was_trained_in_one_hospital(workshop, tmp_path):
+    table = climb("data", tmp_path, DIRECTIONS, ["films", "target"], say=quiet)
+    assert [where for _, where, _ in workshop.done] == ["montgomery", "shenzhen"]  # each one's ceiling is the other's
+    assert {direction: [row["rung"] for row in rows] for direction, rows in table.items()} == {
+        direction: ["films", "target"] for direction in DIRECTIONS
+    }
+
+
+def test_all_are_trained_on_one_split_whatever_their_seed(workshop, tmp_path):
+    climb("data", tmp_path, DIRECTIONS[:1], ["source"], seeds=3, say=quiet, size=64)
+    settings = [settings for *_, settings in workshop.done]
+    assert {one["split"] for one in settings} == {Split(("a",), ("b",), ("c",), seed=0)}
+    assert [one["seed"] for one in settings] == [0, 1, 2]
+    assert {one["size"] for one in settings} == {64}
+    assert held(tmp_path)[DIRECTIONS[0]][0]["seeds"] == [0, 1, 2]
+
+
+def test_a_few_labels_are_those_of_the_target(workshop, tmp_path):
+    climb("data", tmp_path, DIRECTIONS[1:], ["labelled-5"], say=quiet)
+    (start, *_), (_, site, settings) = workshop.done
+    assert (site, settings["labelled"], settings["init"]) == ("montgomery", 5, start)
+
+
+def test_the_check_adapts_the_source_to_itself(workshop, tmp_path):
+    climb("data", tmp_path, DIRECTIONS[:1], ["itself"], say=quiet)
+    assert workshop.done[1][1] == "montgomery to montgomery"
+
+
+def test_the_command_goes_on_where_it_was_stopped(workshop, tmp_path, monkeypatch):
+    rungs = ["source", "films", "adda"]
+
+    def stopped(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ladder, "adapt", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            climb("data", tmp_path, DIRECTIONS[:1], rungs, say=quiet)
+    written = json.loads((tmp_path / "ladder.json").read_text())
+    assert [row["rung"] for row in written[DIRECTIONS[0]]] == ["source", "films"]
+    assert len(workshop.done) == 2
+    table = climb("data", tmp_path, DIRECTIONS[:1], rungs, say=quiet)
+    assert len(workshop.done) == 3
+    assert json.loads((tmp_path / "ladder.json").read_text()) == table == held(tmp_path)
+    climb("data", tmp_path, DIRECTIONS[:1], rungs, say=quiet)
+    assert len(workshop.done) == 3
+
+
+@pytest.mark.parametrize(
+    ("directions", "rungs", "message"),
+    [
+        (DIRECTIONS, ["adda", "ada"], "'ada' is no rung; there are source, histogram"),
+        (["montgomery-montgomery"], ["adda"], "is no direction"),
+        (DIRECTIONS, [], "nothing is no rung"),
+    ],
+)
+def test_unknown_rungs_and_directions_are_refused_before_anything_is_trained(workshop, tmp_path, directions, rungs,
+                                                                              message):  # fmt: skip
+    with pytest.raises(DataError, match=message):
+        climb("data", tmp_path, directions, rungs, say=quiet)
+    assert workshop.done == []
+
+
+def test_the_oracles_dice_stand_beside_the_methods_own(workshop, tmp_path, monkeypatch):
+    adapt = workshop.adapt
+
+    def with_checkpoints(model_dir, data, source, target, method, out, **settings):
+        adapt(model_dir, data, source, target, method, out, **settings)
+        (out / "checkpoints").mkdir()
+
+    monkeypatch.setattr(ladder, "adapt", with_checkpoints)
+    monkeypatch.setattr(ladder, "oracle", lambda folder, data, site: ("epoch_0010", dict.fromkeys(FILMS[site], 0.93)))
+    source, adda = climb("data", tmp_path, DIRECTIONS[:1], ["adda"], say=quiet)[DIRECTIONS[0]]
+    assert source["oracle"] is None
+    assert adda["oracle"]["mean"] == pytest.approx(0.93)
+
+
+def test_runs_that_were_made_otherwise_are_not_mixed(workshop, tmp_path):
+    climb("data", tmp_path, DIRECTIONS[:1], ["source"], minutes=1, say=quiet)
+    with pytest.raises(DataError, match="minutes 1 there, 2 now"):
+        climb("data", tmp_path, DIRECTIONS[:1], ["source", "films"], minutes=2, say=quiet)
+    assert len(workshop.done) == 1

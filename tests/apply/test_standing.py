@@ -1,0 +1,97 @@
+"""Laws of the table: one row a rung, films paired, and a dash where a number would say nothing."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers.apply.standing import as_frame, standing
+from helpers.data.errors import DataError
+from helpers.measure.statistics import bootstrap_ci
+
+LEVELS = {"source": (0.95, 0.80), "adda": (0.94, 0.86), "target": (0.85, 0.90)}  # at a, at b
+
+
+@pytest.fixture
+def scores():
+    """Two seeds of each rung, 20 films in each hospital, hard ones hard for all."""
+    rng, rows = np.random.default_rng(0), []
+    hard = {(site, i): rng.normal(0, 0.03) for site in "ab" for i in range(20)}
+    for rung, levels in LEVELS.items():
+        for seed in (0, 1):
+            for (site, i), offset in hard.items():
+                value = levels["ab".index(site)] + offset + rng.normal(0, 0.005)
+                rows.append({"rung": rung, "seed": seed, "film": f"{site}{i}", "site": site, "dice": value})
+    return pd.DataFrame(rows)
+
+
+def test_every_rung_has_its_row_with_both_hospitals(scores):
+    rows = standing(scores, "a", "b")
+    assert [row["rung"] for row in rows] == list(LEVELS)
+    for row, (home, away) in zip(rows, LEVELS.values(), strict=True):
+        assert row["seeds"] == [0, 1]
+        assert row["source"]["mean"] == pytest.approx(home, abs=0.02)
+        assert row["target"]["mean"] == pytest.approx(away, abs=0.02)
+        assert np.mean(row["target"]["by_seed"]) == pytest.approx(row["target"]["mean"])
+    assert json.loads(json.dumps(rows)) == rows
+
+
+def test_the_interval_is_over_films_not_over_trainings(scores):
+    adda = scores.query("rung == 'adda' and site == 'b'").groupby("film", sort=False)["dice"].mean()
+    row = standing(scores, "a", "b")[1]
+    assert row["target"]["ci95"] == pytest.approx(bootstrap_ci(adda))
+
+
+def test_the_gap_is_closed_from_source_to_target(scores):
+    shares = [row["gap"]["share"] for row in standing(scores, "a", "b")]
+    assert shares == [0, pytest.approx(0.6, abs=0.05), 1]
+
+
+def test_the_order_of_the_films_makes_no_difference(scores):
+    mixed = pd.concat([part.sample(frac=1, random_state=1) for _, part in scores.groupby("rung", sort=False)])
+    for row, other in zip(standing(scores, "a", "b"), standing(mixed, "a", "b"), strict=True):
+        assert row["gap"]["share"] == pytest.approx(other["gap"]["share"])
+        assert row["at_home"]["mean"] == pytest.approx(other["at_home"]["mean"])
+
+
+def test_change_at_home_is_against_the_plain_model(scores):
+    rows = standing(scores, "a", "b")
+    assert rows[0]["at_home"] == {"mean": 0.0, "ci95": [0.0, 0.0]}
+    assert rows[1]["at_home"]["mean"] == pytest.approx(rows[1]["source"]["mean"] - rows[0]["source"]["mean"])
+
+
+@pytest.mark.parametrize("rung", ["source", "target"])
+def test_without_one_end_of_the_gap_no_share_is_given(scores, rung):
+    row = standing(scores[scores["rung"] != rung], "a", "b")[0]
+    assert row["gap"] == {"share": None, "ci95": None, "note": f"{rung} not trained yet"}
+
+
+def test_where_there_is_no_gap_the_row_says_so(scores):
+    row = standing(scores, "b", "a")[1]  # the model of b is no better at a than the model of a
+    assert row["gap"]["share"] is None
+    assert "no gap to close" in row["gap"]["note"]
+    assert as_frame([row]).loc["adda", "gap closed"] == "-"
+
+
+def test_the_oracle_stands_apart(scores):
+    of_adda = (scores["rung"] == "adda") & (scores["site"] == "b")
+    better = scores.assign(oracle=np.where(of_adda, scores["dice"] + 0.02, np.nan))
+    rows = standing(better, "a", "b")
+    assert [row["oracle"] is None for row in rows] == [True, False, True]
+    assert rows[1]["oracle"]["mean"] == pytest.approx(rows[1]["target"]["mean"] + 0.02)
+    assert rows[1]["target"] == standing(scores, "a", "b")[1]["target"]
+
+
+def test_rungs_that_were_scored_on_other_films_are_refused(scores):
+    with pytest.raises(DataError, match="adda: not scored on all the films"):
+        standing(scores.query("not (rung == 'adda' and film == 'b3')"), "a", "b")
+    with pytest.raises(DataError, match="no scores in c"):
+        standing(scores, "a", "c")
+
+
+def test_the_printed_table_has_a_number_for_everything(scores):
+    frame = as_frame(standing(scores, "a", "b"))
+    assert list(frame.index) == list(LEVELS)
+    assert frame.loc["target", "gap closed"] == "100% [100%, 100%]"
+    assert (frame["oracle"] == "-").all()
