@@ -9,7 +9,7 @@ from typing import Any
 import helpers
 from helpers.learn import machine
 from helpers.lessons.build import MEND, SOLUTIONS, Variant, build
-from helpers.lessons.manifest import Course, Lesson, LessonError
+from helpers.lessons.manifest import DATA_SETS, Course, Lesson, LessonError
 from helpers.lessons.profiles import Band, Profile, read_baselines, read_profile
 from helpers.lessons.source import parameters, unlisted
 
@@ -67,11 +67,11 @@ def plan(
     bands = read_baselines(profile, course) if data is None else {}
     built = _built(notebooks, variant, course)
     defaults = [declared(lesson, built / f"{lesson.name}.ipynb", size) for lesson in lessons]
-    root = str(_data(lessons, data) or "")
+    roots = _data(lessons, data)
     jobs = []
     for lesson, names_and_values in zip(lessons, defaults, strict=True):
         own = (out / lesson.name).resolve()
-        folders = {"DATA_DIR": root, "OUTPUT_DIR": str(own / "files")}
+        folders = {"DATA_DIR": roots.get(lesson.needs, ""), "OUTPUT_DIR": str(own / "files")}
         overrides = size.parameters[lesson.name] | {
             name: value for name, value in folders.items() if name in names_and_values
         }
@@ -127,12 +127,14 @@ def declared(lesson: Lesson, notebook: Path, profile: Profile) -> dict[str, Any]
     return defaults
 
 
-def _data(lessons: list[Lesson], data: Path | None) -> Path | None:
-    """The data folder; without one, what `sources` finds or makes, once for all lessons that need scans."""
-    if data is None and any(lesson.needs == "brats" for lesson in lessons):
-        from helpers.data import sources
+def _data(lessons: list[Lesson], data: Path | None) -> dict[str, str]:
+    """The data folder for each need: the one that was given for all; without one, what `sources` finds or makes."""
+    if data is not None:
+        if not data.is_dir():
+            raise LessonError(f"The data folder {data} is missing.")
+        return dict.fromkeys(DATA_SETS, str(data.resolve()))
+    from helpers.data import sources
 
-        data = sources.brats()
-    if data is not None and not data.is_dir():
-        raise LessonError(f"The data folder {data} is missing.")
-    return data and data.resolve()
+    finders = {"brats": sources.brats, "chest": sources.chest}
+    needed = sorted({lesson.needs for lesson in lessons} & finders.keys())
+    return {need: str(finders[need]().resolve()) for need in needed}

@@ -469,7 +469,7 @@ for ax, (one, found) in zip(figure.subplots(1, len(handful), squeeze=False)[0], 
         f"{found.volumes_ml['WT']['ml']:.0f} ml, agreement {found.agreement['WT']:.2f}\n{len(found.warnings)} warnings",
         fontsize=9,
     )
-figure.suptitle("Outlined by the system; nobody knows the truth")
+figure.suptitle("Outlined by the system, which was told no truth")
 style.alt(figure, "Four patients without truth, their outlines, volumes and the agreement of the passes.")
 
 # %% [markdown]
@@ -492,13 +492,13 @@ slices.compare(
 # learned, and their fingerprint.
 
 # %%
-from helpers.learn.trained import save_model, write_run
+from helpers.learn.trained import learned, save_model, write_run
 
 parameters = {"modalities": list(MODALITIES), "size": SIZE, "extent_mm": grid.extent_mm}
 (folder / "gate").mkdir(exist_ok=True)
 save_model(network, folder / "gate" / "model.keras")
-write_run(folder / "gate", "gate", parameters, store, split, threshold=gate.threshold)
-write_run(folder / "unet", "brain", parameters, store, split)
+write_run(folder / "gate", "gate", parameters, split, **learned(store, split), threshold=gate.threshold)
+write_run(folder / "unet", "brain", parameters, split, **learned(store, split))
 sorted(path.name for path in (folder / "unet").iterdir())
 
 # %% [markdown]

@@ -12,7 +12,7 @@ from helpers.lessons import execute as execution
 from helpers.lessons.manifest import LessonError
 from helpers.lessons.run import run_lessons
 
-from .conftest import EXERCISE, PARAMETERS
+from .conftest import ENTRIES, EXERCISE, PARAMETERS
 
 RECORD = """
 # %%
@@ -240,6 +240,20 @@ def test_the_data_folder_reaches_the_lesson_that_declares_it(workshop, run, pape
     run(data=workshop.root)
     assert metrics(workshop, "03_second")["parameters"]["DATA_DIR"] == str(workshop.root.resolve())
     assert "DATA_DIR" not in metrics(workshop, "00_first")["parameters"]
+
+
+def test_each_lesson_gets_the_data_it_needs(workshop, run, papermill, monkeypatch):
+    entries = [{**ENTRIES[0], "needs": "brats"}, {**ENTRIES[1], "needs": "chest"}]
+    workshop.manifest(entries)
+    for name in ("00_first", "03_second"):
+        workshop.source(name, PARAMETERS + 'DATA_DIR = ""\n')
+    workshop.build()
+    for need in ("brats", "chest"):
+        monkeypatch.setattr(f"helpers.data.sources.{need}", lambda need=need: workshop.root / need)
+    run()
+    given = {name: metrics(workshop, name)["parameters"]["DATA_DIR"] for name in ("00_first", "03_second")}
+    found = {"00_first": workshop.root / "brats", "03_second": workshop.root / "chest"}
+    assert given == {name: str(path.resolve()) for name, path in found.items()}
 
 
 @pytest.mark.parametrize(("gpus", "said"), [([], True), (["Tesla T4", "Tesla T4"], False)])

@@ -1,0 +1,598 @@
+# %% tags=["parameters"]
+SEED = 0  # of the split, and of what is drawn on this page
+DATA_DIR = ""  # folder with the chest X-rays of both hospitals; empty: the Kaggle set, else phantoms
+OUTPUT_DIR = ""  # where the trainings go, and are found again; empty: a scratch folder
+FROM = "montgomery"  # the hospital whose films come with masks
+TO = "shenzhen"  # the other one
+RUNGS = [
+    "source",
+    "histogram",
+    "films",
+    "adda",
+    "adda+anchor",
+    "target",
+]  # of the ladder, names in helpers.apply.ladder
+SIZE = 48  # pixels along each side of what the network sees; a multiple of 16
+FILTERS = 8  # features of its first level; 32 in the paper
+EPOCHS = 6  # of each training, 20 steps each
+FOLDS = 2  # one film in so many is kept for the scores, in both hospitals
+
+# %%
+import json
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from keras import ops
+from matplotlib.figure import Figure
+
+from helpers.data import sources
+from helpers.data.chest import list_films, read_chest, read_xray
+from helpers.data.films import lung_shares, see, split_films
+from helpers.lessons.checks import answer, exercise_check, filled
+from helpers.lessons.record import record
+from helpers.show import films as show
+from helpers.show import ladder as show_ladder
+from helpers.show import style
+
+# %%
+style.use()
+data = sources.chest(DATA_DIR)
+catalogue = read_chest(data)
+split = split_films(list_films(data), SEED, FOLDS)
+tested = {site: [xray for xray in catalogue.require(site) if xray.id in split.test] for site in (FROM, TO)}
+runs = Path(OUTPUT_DIR or tempfile.mkdtemp())
+pd.Series({site: len(films) for site, films in tested.items()}, name="test films with a mask").to_frame()
+
+# %% [markdown]
+# Six films, three of each of two hospitals, with the lungs as somebody outlined them.
+
+# %%
+figure = Figure(figsize=(8, 5.4))
+for row, site in zip(figure.subplots(2, 3), (FROM, TO), strict=True):
+    for ax, xray in zip(row, tested[site], strict=False):
+        show.show_film(ax, *read_xray(xray), marks=ax is row[0])
+    row[0].set_title(site.title())
+figure.suptitle("Two hospitals, one organ")
+style.alt(figure, f"Three chest films of {FROM} above three of {TO}, with the lungs outlined.")
+
+# %% [markdown]
+# A network learns to outline lungs at the upper hospital, from its films and its masks. On films of that hospital
+# that were kept out it does nearly as well as the one who drew the masks. **How well will it do at the lower one?**
+# Write a number down.
+#
+# From here on the upper hospital is the **source**, whose masks we have, and the lower one the **target**, of which
+# we have films and no masks. (This set has them. We keep them for the scores, and for one thing that will say so.)
+#
+# ## One hospital's model
+#
+# The network is lesson 08's. `helpers.apply.ladder` trains one model after the other on this page, each in a folder
+# of its own, and scores each on films of both hospitals that nobody trained on. What is finished is kept.
+
+# %%
+from helpers.apply.ladder import climb, film_scores, run_folder
+from helpers.apply.standing import as_frame
+
+ROAD = f"{FROM}-{TO}"
+
+
+def stand(*names) -> list[dict]:
+    """Train and score these rungs, unless they are finished; their rows of the table."""
+    made = {"epochs": EPOCHS, "size": SIZE, "filters": FILTERS, "split": split}
+    rows = climb(data, runs, [ROAD], names, say=lambda text: None, **made)
+    return [row for row in rows[ROAD] if row["rung"] in names]
+
+
+as_frame(stand("source"))[["Dice, source", "Dice, target"]]
+
+# %% [markdown]
+# The first number is what a paper would report; the second is what the other hospital would get. Each is a mean over
+# films, with its 95 % interval. For comparison, the mean of the source's masks, which has looked at no film at all:
+
+# %%
+scored = json.loads((run_folder(runs, ROAD, "source") / "metrics.json").read_text())
+pd.Series({site: scored["trivial"][site]["dice"]["mean"] for site in (FROM, TO)}, name="mean mask").to_frame().round(3)
+
+# %% [markdown]
+# And this is how it looks on the target's films that suffer most:
+
+# %%
+from helpers.learn.outline import LungSegmenter
+
+plain = LungSegmenter.load(run_folder(runs, ROAD, "source"))
+scores = film_scores(runs, ROAD)
+of_source = scores[(scores["site"] == TO) & (scores["rung"] == "source")].sort_values("dice")
+worst = [next(xray for xray in tested[TO] if xray.id == name) for name in of_source["film"][:3]]
+pictures, masks = zip(*map(read_xray, worst), strict=True)
+drawn = [plain.mask(picture) for picture in pictures]
+show.compare(pictures, masks, drawn, title=f"{FROM.title()}'s model at {TO.title()}, where it is worst")
+
+# %% [markdown]
+# The lungs are lungs, so it must be the films. Compare what the network is shown: it sees every film with mean 0 and
+# spread 1 (lesson 08), so mere brightness is gone already. What is left?
+
+
+# %%
+def seen(xray) -> tuple[np.ndarray, np.ndarray]:
+    """What a network sees of a film, and where it is lung: (SIZE, SIZE, 1) float32 and (SIZE, SIZE) bool."""
+    film, mask = read_xray(xray)
+    return see(film, SIZE), lung_shares(mask, SIZE)[..., 1] > 127
+
+
+greys = {site: [np.stack(part) for part in zip(*map(seen, films), strict=True)] for site, films in tested.items()}
+figure = Figure(figsize=(8, 2.6))
+for ax, (site, (images, lungs)) in zip(figure.subplots(1, 2, sharey=True), greys.items(), strict=True):
+    for inside, colour, name in ((lungs, "#0072B2", "lungs"), (~lungs, "#9A9A9A", "the rest of the film")):
+        ax.hist(images[inside & (images[..., 0] != 0)], np.linspace(-2.5, 2.5, 60), density=True, alpha=0.6,
+                color=colour, label=name)  # fmt: skip
+    ax.set(title=site.title(), xlabel="grey, after the z-score", yticks=[])
+figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right center")
+figure.suptitle("Does one grey mean one thing in both hospitals?")
+style.alt(figure, "Histograms of z-scored greys inside and outside the lungs, one panel a hospital.")
+
+# %% [markdown]
+# A film has a curve by which exposure becomes grey, a frame around the chest, bands where nothing was exposed,
+# letters in a corner. Each hospital has its habits in all of these, and the network has met the habits of one. When
+# the films change and the task stays, that is called a **domain shift**.
+#
+# ## How large is the gap?
+#
+# The best one can hope for is a model of the target's own: trained on its masks. That is the **ceiling**; the plain
+# model is the floor, and between them lies the **gap**.
+
+# %%
+rows = stand("source", "target")
+floor, ceiling = (row["target"]["mean"] for row in rows)
+record("dice_source_at_home", rows[0]["source"]["mean"])
+record("gap", ceiling - floor)
+print(f"at the target: floor {floor:.3f}, ceiling {ceiling:.3f}, gap {ceiling - floor:.3f}")
+
+# %% [markdown]
+# Of whatever we try from now on we ask how much of the gap it closes. With s, a and c for the mean Dice of source,
+# adapted model and ceiling, that is
+#
+# $$\mathrm{share} = \frac{a - s}{c - s}$$
+#
+# which is 0 for doing nothing and 1 for the ceiling. It needs an interval, and there is a trap. All three models are
+# scored on the same films, and a film that is hard for one is hard for all. Draw films, and take all three scores of
+# each along: then what makes films hard cancels. Draw anew for each model, and it adds up.
+#
+# ### Exercise 1: a paired interval *(core, 8 minutes)*
+#
+# Write `share_interval(source, adapted, ceiling, rng)`: 2,000 times draw as many films as there are, with
+# replacement; take the share of their means; return the 2.5th and 97.5th percentile. A right answer for the films of
+# the check holds the planted share of 0.4, and is far narrower than one that draws anew for each model.
+
+
+# %% tags=["stub"]
+def share_interval(source, adapted, ceiling, rng):
+    """The middle 95 % of the share over draws of films; three arrays (films,) to two numbers."""
+    ...
+
+
+# %% tags=["solution"]
+def share_interval(source, adapted, ceiling, rng):
+    """The middle 95 % of the share over draws of films; three arrays (films,) to two numbers."""
+    films = rng.integers(len(source), size=(2000, len(source)))  # one draw for all three
+    s, a, c = (scores[films].mean(axis=1) for scores in (source, adapted, ceiling))  # (2000,) each
+    return np.percentile((a - s) / (c - s), [2.5, 97.5])
+
+
+# %% tags=["check"]
+from helpers.measure.gap import gap_closed
+
+with exercise_check("Exercise 1"):
+    toy = np.random.default_rng(0)
+    hard = toy.normal(0, 0.05, 60)  # what makes a film hard for all three
+    three = [0.8 + gain + hard + toy.normal(0, 0.01, 60) for gain in (0, 0.04, 0.1)]
+    low, high = filled(share_interval(*three, np.random.default_rng(1)))
+    answer(low < 0.4 < high, f"the planted share is 0.4; your interval runs from {low:.2f} to {high:.2f}")
+    lowest, highest = gap_closed(*three)[1]
+    wide = f"yours is {high - low:.2f} wide, ours {highest - lowest:.2f}"
+    answer(high - low < 2 * (highest - lowest), f"{wide}; draw films once, for all three models")
+    answer(high - low > 0.5 * (highest - lowest), f"{wide}; draw as many films as there are, with replacement")
+
+# %% [markdown]
+# `helpers.measure.gap.gap_closed` is the same, and refuses where the gap may be nothing: a share of nothing can be
+# any number. From here on it is a column of the table.
+#
+# ## The first rung: borrowed greys
+#
+# The obvious remedy touches no network: bring the greys of a target's film to those of the source. **Histogram
+# matching** sends the darkest tenth of its pixels to the greys of the source's darkest tenth, and so on up.
+
+# %%
+from helpers.prepare.greys import grey_counts, match_greys
+
+learned = [xray for xray in catalogue.require(FROM) if xray.id in split.train]
+counts = grey_counts(read_xray(xray)[0] for xray in learned)  # (256,): how often the source has each grey
+film = pictures[0]  # (rows, columns) uint8, the worst one
+
+held = np.bincount(film.ravel(), minlength=256) / film.size  # (256,): how often this film has it
+rank, wanted = (np.cumsum(shares) - shares / 2 for shares in (held, counts))  # share of pixels that are darker
+table = np.interp(rank, wanted, np.arange(256)).round().astype("uint8")  # (256,): for each grey the one of equal rank
+matched = table[film]  # (rows, columns) uint8
+(matched == match_greys(film, counts)).all()  # `helpers.prepare.greys` has the same
+
+# %%
+figure = Figure(figsize=(8, 3.2))
+three = (film, matched, read_xray(tested[FROM][0])[0])
+names = (f"{TO.title()}, as it is", f"in {FROM.title()}'s greys", f"a film of {FROM.title()}")
+for ax, picture, name in zip(figure.subplots(1, 3), three, names, strict=True):
+    show.show_film(ax, picture, marks=picture is film)
+    ax.set_title(name)
+figure.suptitle("The middle film has as many dark pixels as the right one: the same ones?")
+style.alt(figure, "A film of the target, the same with matched greys, and a film of the source.")
+
+# %%
+as_frame(stand("source", "histogram"))[["Dice, target", "gap closed"]]
+
+# %% [markdown]
+# Matching knows how many pixels are dark, not which. Where one hospital's films have broad black bands and the
+# other's have none, it takes the black that it needs from the air beside the patient, or from the lungs.
+#
+# ## The second rung: more habits than one
+#
+# Instead of dressing the target up as the source, show the network in training more habits than any one hospital has.
+# That needs nothing of the target at all. Lesson 03 has the tools, and anyone who has seen a few films can say what
+# may vary: contrast and exposure, frame and tilt, black bands. Not left and right; the heart has a side.
+
+# %%
+from helpers.prepare.augment import AUGMENTATIONS, apply, draw
+
+square = see(read_xray(tested[FROM][0])[0], 128)[None].repeat(5, axis=0)  # (5, 128, 128, 1)
+variation = draw(np.random.default_rng(SEED), 5, 128, 1, AUGMENTATIONS["films"])
+varied, _ = apply(square, np.zeros((5, 128, 128, 2), "float32"), variation)  # (5, 128, 128, 1), and no mask here
+
+figure = Figure(figsize=(8, 1.9))
+for ax, picture in zip(figure.subplots(1, 6), [square[0], *np.array(varied)], strict=True):
+    ax.imshow(picture[..., 0], vmin=-2, vmax=2)
+    ax.set_axis_off()
+figure.axes[0].text(0.03, 0.5, "R", color="white", transform=figure.axes[0].transAxes)
+figure.suptitle("One film of the source, and five hospitals that do not exist")
+style.alt(figure, "A film as it is, and varied five times in contrast, frame, tilt and bands.")
+
+# %%
+as_frame(stand("source", "histogram", "films"))[["Dice, source", "Dice, target", "gap closed"]]
+
+# %% [markdown]
+# Keep the last row in mind. It is cheap, it needs no film of the target, and many papers on adaptation leave it out
+# of their tables. Everything below has to beat it.
+#
+# ## A game
+#
+# Now the target's films take part, still without masks. Inside the network a film becomes **features**: maps that the
+# encoder hands to the decoder. If those of the two hospitals looked alike, a decoder that reads the source's could
+# read the target's as well.
+#
+# How would one make them look alike? A second network, the **discriminator** d, looks at features and says where they
+# come from: 1 for the source, 0 for the target. The encoder learns to fool it. What one of them gains the other
+# loses.
+#
+# ### First move: turn the gradient round
+#
+# As the discriminator learns, it sends back a gradient that says how features would have to change to be told apart
+# *better*. The encoder wants the opposite. So a layer goes between the two that does nothing on the way forward, and
+# on the way back multiplies the gradient by $-\lambda$: **gradient reversal** (Ganin and Lempitsky 2015). First a toy
+# that shows which way a gradient pulls: a single weight, whose own value is its loss, and one step of descent.
+
+
+# %%
+class Weight(keras.Model):
+    """One weight, 3 at first, then a layer; what comes out is the loss."""
+
+    def __init__(self, layer) -> None:
+        super().__init__()
+        self.layer, self.w = layer, self.add_weight(shape=(), initializer=keras.initializers.Constant(3.0))
+
+    def call(self, x):
+        return self.layer(self.w * x) + 0 * self.w  # the last term, so that no gradient is 0 and not an error
+
+
+def moved_by(layer) -> float:
+    """How far one step of gradient descent, at rate 1, moves the weight."""
+    model = Weight(layer)
+    model.compile(keras.optimizers.SGD(1.0), lambda truth, loss: loss)
+    model.fit(np.ones((1, 1)), np.ones((1, 1)), verbose=0)
+    return float(ops.convert_to_numpy(model.w)) - 3
+
+
+moved_by(lambda x: x), moved_by(ops.stop_gradient)
+
+# %% [markdown]
+# With nothing in the way the loss falls as the weight goes down by 1. `ops.stop_gradient(x)` has the value of x and
+# no gradient, so the weight stays.
+#
+# ### Exercise 2: gradient reversal *(core, 8 minutes)*
+#
+# Write `turn_round(x, strength)`: the value of x, and its gradient times -strength. Think of a sum of two terms, one
+# of which has no gradient. A right answer is one line; at strength 0.5 the weight above goes up by 0.5.
+
+
+# %% tags=["stub"]
+def turn_round(x, strength):
+    """x, whose gradient is multiplied by -strength."""
+    ...
+
+
+# %% tags=["solution"]
+def turn_round(x, strength):
+    """x, whose gradient is multiplied by -strength."""
+    return ops.stop_gradient((1 + strength) * x) - strength * x
+
+
+# %% tags=["check"]
+with exercise_check("Exercise 2"):
+    value = float(filled(turn_round(ops.ones(()) * 3, 0.5)))
+    answer(abs(value - 3) < 1e-6, f"a 3 comes out as {value}; on the way forward nothing should change")
+    moved = moved_by(lambda x: turn_round(x, 0.5))
+    answer(moved != 0, "the weight stays where it is; only one of the two terms may stand in stop_gradient")
+    answer(abs(moved - 0.5) < 1e-6, f"the weight moves by {moved:+.1f}; reversed at strength 0.5 it goes up by 0.5")
+
+# %% [markdown]
+# `reverse` in `helpers.learn.adversary` is this line. And what is a discriminator's loss? The cross-entropy of its
+# answer d. Written with its output before the sigmoid, the **logit** z, nothing overflows:
+
+
+# %%
+from helpers.learn.adversary import judged
+
+
+def cross_entropy(z, label):
+    """-log d for label 1 and -log(1 - d) for label 0, where d = sigmoid(z)."""
+    return ops.softplus(z) - label * z
+
+
+z = np.random.default_rng(SEED).normal(0, 3, (5, 4, 4)).astype("float32")  # (films, rows, columns): one a patch
+ours = ops.mean(cross_entropy(z, 1.0), axis=(1, 2))  # (films,)
+theirs = judged(z, np.ones(5, "float32"))  # the same, from helpers
+float(ops.max(ops.abs(ours - theirs)))
+
+# %% [markdown]
+# ### Second move: invert the label
+#
+# Reversal has a weakness. At the start the discriminator wins: it is sure of every film. How strong is the pull on
+# the encoder then? Take a film of the target, label 0, and let the discriminator get surer and surer.
+
+# %%
+d = np.linspace(0.5, 0.001, 100)  # from "I do not know" to "of the target, surely"
+figure = Figure(figsize=(8, 2.6))
+ax = figure.subplots()
+ax.plot(1 - d, d, label="gradient reversal: -log(1 - d), turned round")
+ax.plot(1 - d, 1 - d, label="inverted label: -log d")
+ax.set(xlabel="how sure the discriminator is: 1 - d", ylabel="pull on the logit", ylim=(-0.02, 1.02))
+figure.legend(loc="outside right center")
+figure.suptitle("Reversal goes quiet where it is needed most")
+style.alt(
+    figure, "The pull of the reversed gradient falls to 0 as the discriminator gets sure, the other's rises to 1."
+)
+
+# %% [markdown]
+# So the encoder should not wish the discriminator ill; it should wish it to say "source". It is trained with the
+# **inverted label**. Both want the same in the end; the second pulls when it matters.
+#
+# ADDA (adversarial discriminative domain adaptation, Tzeng et al. 2017; the method of the paper) adds a thought. The
+# source's features are good as they are, since the decoder reads them. So their encoder $E_s$ stays as it is. The
+# target gets an encoder $E_t$ of its own, a copy at first, and only that one learns. There are two losses, with films
+# $x_s$ and $x_t$ of source and target:
+#
+# $$L_D = -\log d(E_s(x_s)) - \log(1 - d(E_t(x_t))) \qquad L_E = -\log d(E_t(x_t))$$
+#
+# In code, with numbers instead of encoders, and one convolution for a discriminator:
+
+# %%
+rng = np.random.default_rng(SEED)
+of_s, of_t = (ops.convert_to_tensor(rng.normal(mean, 1, (4, 4, 4, 8)), "float32") for mean in (0, 1))  # E_s(x), E_t(x)
+d = keras.layers.Conv2D(1, 3, padding="same")  # (4, 4, 4, 8) -> (4, 4, 4, 1): a logit for each patch
+
+loss_d = cross_entropy(d(of_s), 1.0) + cross_entropy(d(ops.stop_gradient(of_t)), 0.0)  # E_t has no part in this one
+loss_e = cross_entropy(d(of_t), 1.0)  # the inverted label; d must have no part in this one
+{"discriminator": float(ops.mean(loss_d)), "deceiver": float(ops.mean(loss_e))}
+
+# %% [markdown]
+# `helpers.learn.adversary.Adda` has both in one training step, and there d is frozen inside $L_E$ in the way you
+# know, by `stop_gradient` on its weights. It gives a verdict for each patch of a film: one verdict for the whole film
+# would be decided by the easiest thing there is, a letter in a corner.
+#
+# ### Where must it look?
+#
+# Tzeng's networks told digits apart: one road through the network, features at its end. A U-Net has five roads, four
+# skips and the bottleneck. Which carries the lungs? Guess, and then we cut them one at a time: on one road every film
+# gets the mean of all films, on the others its own.
+
+# %%
+from helpers.learn.adversary import encoder, skips_and_bottleneck
+
+network = plain.network
+roads = encoder(network)  # a film -> maps of five levels, each half as fine as the one before
+decoder = keras.Model(skips_and_bottleneck(network), network.output)  # and from them to (SIZE, SIZE, 1)
+images, lungs = greys[FROM]  # (films, SIZE, SIZE, 1), (films, SIZE, SIZE)
+maps = roads.predict(images, verbose=0)
+names = [*(f"skip {level}" for level in range(1, len(maps))), "bottleneck"]
+{name: part.shape[1:] for name, part in zip(names, maps, strict=True)}
+
+# %%
+from helpers.measure.overlap import dice
+
+
+def dice_without(road) -> float:
+    """Mean Dice on the source's test films where one road carries the same for every film; None cuts nothing."""
+    parts = [
+        part.mean(axis=0, keepdims=True).repeat(len(part), 0) if i == road else part for i, part in enumerate(maps)
+    ]
+    said = decoder.predict(parts, verbose=0)[..., 0] > 0.5  # (films, SIZE, SIZE)
+    return float(np.mean([dice(truth, mask) for truth, mask in zip(lungs, said, strict=True)]))
+
+
+cut = {"nothing": dice_without(None)} | {name: dice_without(road) for road, name in enumerate(names)}
+record("dice_by_road_cut", cut)
+pd.Series(cut, name="Dice at the source, without").to_frame().round(3)
+
+# %% [markdown]
+# The lower a number, the more of the outline comes by that road. An adversary that sees the bottleneck alone aligns
+# one row of this table, and the rest of the film goes by. So ours sees all five.
+#
+# And on which can the hospital be read? A **probe**, as in lesson 05: a straight line, fitted to the means of a map
+# over some films and tried on others. An AUC of 1 says that the hospitals are told apart without fail, one half that
+# a coin would do.
+
+# %%
+from helpers.measure.probe import told_apart
+
+
+def features(network, site) -> list[np.ndarray]:
+    """(films, features) for each road: the mean of each map over the film."""
+    return [part.mean(axis=(1, 2)) for part in encoder(network).predict(greys[site][0], verbose=0)]
+
+
+here, there = features(network, FROM), features(network, TO)
+aucs = {name: told_apart(one, other) for name, one, other in zip(names, here, there, strict=True)}
+pd.Series(aucs, name="AUC of a probe for the hospital").to_frame().round(2)
+
+# %% [markdown]
+# ### The game is played
+#
+# Left, the losses of both players; in the middle, how often the discriminator is right; on the right, what the course
+# chooses a model by, of which more below.
+
+# %%
+adda = stand("source", "adda")
+show_ladder.game(run_folder(runs, ROAD, "adda") / "history.csv", title="Does anybody win?")
+
+# %% [markdown]
+# Read the middle. At 1 the discriminator sees through everything. At one half it guesses: then either the features
+# have become alike, or it is too weak to see how they differ, and the curve does not say which. And losses that
+# neither rise nor fall may be a game in full swing. Nothing on these axes says whether the *outlines* got better;
+# that is what makes such trainings hard.
+#
+# The features can be looked at. Each dot is a film, its maps' means laid onto the plane in which all films differ
+# most (a PCA). The source's films go through the encoder that was left alone, in both panels; on the right the
+# target's go through the other one, as it was after the last move.
+
+# %%
+folder = run_folder(runs, ROAD, "adda")
+player = LungSegmenter.load(folder).network
+player.load_weights(max((folder / "checkpoints").glob("*.weights.h5")))  # they are named by their epoch
+before = {FROM: np.concatenate(here, axis=1), TO: np.concatenate(there, axis=1)}  # (films, features)
+after = {FROM: before[FROM], TO: np.concatenate(features(player, TO), axis=1)}
+apart = [told_apart(*moment.values()) for moment in (before, after)]
+print(f"a probe tells the hospitals apart with an AUC of {apart[0]:.2f} before, and {apart[1]:.2f} after")
+show_ladder.features(before, after, title="Did the two clouds meet?")
+
+# %% [markdown]
+# The probe may still tell them apart where the dots have met: it is fitted afresh to what is left, and it looks at
+# more than two dimensions. What did the last move make of the outlines?
+
+# %%
+images, lungs = greys[TO]
+moves = {"before": network, "after the last move": player}
+drawn = {name: one.predict(images, verbose=0)[..., 0] > 0.5 for name, one in moves.items()}  # (films, SIZE, SIZE)
+pd.Series(
+    {name: np.mean([dice(*pair) for pair in zip(lungs, masks, strict=True)]) for name, masks in drawn.items()},
+    name="Dice at the target",
+).to_frame().round(3)
+
+# %% [markdown]
+# ## Which checkpoint?
+#
+# A game has no last move that is its best. About ten checkpoints were kept; which of them is the model? With masks of
+# the target one would take the best, and we have none. A paper that takes it all the same has used the labels that it
+# says it can do without. Ours goes by three things that can be had: Dice on the source's validation films, less the
+# **doubt** of the outlines at the target (their entropy), less the share of outlines there that are no pair of lungs,
+# by number and size. The highest is taken, and the model as it came stands for election too.
+#
+# What does not knowing cost? The column "oracle" is the checkpoint that the masks of the target's validation films
+# would have chosen. It is there to be compared with, and counts for nothing else.
+
+# %%
+as_frame(adda)[["Dice, source", "Dice, target", "gap closed", "oracle"]]
+
+# %%
+row = adda[1]
+history = pd.read_csv(run_folder(runs, ROAD, "adda") / "history.csv").query("saved >= 0")  # those that were kept
+chosen = history.loc[history["choice"].idxmax(), "epoch"]
+record("epoch_chosen", int(chosen))
+print(f"of {len(history)} checkpoints, that of epoch {chosen} was chosen; 0 is the model as it came")
+print(f"the oracle would have gained {row['oracle']['mean'] - row['target']['mean']:+.3f}")
+
+# %% [markdown]
+# If it is epoch 0, the game was lost, and the choice has seen it: no later checkpoint outlines lungs as well as the
+# first. Look at the losses above again. The discriminator was sure of every film before the encoder had learnt
+# anything, and then the encoder was pulled away from all that the decoder can read. Nothing in Tzeng's two losses
+# forbids it; the decoder has no part in them. For digits that did not matter. For outlines it does, so a fourth
+# player is called in, which we have met: the source's masks. **ADDA with an anchor** trains encoder and decoder on
+# the source's films all the while. It is a rung of its own, `adda+anchor`; add it to RUNGS, and the ladder below has it.
+#
+# ## Was it the game?
+#
+# A number that rose may have risen for other reasons. Two checks. **The source to itself**: there is nothing to gain,
+# so what is lost is the method's doing. **Shuffled names**: if the discriminator is told at random where a film comes
+# from, it has nothing to learn and is right half of the time; what the target gains even so was not the game.
+
+# %%
+checks = {row["rung"]: row for row in [adda[1], *stand("itself", "shuffled")]}
+right = {name: pd.read_csv(run_folder(runs, ROAD, name) / "history.csv")["accuracy"].iloc[-1] for name in checks}
+record("discriminator_right", right)
+table = as_frame(checks.values())[["change at home", "Dice, target"]]
+table.assign(**{"discriminator right, at the end": pd.Series(right).round(2)})
+
+# %% [markdown]
+# ## The ladder
+#
+# All rungs of this run. In a terminal, `python -m helpers ladder --data DIR --out DIR` climbs every one there is, in
+# both directions, and goes on where it was stopped: among them a **mean teacher** (Tarvainen and Valpola 2017), a
+# steady copy of the network that outlines the target's films for it to learn from, and tuning on 1 to 20 films of the
+# target *with* their masks.
+
+# %%
+rows = stand(*RUNGS)
+show_ladder.ladder(rows, title=f"From {FROM.title()} to {TO.title()}: who closes the gap?")
+
+# %%
+record("dice_at_target", {row["rung"]: round(row["target"]["mean"], 4) for row in rows})
+as_frame(rows)
+
+# %% [markdown]
+# Now the question for which the table was made. Does the game beat augmentation? Both were scored on the same films,
+# so compare film by film.
+
+# %%
+from helpers.measure.statistics import bootstrap_ci
+
+scores = film_scores(runs, ROAD)
+by_film = scores[scores["site"] == TO].pivot_table(index="film", columns="rung", values="dice")
+difference = by_film["adda"] - by_film["films"]
+low, high = bootstrap_ci(difference)
+verdict = "ADDA is ahead" if low > 0 else "augmentation is ahead" if high < 0 else "these films cannot tell"
+record("adda_minus_films", difference.mean())
+print(f"ADDA less augmentation: {difference.mean():+.3f}, between {low:+.3f} and {high:+.3f}: {verdict}")
+
+# %%
+without = [row for row in rows if row["rung"] not in ("source", "target")]
+best = max(without, key=lambda row: row["target"]["mean"])
+record("dice_best", best["target"]["mean"])
+record("dice_best_less_source", best["target"]["mean"] - floor)
+print(
+    f"without a mask of the target, {best['rung']} gets furthest: {best['target']['mean']:.3f}, ceiling {ceiling:.3f}"
+)
+
+# %% [markdown]
+# Where augmentation is ahead or level, that is no accident of one run. Brion et al. (2021) found it between two kinds
+# of CT, where brightness augmentation alone beat their adversary. There is a reason. Augmentation learns from
+# *masks*: of every hospital that it makes up it knows where the lungs are. The adversary knows that two clouds ought
+# to coincide, and clouds can coincide with one hospital's lungs where the other's hearts are. It also hides what
+# differs for good reason: more children, more of the sick. The game is worth its trouble where nobody can say what
+# differs. Here anyone can who looks at ten films.
+#
+# ## Back to the question
+#
+# How well does a hospital's model do at the next one? Worse than its own test films say, by the gap that you
+# measured, and no score from home shows it. Most of that gap is habits; so the first remedy is to show the network
+# more of them than one hospital has, and whatever is cleverer has to be measured against that.
+#
+# We left out adversaries that see entropy (Vu et al. 2019), translation of films into the other hospital's style (Zhu
+# et al. 2017), and networks that adapt to a single film. And a handful of masks is often an afternoon's work: what
+# they are worth stands in the ladder's rungs `labelled-1` to `labelled-20`, and lesson 11 does it for a hospital of
+# your own. Lesson 10 comes first, and puts the whole system together.
