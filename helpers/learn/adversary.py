@@ -4,7 +4,7 @@ Three ways to do so, one after the other: the gradient is turned round (Ganin an
 target gets an encoder of its own, which learns with the labels inverted (ADDA: Tzeng et al. 2017, arXiv 1702.05464); or
 the network's output is compared instead of its features (AdaptSegNet: Tsai et al. 2018, arXiv 1802.10349).
 
-A U-Net's skips bypass its bottleneck. Aligning the bottleneck alone moves next to nothing: the image goes by. So the
+A U-Net's skips bypass its bottleneck. What is aligned at the bottleneck alone, the image can go by. So the
 discriminator sees every level that carries it; which levels it sees is an argument, and can be measured.
 """
 

@@ -68,7 +68,7 @@ def game(history: pd.DataFrame | str | PathLike, title: str | None = None) -> Fi
     Args:
         history: table, or the CSV file of one, as `helpers.learn.adapt.adapt` leaves it: `epoch`, and some of
             `segmentation`, `deceiver`, `discriminator` (losses), `accuracy` (the discriminator's), `val_dice` (at the
-            source), `doubt`, `choice` (the highest where `saved` is 0 or more is taken).
+            source), `doubt`, `choice` (the highest is taken of the epochs whose weights were `saved`, above 0).
         title: what to see.
 
     Raises:
@@ -98,7 +98,7 @@ def game(history: pd.DataFrame | str | PathLike, title: str | None = None) -> Fi
             ax.text(0.98, 0.47, "a coin", color="#777777", ha="right", va="top", transform=ax.get_yaxis_transform())
             ax.set_ylim(0, 1.02)
         if "choice" in lines:
-            saved = table[table["saved"] >= 0]
+            saved = table[table["saved"] > 0]
             best = saved.loc[saved["choice"].idxmax(), "epoch"]
             ax.axvline(best, color="#333333", linestyle=":", linewidth=1.2, label=f"chosen: epoch {best}")
         ax.set_title(name)

@@ -7,7 +7,7 @@ from helpers.show import ladder as show
 HISTORY = pd.DataFrame(
     {"epoch": [0, 1, 2, 3], "deceiver": [None, 0.6, 0.8, 0.9], "discriminator": [None, 0.7, 0.6, 0.5],
      "accuracy": [None, 0.5, 0.9, 0.7], "val_dice": [0.92, 0.9, 0.92, 0.91], "doubt": [0.2, 0.1, 0.05, 0.02],
-     "choice": [0.72, 0.80, 0.87, 0.89], "saved": [0, 3, 6, -1]}
+     "choice": [0.72, 0.80, 0.87, 0.89], "saved": [0, 3, 6, 0]}
 )  # fmt: skip
 
 
