@@ -70,10 +70,14 @@ def suited(network: keras.Model) -> keras.Model:
     held = {layer.dtype_policy.name for layer in network.layers} & {"mixed_float16", "mixed_bfloat16"}
     if not held or held == {choose()}:
         return network
-    text = network.to_json()
+    text, before = network.to_json(), keras.mixed_precision.global_policy()
     for policy in held:
         text = text.replace(f'"{policy}"', f'"{choose()}"')
-    copy = keras.models.model_from_json(text)
+    keras.mixed_precision.set_global_policy(choose())  # what a layer's own settings leave open
+    try:
+        copy = keras.models.model_from_json(text)
+    finally:
+        keras.mixed_precision.set_global_policy(before)
     copy.set_weights(network.get_weights())
     return copy
 
