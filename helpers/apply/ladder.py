@@ -177,9 +177,7 @@ def _run(
 
 def _score(folder: Path, data: str | os.PathLike, target: str, made: Mapping[str, Any], say: Say) -> None:
     """Dice of a run on the test films of both hospitals; written last, so a folder that has its scores is finished."""
-    films = json.loads((folder / "metrics.json").read_text())[
-        "images"
-    ]  # an adaptation scores itself at the source alone
+    films = json.loads((folder / "metrics.json").read_text())["images"]  # an adaptation's, of the source alone
     for site in sorted(set(SITES.values()) - {film["site"] for film in films}):
         films += evaluate_lungs(folder, data, "test", site, say=say)["images"]
     content: dict[str, Any] = {"made": made, "films": []}

@@ -9,7 +9,7 @@ import typer
 
 from helpers.cli.tables import brain_table, gate_table, lungs_table
 
-_STARTED = time.monotonic()  # --minutes counts from here: TensorFlow is imported later, inside the commands
+STARTED = time.monotonic()  # --minutes counts from here: TensorFlow is imported later, inside the commands
 
 app = typer.Typer(no_args_is_help=True, help="Train on a folder of your own patients.")
 
@@ -66,7 +66,7 @@ def train_brain_command(
     if folds > 1:
         brain_table(train_brain_folds(data, out, folds, names, **settings))
     else:
-        train_brain(data, out, names, started=_STARTED, **settings)
+        train_brain(data, out, names, started=STARTED, **settings)
         brain_table(json.loads((out / "metrics.json").read_text()))
 
 
@@ -103,7 +103,7 @@ def train_gate_command(
     if folds > 1:
         gate_table(train_gate_folds(data, out, folds, say=print, **settings))
     else:
-        train_gate(data, out, started=_STARTED, say=print, **settings)
+        train_gate(data, out, started=STARTED, say=print, **settings)
         gate_table(json.loads((out / "metrics.json").read_text()))
 
 
@@ -151,7 +151,7 @@ def train_lungs_command(
         init,
         labelled,
         seed,
-        _STARTED,
+        STARTED,
         print,
         devices=devices,
     )

@@ -1,6 +1,5 @@
 """What is done with a trained model, and with data before it: score, outline, report, audit."""
 
-import time
 from json import loads
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,8 +10,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from helpers.cli.tables import brain_table, gate_table, ladder_table, lungs_table
-
-_STARTED = time.monotonic()  # --minutes counts from here: TensorFlow is imported later, inside the commands
+from helpers.cli.train import STARTED
 
 app = typer.Typer()
 
@@ -104,7 +102,7 @@ def adapt(
     """Move a lung model to another hospital, whose masks are not read; `evaluate` scores it there."""
     from helpers.learn.adapt import adapt as adapt_lungs
 
-    started = _STARTED if minutes else None
+    started = STARTED if minutes else None
     adapt_lungs(
         model_dir, data, source, target, method, out, minutes, augmentation=augmentation, seed=seed, started=started
     )
@@ -130,7 +128,7 @@ def ladder(
     from helpers.apply.ladder import RUNGS, climb
 
     names = rungs.split(",") if rungs else list(RUNGS)
-    table = climb(data, out, directions.split(","), names, seeds, minutes, print, size=size, filters=filters)
+    table = climb(data, out, directions.split(","), names, seeds, minutes, size=size, filters=filters)
     for direction, rows in table.items():
         ladder_table(direction, rows)
 

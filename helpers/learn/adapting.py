@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from helpers.learn.batches import fused
+from helpers.learn.budget import Schedule
 from helpers.learn.precision import scaled
 from helpers.learn.varied import vary, with_background
 from helpers.prepare.augment import Variation, apply
@@ -45,7 +46,7 @@ class Adapting(keras.Model):
         weights: by name, how much each term counts; terms without a weight are only reported.
 
     Attributes:
-        spent: the share of the budget that is used up, from 0 to 1; `Spent` keeps it.
+        spent: the share of the budget that is used up, from 0 to 1; `Pace` keeps it.
     """
 
     def __init__(self, weights: Mapping[str, float]) -> None:
@@ -105,22 +106,12 @@ class Paced(keras.optimizers.Adam):
         return {**super().get_config(), "factors": self.factors}
 
 
-class Spent(keras.callbacks.Callback):
-    """Tells an `Adapting` how much of the budget is used up, before each step.
-
-    Args:
-        budget: a `helpers.learn.budget.Budget`. steps: batches in an epoch.
-    """
-
-    def __init__(self, budget, steps: int) -> None:
-        super().__init__()
-        self.budget, self.steps = budget, steps
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self._first = (epoch + 1) * self.steps - self.params["steps"]
+class Pace(Schedule):
+    """The schedule of an `Adapting`, which is told before each step how much of the budget is used up."""
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        self.model.spent.assign(min(1.0, self.budget.spent((self._first + batch) / self.steps)))
+        super().on_train_batch_begin(batch, logs)
+        self.model.spent.assign(min(1.0, self.budget.spent(self.done / self.steps)))
 
 
 def segmentation(network: keras.Model, batch: Mapping[str, keras.KerasTensor], loss: keras.losses.Loss, training: bool):

@@ -21,13 +21,7 @@ from helpers.learn.devices import scope
 from helpers.learn.predict import Segmenter
 from helpers.learn.scored import patients_to_score, scored_with
 from helpers.learn.train import Recipe, fit
-from helpers.learn.trained import (
-    learned,
-    train_folds,
-    train_once,
-    write_run,
-    write_whole,
-)
+from helpers.learn.trained import learned, train_folds, train_once, write_run, write_whole
 from helpers.measure.evaluate import evaluate, pooled
 from helpers.models.unet import unet
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import keras
 
 from helpers.data.disk import replacing
-from helpers.learn.adapting import Adapting, Paced, Spent
+from helpers.learn.adapting import Adapting, Pace, Paced
 from helpers.learn.adversary import Adda, Output, Reversal
-from helpers.learn.budget import Budget, Schedule, pace
+from helpers.learn.budget import Budget, pace
 from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.devices import scope
 from helpers.learn.losses import AsTold
@@ -113,7 +113,7 @@ def fit_adapting(
         on_train_begin=lambda logs: None if rows else look(0, {}),
         on_epoch_end=lambda epoch, logs: look(epoch + 1, logs),
     )
-    checkpoint.fit(step, batches, ROUND, budget, [watch, Spent(budget, ROUND), Schedule(budget, ROUND, recipe.rate)])
+    checkpoint.fit(step, batches, ROUND, budget, [watch, Pace(budget, ROUND, recipe.rate)])
     best = max((epoch for epoch, row in enumerate(rows) if row["saved"]), key=lambda epoch: rows[epoch]["choice"])
     kept.load_weights(_weights(folder, best))
     say(f"Kept the weights of epoch {best}.")

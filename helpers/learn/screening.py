@@ -27,14 +27,7 @@ from helpers.learn.devices import scope
 from helpers.learn.examine import fit_gate
 from helpers.learn.gate import MODALITIES, OPTIONAL, Gate, answers
 from helpers.learn.scored import patients_to_score, scored_with
-from helpers.learn.trained import (
-    learned,
-    save_model,
-    train_folds,
-    train_once,
-    write_run,
-    write_whole,
-)
+from helpers.learn.trained import learned, save_model, train_folds, train_once, write_run, write_whole
 from helpers.measure.detection import Answers, auc, summarise, threshold_for
 from helpers.models import imagenet
 from helpers.models.convnet import convnet
@@ -92,6 +85,7 @@ def train_gate(
         split: who trains, validates and tests; made from ids and seed if none is given.
         slices: where the slice store lies or shall lie; in `out`, for the time of the training, if none is given.
         say: told what happens, a line at a time.
+        devices: where to train, see `helpers.learn.devices.use`.
 
     Raises:
         DataError: the data cannot be used as it is (each finding is named), `out` holds another training, or the

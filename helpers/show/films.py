@@ -21,9 +21,8 @@ from numpy.typing import ArrayLike
 
 from helpers.measure.overlap import dice
 from helpers.measure.statistics import bootstrap_ci
-from helpers.show.ladder import SITE_COLOURS
 from helpers.show.panel import HALO
-from helpers.show.style import AGREEMENT_COLOURS, alt, styled
+from helpers.show.style import AGREEMENT_COLOURS, SITE_COLOURS, alt, styled
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,12 +11,11 @@ from matplotlib import ticker
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from helpers.show.style import alt, styled
+from helpers.show.style import SITE_COLOURS, alt, styled
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SITE_COLOURS = {"montgomery": "#0072B2", "shenzhen": "#D55E00"}
 _ORACLE = {"marker": "D", "color": "white", "markeredgecolor": "#CC79A7", "markeredgewidth": 1.5, "markersize": 6}
 
 

@@ -20,6 +20,7 @@ CLASS_NAMES = {0: "other brain", 1: "core", 2: "oedema", 3: "enhancing"}
 AGREEMENT_COLOURS = {"agreement": "#3DDBB0", "missed": "#E69F00", "invented": "#AA3377"}
 # Lines and dots on white paper.
 REGION_COLOURS = {"WT": "#0072B2", "TC": "#D55E00", "ET": "#009E73"}
+SITE_COLOURS = {"montgomery": "#0072B2", "shenzhen": "#D55E00"}
 MODALITY_NAMES = {"flair": "FLAIR", "t1": "T1", "t1ce": "T1ce", "t2": "T2"}
 
 

@@ -1,13 +1,16 @@
 """Laws of the climb: every training once, what is finished kept, the table never behind. Nothing is trained here."""
 
+import inspect
 import json
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from helpers.apply import ladder
 from helpers.apply.ladder import DIRECTIONS, RUNGS, climb, held, run_folder
+from helpers.cli import app
 from helpers.data.errors import DataError
 from helpers.data.splits import Split
 
@@ -160,3 +163,19 @@ def test_runs_that_were_made_otherwise_are_not_mixed(workshop, tmp_path):
     with pytest.raises(DataError, match="minutes 1 there, 2 now"):
         climb("data", tmp_path, DIRECTIONS[:1], ["source", "films"], minutes=2, say=quiet)
     assert len(workshop.done) == 1
+
+
+def test_the_command_hands_on_what_it_was_given(monkeypatch, tmp_path):
+    given = {}
+
+    def recorded(*args, **kwargs):
+        given.update(inspect.signature(climb).bind(*args, **kwargs).arguments)
+        return {}
+
+    monkeypatch.setattr(ladder, "climb", recorded)
+    words = ["ladder", "--data", "films", "--out", str(tmp_path), "--minutes", "2", "--rungs", "source,adda"]
+    result = CliRunner().invoke(app, [*words, "--seeds", "3"])
+    assert result.exit_code == 0, result.output
+    assert (given["rungs"], given["seeds"], given["minutes"]) == (["source", "adda"], 3, 2)
+    assert given.get("epochs") is None
+    assert callable(given.get("say", print))

@@ -30,7 +30,7 @@ def main(slices: str, split: str, folder: Path, devices: str) -> None:
     start = network.get_weights()
     with Checkpoint(folder, {}, seconds=0) as checkpoint:
         recipe = Recipe(augmentation="usual", batch_size=16)
-        history = fit(network, load_store(slices), load_split(split), folder, Budget(1), recipe, checkpoint=checkpoint)
+        history = fit(network, load_store(slices), load_split(split), folder, Budget(12), recipe, checkpoint=checkpoint)
     moved = max(float(np.abs(a - b).max()) for a, b in zip(start, network.get_weights(), strict=True))
     np.savez(folder / "weights.npz", *network.get_weights())
     told = {"replicas": replicas(network), "moved": moved, "rows": history.drop(columns="seconds").to_dict("list")}
