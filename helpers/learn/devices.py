@@ -202,6 +202,7 @@ def _mirrored(devices: tuple[str, ...]):
     """One strategy for the same devices: two of them number their exchanges alike, and get each other's gradients."""
     import tensorflow as tf
 
+    tf.get_logger().setLevel("WARNING")  # else it tells of every exchange between two devices
     return tf.distribute.MirroredStrategy(devices)
 
 

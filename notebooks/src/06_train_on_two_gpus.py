@@ -9,6 +9,8 @@ FIRST_EPOCHS = 1  # of the short run before it, with cross-entropy alone
 BATCH = 8  # slices in a batch
 TIMED = 4  # patients loaded for a timing
 RATE_STEPS = 30  # steps for each learning rate that we try
+BATCHES = (2, 8, 32)  # batch sizes whose speed we measure
+DEVICES = ""  # where the part on two devices runs; empty: all GPUs, else the CPU made into two
 
 # %%
 import time
@@ -17,19 +19,23 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 from matplotlib.figure import Figure
 
 from helpers.data import sources
 from helpers.data.brats import read_catalogue
 from helpers.data.volumes import read_scan
+from helpers.learn import devices
 from helpers.learn.losses import DiceCrossEntropy
 from helpers.lessons.checks import answer, exercise_check, filled
 from helpers.lessons.record import record
 from helpers.models.unet import unet
 from helpers.show import panel, scores, slices, style
 
+# %%
 style.use()
+devices.use(DEVICES or ("auto" if tf.config.list_physical_devices("GPU") else "cpu:2"))  # before any network
 keras.utils.set_random_seed(SEED)
 MODALITIES = ("flair", "t1ce")
 patients = read_catalogue(sources.brats(DATA_DIR)).require(MODALITIES)
@@ -42,7 +48,6 @@ folder = Path(OUTPUT_DIR) if OUTPUT_DIR else sources.home() / "lesson_06"
 
 # %%
 import nibabel as nib
-import tensorflow as tf
 from PIL import Image
 
 
@@ -98,8 +103,8 @@ style.alt(figure, f"Time line of {TIMED} patients: loading and training take tur
 
 # %% [markdown]
 # The orange part is a device that waits. **You buy a device that computes ten times as fast. What happens to the orange
-# part, and how much sooner are you done?** Write a guess down. This lesson trains on one device, whatever your machine
-# has; the second one is for a later version, and it meets the same orange part twice.
+# part, and how much sooner are you done?** Write a guess down. And then a second one, for the title: how much sooner with
+# two devices side by side?
 #
 # ## What a batch costs
 #
@@ -200,7 +205,7 @@ for name, value in speeds.items():
 # share $l/d$ of the time, at most 1. That is all we need for the question of the opening.
 
 # %%
-devices = np.geomspace(20, 20_000, 200)
+possible = np.geomspace(20, 20_000, 200)
 marks = {"this device": device_speed, "10 x this device": 10 * device_speed, "V100": 352, "V100, half precision": 895}
 figure = Figure(figsize=(8, 3.4))
 ax = figure.subplots()
@@ -210,7 +215,7 @@ drawn = {
     "the same, augmented": "#CC79A7",
 }
 for name, colour in drawn.items():
-    ax.plot(devices, 100 * np.maximum(0, 1 - speeds[name] / devices), color=colour, label=name)
+    ax.plot(possible, 100 * np.maximum(0, 1 - speeds[name] / possible), color=colour, label=name)
 for name, value in marks.items():
     ax.axvline(value, color="#555555", linewidth=1, linestyle=":")
     ax.text(value, 98, name, rotation=90, fontsize=8.5, ha="right", va="top", color="#555555")
@@ -400,6 +405,155 @@ print("two replicas, each a single number:   ", sum(half.mean() for half in halv
 # %% [markdown]
 # The last line is twice the first: a learning rate doubled without a word.
 #
+# ## Two devices
+#
+# So much for arithmetic; now for two devices that really train. A **replica** is a device with a copy of all weights.
+# Each takes its part of the batch, and before a step is made the gradients are added, so that the copies stay alike.
+# `devices.use`, in the first cell, said which there are: your GPUs, or the CPU made into two, which trains no faster but
+# goes the same way. A network belongs to the replicas if it is built inside `devices.scope()`.
+
+# %%
+one = unet(SIZE, len(MODALITIES), filters=FILTERS, dropout=0.0)  # dropout draws on each replica for itself
+with devices.scope():
+    two = unet(SIZE, len(MODALITIES), filters=FILTERS, dropout=0.0)
+record("replicas", devices.replicas(two))
+print(f"{devices.used()}: {devices.replicas(one)} replica and {devices.replicas(two)}")
+
+# %% [markdown]
+# The promise is that nothing else changes: batch, learning rate and result. Ten steps from the same weights on the same
+# batches, by plain gradient descent, once with each. How far apart do they end, and how far has each come?
+
+# %%
+batches = [vary(batch) for batch in training_batches(store, split.train, BATCH, SEED, "none").take(RATE_STEPS)]
+x, y = (ops.convert_to_numpy(ops.concatenate(part)) for part in zip(*batches[:10], strict=True))
+weights = one.get_weights()
+
+
+def ten_steps(network, loss):
+    network.set_weights(weights)
+    with devices.scope(network):
+        network.compile(keras.optimizers.SGD(0.01), loss)
+    network.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0)
+    return network.get_weights()
+
+
+def apart(some, others):
+    return max(float(np.abs(a - b).max()) for a, b in zip(some, others, strict=True))
+
+
+alone, together = (ten_steps(network, DiceCrossEntropy()) for network in (one, two))
+record("replicas_apart", float(f"{apart(alone, together):.1e}"))
+print(f"moved {apart(alone, weights):.2g}; one and two replicas end {apart(alone, together):.1g} apart")
+
+# %% [markdown]
+# They agree but for rounding: sums are taken in another order. Now the same with a loss that returns a single number,
+# the mean that every tutorial writes. One step, and how far the weights go.
+
+
+# %%
+def one_number(truth, probabilities):
+    return ops.mean(DiceCrossEntropy().call(truth, probabilities))  # a number, not (batch,)
+
+
+x, y = x[:BATCH], y[:BATCH]
+step, doubled = (apart(ten_steps(network, one_number), weights) for network in (one, two))
+record("scalar_loss_step", round(doubled / step, 3))
+print(f"one replica moves {step:.2e}, {devices.replicas(two)} move {doubled:.2e}: {doubled / step:.3f} times as far")
+
+# %% [markdown]
+# No error and no warning. Two more traps lie on the way. Asked to predict a batch, each replica answers for all of it, and
+# a batch that cannot be dealt out evenly gives one replica's slices more weight than the other's.
+
+# %%
+from helpers.data.errors import DataError
+
+print("predict_on_batch:", two.predict_on_batch(x).shape, "for a batch of", len(x))
+print("devices.ask:     ", devices.ask(two, x).shape)
+try:
+    devices.share(two, BATCH + 1)
+except DataError as error:
+    print(error)
+
+# %% [markdown]
+# What is gained? On two GPUs, up to twice the slices a second, provided the loader keeps up and the batch is large enough
+# to fill both. If you have five folds to train, there is a simpler way: a fold on each GPU, and nothing to add up.
+# `python -m helpers train brain --folds 5` does that by itself.
+#
+# ## How large a batch, and in how many bits
+#
+# A batch costs a fixed part, for starting every operation, and a part for each slice. **Half precision**, 16 bits for
+# what convolutions take and give, halves the second part where the chip has circuits for it. Weights stay in 32 bits,
+# and so do the sums of Dice and the probabilities. Which 16 bits depends on the chip.
+
+# %%
+from helpers.learn import precision
+
+chips = {"V100": (7, 0), "T4": (7, 5), "A100": (8, 0), "P100": (6, 0), "a CPU without bfloat16": None}
+for name, capability in chips.items():
+    print(f"{name:24s}{precision.suits(capability, frozenset())}")
+print(f"{'here':24s}{precision.choose()}")
+
+# %% [markdown]
+# float16 has fine steps and a short reach: a gradient below 6e-8 becomes 0, so the loss is multiplied by a large number
+# first and the gradients divided by it afterwards (**loss scaling**). bfloat16 reaches as far as float32, in coarse
+# steps, and needs none of that. How many slices a second does this device train on?
+
+
+# %%
+def training_speed(policy, size):
+    keras.mixed_precision.set_global_policy(policy)
+    network = unet(SIZE, len(MODALITIES), filters=FILTERS)
+    keras.mixed_precision.set_global_policy("float32")
+    network.compile(precision.scaled(keras.optimizers.Adam(1e-3), network), DiceCrossEntropy())
+    x, y = store.images[:size].astype("float32"), store.shares[:size] / np.float32(255)
+    seconds = []
+    for _ in range(6):
+        start = time.perf_counter()
+        network.train_on_batch(x, y)
+        seconds.append(time.perf_counter() - start)
+    return size / np.median(seconds[2:])  # the first builds the graph
+
+
+half = "mixed_float16" if precision.choose() == "mixed_float16" else "mixed_bfloat16"
+rates = {policy: [training_speed(policy, size) for size in BATCHES] for policy in ("float32", half)}
+
+# %%
+figure = Figure(figsize=(8, 2.6))
+ax = figure.subplots()
+for (policy, speed_of), colour in zip(rates.items(), ("#0072B2", "#D55E00"), strict=True):
+    ax.plot(BATCHES, speed_of, color=colour, marker="o", label=policy)
+ax.set(xscale="log", xlabel="slices in a batch", ylabel="slices/s", ylim=(0, None))
+ax.set_xticks(BATCHES, [str(size) for size in BATCHES], minor=False)
+ax.minorticks_off()
+figure.legend(loc="outside upper right", ncols=2)
+figure.suptitle("What a batch costs on this device", x=0.02, ha="left")
+style.alt(figure, f"Slices per second against batch size, in float32 and in {half}.")
+
+# %% [markdown]
+# Where the orange curve lies below the blue one, half precision is a loss: the chip has no circuits for it, or too little
+# of the time is convolution. So `precision.choose` looks at the chip, and on a CPU it tries. The price of a large
+# batch is memory, for which you pay with every level of the U-Net, and steps: the same epoch in fewer of them.
+#
+# So what would the paper's training cost on Kaggle: 369 patients, four fifths of them to train on, 30 epochs, two T4? Count
+# the multiplications of its network for one slice, three times, since the way back is twice the way there. A T4 has
+# 65 TFLOP/s in float16 by its data sheet; a U-Net reaches a part of that, and how much we can only guess.
+
+# %%
+paper = unet(128, 2, filters=32)
+there = sum(2 * np.prod(layer.kernel.shape) * np.prod(layer.input.shape[1:3])
+            for layer in paper.layers if hasattr(layer, "kernel"))  # fmt: skip
+slices_shown = 30 * int(0.8 * 369) * 155
+print(f"{3 * there / 1e9:.0f} GFLOP a slice, {slices_shown:,} slices")
+for reached in (0.1, 0.3):
+    card = reached * 65e12 / (3 * there)  # slices/s of one T4
+    loaders = {"never waiting": np.inf, "behind the kernel's loader": kernel_speed}
+    hours = {name: slices_shown / min(2 * card, loader) / 3600 for name, loader in loaders.items()}
+    print(f"at {reached:.0%}: {card:4.0f} slices/s a card; " + ", ".join(f"{h:.1f} h {n}" for n, h in hours.items()))
+
+# %% [markdown]
+# **An estimate**, until somebody has run it there: the share that a T4 reaches was guessed, and the loader's speed is that of
+# your machine and your files.
+#
 # ## How large a step
 #
 # **Adam** moves each weight by about the **learning rate**, whatever the size of its gradient. The paper first set it
@@ -407,7 +561,6 @@ print("two replicas, each a single number:   ", sum(half.mean() for half in halv
 # curves.
 
 # %%
-batches = [vary(batch) for batch in training_batches(store, split.train, BATCH, SEED, "none").take(RATE_STEPS)]
 keras.utils.set_random_seed(SEED)
 weights = unet(SIZE, len(MODALITIES), filters=FILTERS).get_weights()
 
@@ -441,7 +594,32 @@ style.alt(figure, f"Loss over {RATE_STEPS} steps with learning rates 0.1 and 0.0
 
 # %% [markdown]
 # Both start at the same height, before the first step. Steps of 0.1 throw the weights so far that the loss jumps about, and
-# it may end as no number at all (`nan`). We keep 0.001, and treat it with care at both ends: a **warm-up** over the first
+# it may end as no number at all (`nan`). Must one try rate after rate? A **range test** (Smith 2017) tries them all in one
+# go: a step with a tiny rate, the next with a slightly larger one, until the loss climbs.
+
+# %%
+model.set_weights(weights)
+for variable in model.optimizer.variables:
+    variable.assign(ops.zeros_like(variable))
+tried, losses = np.geomspace(1e-5, 0.3, 2 * RATE_STEPS), []
+for k, rate in enumerate(tried):
+    model.optimizer.learning_rate = rate
+    model.reset_metrics()
+    losses.append(float(model.train_on_batch(*batches[k % RATE_STEPS])))
+
+# %%
+figure = Figure(figsize=(8, 2.8))
+ax = figure.subplots()
+ax.plot(tried, losses, color="#0072B2", marker="o", markersize=3)
+for rate, colour in zip(paths, ("#D55E00", "#0072B2"), strict=True):
+    ax.axvline(rate, color=colour, linewidth=1, linestyle=":")
+ax.set(xscale="log", xlabel="learning rate of the step", ylabel="loss of the batch", ylim=(0, 5))
+figure.suptitle("The loss falls, then the steps are too large for it", x=0.02, ha="left")
+style.alt(figure, f"Loss against a learning rate that grows from step to step, over {len(tried)} steps.")
+
+# %% [markdown]
+# Left, steps too small to matter; right of the lowest point, too large. A rate somewhat left of the lowest point is a
+# good one to start with (the dotted lines are the paper's two). We keep 0.001, and treat it with care at both ends: a **warm-up** over the first
 # 20 steps, while Adam knows little about the gradients, then half a **cosine** down to zero, so that the last steps only
 # polish. `helpers.learn.train.fit` holds this loop.
 #
@@ -539,6 +717,56 @@ for rule, row in {"most accurate": accurate, "best Dice": best, "the last one": 
 # The rules need not agree, and where Dice falls towards the end, the last model is not the one to keep. Since `fit`
 # writes a model only when it beats all before it, a run that is killed in the night still leaves its best.
 #
+# ## A run that is stopped
+#
+# A night's training on Kaggle is stopped after 12 hours, whoever is in the middle of what. What must be kept so that it
+# goes on as if nothing had happened? Not the weights alone: Adam's two moments for each of them, the state that dropout
+# draws from, the number of the step, from which the order of slices and the learning rate follow. A `Checkpoint` keeps
+# all of it. Here is a short run in one go, and the same run stopped half-way by what Ctrl-C sends.
+
+# %%
+from functools import partial
+
+from helpers.learn.budget import Schedule
+from helpers.learn.checkpoint import Checkpoint
+from helpers.learn.varied import Varied
+
+
+class Stop(keras.callbacks.Callback):
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == 7:
+            raise KeyboardInterrupt
+
+
+def short_run(name, callbacks=()):
+    keras.utils.set_random_seed(SEED)
+    network, budget = unet(SIZE, len(MODALITIES), filters=FILTERS), Budget(epochs=2)
+    trainer = Varied(network)
+    trainer.compile(keras.optimizers.Adam(), DiceCrossEntropy())
+    (folder / name).mkdir(exist_ok=True)
+    with Checkpoint(folder / name, seconds=0) as checkpoint:
+        every = partial(training_batches, store, split.train, BATCH, SEED, "usual")
+        checkpoint.fit(trainer, every, 10, budget, [Schedule(budget, 10), *callbacks])
+    return network.get_weights()
+
+
+# %%
+whole = short_run("whole")
+try:
+    short_run("stopped", [Stop()])
+except KeyboardInterrupt as stopped:
+    print(stopped)
+
+# %%
+went_on = short_run("stopped")  # the same command again
+record("resumed_apart", apart(whole, went_on))
+print("largest difference between the weights of the two runs:", apart(whole, went_on))
+
+# %% [markdown]
+# Dropout and augmentation were on. A checkpoint is written beside the old one and then put in its place, so that a kill
+# while it is written costs the minute before it, never the run. Every `train` command works so: say it again and it
+# goes on.
+#
 # ## What a run leaves behind
 
 # %%
@@ -574,6 +802,8 @@ slices.compare(scan, scan.seg, labels, title=f"{patient.id}, after {len(history)
 # sooner by less than ten; and once the loader is the slower of the two, no device helps. The cure is to do the loader's
 # work once, in the store, and to let the device do what has to be done anew each time.
 #
-# Left out: augmentation on the device, two devices, half precision, stopping and resuming; later versions of this
-# lesson bring them. The scores above come from the patients that chose the model, and from the network's grid. Both
-# flatter. The next lesson measures honestly.
+# Two devices are twice one at best, and only behind a loader that feeds both; a loss that is a number, a network built
+# outside the scope or an uneven batch spoil the result without a word.
+#
+# Left out: several machines, which need JAX (`helpers.learn.devices` says how). The scores above come from the patients
+# that chose the model, and from the network's grid. Both flatter. The next lesson measures honestly.
