@@ -543,16 +543,19 @@ paper = unet(128, 2, filters=32)
 there = sum(2 * np.prod(layer.kernel.shape) * np.prod(layer.input.shape[1:3])
             for layer in paper.layers if hasattr(layer, "kernel"))  # fmt: skip
 slices_shown = 30 * int(0.8 * 369) * 155
+here = np.prod(nib.load(patients[0].file("seg")).shape[:2])  # voxels of a slice; BraTS has 240 x 240
+kernel_there = kernel_speed * here / 240**2
 print(f"{3 * there / 1e9:.0f} GFLOP a slice, {slices_shown:,} slices")
 for reached in (0.1, 0.3):
     card = reached * 65e12 / (3 * there)  # slices/s of one T4
-    loaders = {"never waiting": np.inf, "behind the kernel's loader": kernel_speed}
+    loaders = {"never waiting": np.inf, "behind the kernel's loader": kernel_there}
     hours = {name: slices_shown / min(2 * card, loader) / 3600 for name, loader in loaders.items()}
     print(f"at {reached:.0%}: {card:4.0f} slices/s a card; " + ", ".join(f"{h:.1f} h {n}" for n, h in hours.items()))
 
 # %% [markdown]
-# **An estimate**, until somebody has run it there: the share that a T4 reaches was guessed, and the loader's speed is that of
-# your machine and your files.
+# **An estimate**, until somebody has run it there: the share that a T4 reaches was guessed, and the loader's speed is your
+# machine's, for files of BraTS's size as far as its cost follows the number of voxels. The faster the cards, the more of
+# the bill is waiting.
 #
 # ## How large a step
 #
