@@ -531,8 +531,8 @@ style.alt(figure, f"Slices per second against batch size, in float32 and in {hal
 
 # %% [markdown]
 # Where the orange curve lies below the blue one, half precision is a loss: the chip has no circuits for it, or too little
-# of the time is convolution. So `precision.choose` looks at the chip, and on a CPU it tries. The price of a large
-# batch is memory, for which you pay with every level of the U-Net, and steps: the same epoch in fewer of them.
+# of the time is convolution. So `precision.choose` looks at the chip, and on a CPU it tries. A large batch has its price:
+# memory at every level of the U-Net, and fewer steps in an epoch.
 #
 # So what would the paper's training cost on Kaggle: 369 patients, four fifths of them to train on, 30 epochs, two T4? Count
 # the multiplications of its network for one slice, three times, since the way back is twice the way there. A T4 has
