@@ -10,7 +10,6 @@ BATCH = 8  # slices in a batch
 TIMED = 4  # patients loaded for a timing
 RATE_STEPS = 30  # steps for each learning rate that we try
 BATCHES = (2, 8, 32)  # batch sizes whose speed we measure
-DEVICES = ""  # where the part on two devices runs; empty: all GPUs, else the CPU made into two
 
 # %%
 import time
@@ -35,7 +34,7 @@ from helpers.show import panel, scores, slices, style
 
 # %%
 style.use()
-devices.use(DEVICES or ("auto" if tf.config.list_physical_devices("GPU") else "cpu:2"))  # before any network
+devices.use("auto" if tf.config.list_physical_devices("GPU") else "cpu:2")  # before any network
 keras.utils.set_random_seed(SEED)
 MODALITIES = ("flair", "t1ce")
 patients = read_catalogue(sources.brats(DATA_DIR)).require(MODALITIES)
@@ -409,8 +408,9 @@ print("two replicas, each a single number:   ", sum(half.mean() for half in halv
 #
 # So much for arithmetic; now for two devices that really train. A **replica** is a device with a copy of all weights.
 # Each takes its part of the batch, and before a step is made the gradients are added, so that the copies stay alike.
-# `devices.use`, in the first cell, said which there are: your GPUs, or the CPU made into two, which trains no faster but
-# goes the same way. A network belongs to the replicas if it is built inside `devices.scope()`.
+# `devices.use`, at the top, said which there are: your GPUs, or the CPU made into two, which trains no faster but goes the
+# same way. (With a single GPU there is one replica, and nothing below goes wrong.) A network belongs to the replicas if
+# it is built inside `devices.scope()`.
 
 # %%
 one = unet(SIZE, len(MODALITIES), filters=FILTERS, dropout=0.0)  # dropout draws on each replica for itself
@@ -429,7 +429,7 @@ x, y = (ops.convert_to_numpy(ops.concatenate(part)) for part in zip(*batches[:10
 weights = one.get_weights()
 
 
-def ten_steps(network, loss):
+def trained(network, loss, x, y):
     network.set_weights(weights)
     with devices.scope(network):
         network.compile(keras.optimizers.SGD(0.01), loss)
@@ -441,7 +441,7 @@ def apart(some, others):
     return max(float(np.abs(a - b).max()) for a, b in zip(some, others, strict=True))
 
 
-alone, together = (ten_steps(network, DiceCrossEntropy()) for network in (one, two))
+alone, together = (trained(network, DiceCrossEntropy(), x, y) for network in (one, two))
 record("replicas_apart", float(f"{apart(alone, together):.1e}"))
 print(f"moved {apart(alone, weights):.2g}; one and two replicas end {apart(alone, together):.1g} apart")
 
@@ -456,7 +456,7 @@ def one_number(truth, probabilities):
 
 
 x, y = x[:BATCH], y[:BATCH]
-step, doubled = (apart(ten_steps(network, one_number), weights) for network in (one, two))
+step, doubled = (apart(trained(network, one_number, x, y), weights) for network in (one, two))
 record("scalar_loss_step", round(doubled / step, 3))
 print(f"one replica moves {step:.2e}, {devices.replicas(two)} move {doubled:.2e}: {doubled / step:.3f} times as far")
 
@@ -482,7 +482,7 @@ except DataError as error:
 # ## How large a batch, and in how many bits
 #
 # A batch costs a fixed part, for starting every operation, and a part for each slice. **Half precision**, 16 bits for
-# what convolutions take and give, halves the second part where the chip has circuits for it. Weights stay in 32 bits,
+# what convolutions take and give, can halve the second part where the chip has circuits for it. Weights stay in 32 bits,
 # and so do the sums of Dice and the probabilities. Which 16 bits depends on the chip.
 
 # %%
@@ -491,7 +491,7 @@ from helpers.learn import precision
 chips = {"V100": (7, 0), "T4": (7, 5), "A100": (8, 0), "P100": (6, 0), "a CPU without bfloat16": None}
 for name, capability in chips.items():
     print(f"{name:24s}{precision.suits(capability, frozenset())}")
-print(f"{'here':24s}{precision.choose()}")
+print(f"{'here':24s}{precision.choose()} (a CPU must gain {precision.GAIN} times in its trial)")
 
 # %% [markdown]
 # float16 has fine steps and a short reach: a gradient below 6e-8 becomes 0, so the loss is multiplied by a large number
@@ -531,8 +531,9 @@ style.alt(figure, f"Slices per second against batch size, in float32 and in {hal
 
 # %% [markdown]
 # Where the orange curve lies below the blue one, half precision is a loss: the chip has no circuits for it, or too little
-# of the time is convolution. So `precision.choose` looks at the chip, and on a CPU it tries. A large batch has its price:
-# memory at every level of the U-Net, and fewer steps in an epoch.
+# of the time is convolution. So `precision.choose` looks at the chip, and on a CPU it times two convolutions. Such a trial
+# is not the network: it may say float32 where the orange curve lies above, and a larger network gains more. A large
+# batch has its price: memory at every level of the U-Net, and fewer steps in an epoch.
 #
 # So what would the paper's training cost on Kaggle: 369 patients, four fifths of them to train on, 30 epochs, two T4? Count
 # the multiplications of its network for one slice, three times, since the way back is twice the way there. A T4 has
@@ -563,24 +564,21 @@ for reached in (0.1, 0.3):
 # to 0.1, saw it overshoot, and ended at 0.001 (section 5.3.2). Same weights, same batches, both rates. Guess the two
 # curves.
 
+
 # %%
-keras.utils.set_random_seed(SEED)
-weights = unet(SIZE, len(MODALITIES), filters=FILTERS).get_weights()
-
-
-def descend(rate):
+def descend(rates):
     model.set_weights(weights)
     for variable in model.optimizer.variables:
         variable.assign(ops.zeros_like(variable))  # Adam forgets the gradients it has seen
-    model.optimizer.learning_rate = rate
     path = []
-    for x, y in batches:
+    for k, rate in enumerate(rates):
+        model.optimizer.learning_rate = rate
         model.reset_metrics()  # else we get the mean over all steps so far
-        path.append(float(model.train_on_batch(x, y)))
+        path.append(float(model.train_on_batch(*batches[k % RATE_STEPS])))
     return path
 
 
-paths = {rate: descend(rate) for rate in (0.1, 0.001)}
+paths = {rate: descend([rate] * RATE_STEPS) for rate in (0.1, 0.001)}
 
 # %%
 figure = Figure(figsize=(8, 2.8))
@@ -601,16 +599,9 @@ style.alt(figure, f"Loss over {RATE_STEPS} steps with learning rates 0.1 and 0.0
 # go: a step with a tiny rate, the next with a slightly larger one, until the loss climbs.
 
 # %%
-model.set_weights(weights)
-for variable in model.optimizer.variables:
-    variable.assign(ops.zeros_like(variable))
-tried, losses = np.geomspace(1e-5, 0.3, 2 * RATE_STEPS), []
-for k, rate in enumerate(tried):
-    model.optimizer.learning_rate = rate
-    model.reset_metrics()
-    losses.append(float(model.train_on_batch(*batches[k % RATE_STEPS])))
+tried = np.geomspace(1e-5, 0.3, 2 * RATE_STEPS)
+losses = descend(tried)
 
-# %%
 figure = Figure(figsize=(8, 2.8))
 ax = figure.subplots()
 ax.plot(tried, losses, color="#0072B2", marker="o", markersize=3)
@@ -621,10 +612,12 @@ figure.suptitle("The loss falls, then the steps are too large for it", x=0.02, h
 style.alt(figure, f"Loss against a learning rate that grows from step to step, over {len(tried)} steps.")
 
 # %% [markdown]
-# Left, steps too small to matter; right of the lowest point, too large. A rate somewhat left of the lowest point is a
-# good one to start with (the dotted lines are the paper's two). We keep 0.001, and treat it with care at both ends: a **warm-up** over the first
-# 20 steps, while Adam knows little about the gradients, then half a **cosine** down to zero, so that the last steps only
-# polish. `helpers.learn.train.fit` holds this loop.
+# Left, steps too small to get far; right of the lowest point, too large. A rate somewhat left of the lowest point is a good
+# one to start with (the dotted lines are the paper's two).
+#
+# We keep 0.001, and treat it with care at both ends: a **warm-up** over the first 20 steps, while Adam knows little about
+# the gradients, then half a **cosine** down to zero, so that the last steps only polish. `helpers.learn.train.fit` holds
+# this loop.
 #
 # ## Training, first as the paper does it
 #
@@ -725,7 +718,7 @@ for rule, row in {"most accurate": accurate, "best Dice": best, "the last one": 
 # A night's training on Kaggle is stopped after 12 hours, whoever is in the middle of what. What must be kept so that it
 # goes on as if nothing had happened? Not the weights alone: Adam's two moments for each of them, the state that dropout
 # draws from, the number of the step, from which the order of slices and the learning rate follow. A `Checkpoint` keeps
-# all of it. Here is a short run in one go, and the same run stopped half-way by what Ctrl-C sends.
+# all of it. Here is a short run in one go, and the same run stopped in its first epoch by the error that Ctrl-C raises.
 
 # %%
 from functools import partial
@@ -767,7 +760,7 @@ print("largest difference between the weights of the two runs:", apart(whole, we
 
 # %% [markdown]
 # Dropout and augmentation were on. A checkpoint is written beside the old one and then put in its place, so that a kill
-# while it is written costs the minute before it, never the run. Every `train` command works so: say it again and it
+# while it is written costs what was learnt since the last one, never the run. Every `train` command works so: say it again and it
 # goes on.
 #
 # ## What a run leaves behind
