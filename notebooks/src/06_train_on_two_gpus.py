@@ -413,6 +413,7 @@ print("two replicas, each a single number:   ", sum(half.mean() for half in halv
 # it is built inside `devices.scope()`.
 
 # %%
+keras.utils.set_random_seed(SEED)
 one = unet(SIZE, len(MODALITIES), filters=FILTERS, dropout=0.0)  # dropout draws on each replica for itself
 with devices.scope():
     two = unet(SIZE, len(MODALITIES), filters=FILTERS, dropout=0.0)
@@ -609,6 +610,8 @@ for rate, colour in zip(paths, ("#D55E00", "#0072B2"), strict=True):
     ax.axvline(rate, color=colour, linewidth=1, linestyle=":")
 ax.set(xscale="log", xlabel="learning rate of the step", ylabel="loss of the batch", ylim=(0, 5))
 figure.suptitle("The loss falls, then the steps are too large for it", x=0.02, ha="left")
+lowest = int(np.nanargmin(losses))
+print(f"lowest loss {losses[lowest]:.2f} at rate {tried[lowest]:.2g}; at {tried[-1]:.2g} it is {losses[-1]:.2f}")
 style.alt(figure, f"Loss against a learning rate that grows from step to step, over {len(tried)} steps.")
 
 # %% [markdown]
