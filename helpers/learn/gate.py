@@ -77,11 +77,9 @@ class Gate:
             )
         images = np.stack([scan.image(modality) for modality in held], axis=-1)
         centre = self.grid.brain_centre(images, scan.spacing, scan.id)
-        seen = np.zeros((images.shape[2], self.grid.size, self.grid.size, len(self.modalities)), np.float32)
-        seen[..., [self.modalities.index(modality) for modality in held]] = self.grid.down(
-            zscore(images), scan.spacing, centre
-        )
-        return self.slice_probabilities(seen)
+        whole = np.zeros((*images.shape[:3], len(self.modalities)), np.float32)
+        whole[..., [self.modalities.index(modality) for modality in held]] = zscore(images)
+        return self.slice_probabilities(self.grid.down(whole, scan.spacing, centre))
 
     def passes(self, scan: Scan) -> np.ndarray:
         """(slices,) bool: the slices to outline."""
