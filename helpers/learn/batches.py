@@ -100,7 +100,12 @@ def _endless(gather: Callable[[int], dict[str, np.ndarray]], first_step: int) ->
         return {name: tf.ensure_shape(array, pattern[name].shape) for name, array in zip(pattern, arrays, strict=True)}
 
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
-    return steps.map(load, num_parallel_calls=2, deterministic=True).prefetch(2)
+    batches = steps.map(load, num_parallel_calls=2, deterministic=True).prefetch(2)
+    # Its thread looks whether to go in twice the time each time, and an iterator waits for it before it goes: a
+    # training of 11 s took 20, and any up to a minute more (TensorFlow 2.21). There is nothing here for it to tune.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.with_options(options)
 
 
 def fused(function: Callable) -> Callable:

@@ -19,7 +19,8 @@ if importlib.util.find_spec("helpers") is None:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *source]
     if subprocess.run(pip).returncode:
         raise ModuleNotFoundError("Attach the data set {dataset} (Add Input), or switch Internet on.")
-    importlib.invalidate_caches()"""
+    importlib.invalidate_caches()
+importlib.import_module("helpers")  # before TensorFlow, which it tells to compute with oneDNN"""
 
 
 def setup_cell(repository: str) -> str:

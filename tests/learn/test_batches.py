@@ -54,3 +54,8 @@ def test_varied_shares_still_sum_to_one(store, split):
     (batch,) = _take(1, store, split.train, 8, seed=0, augmentation="all")
     _, y = vary(batch)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(y).sum(axis=-1), 1, atol=1e-5)
+
+
+def test_nothing_tunes_the_batches(store, split):
+    """The thread that would is waited for when an iterator goes, for up to as long as it was there."""
+    assert training_batches(store, split.train, 4, seed=0).options().autotune.enabled is False
