@@ -75,11 +75,13 @@ RUNGS: dict[str, Rung] = {
             for k in (1, 5, 10, 20)
         ),
         Rung("target", "trained on the target's masks: the ceiling", settings={"augmentation": "films"}),
+        Rung("longer", "check: the source's films for as long again", "source", at="source",
+             settings={"augmentation": "none"}),
         Rung("itself", "check: ADDA from the source to itself", "source", "adda", at="source"),
         Rung("shuffled", "check: ADDA with shuffled hospitals", "source", "adda", settings={"shuffled": True}),
     )
 }  # fmt: skip
-"""Every rung by its name, from the bottom to the ceiling; two checks at the end."""
+"""Every rung by its name, from the bottom to the ceiling; three checks at the end."""
 
 
 def climb(

@@ -1,6 +1,5 @@
 """`python -m helpers …`: every command is a thin door to a function of the package."""
 
-import os
 import sys
 
 import typer
@@ -38,7 +37,6 @@ app.add_typer(bench.app, name="bench")
 def main() -> None:
     """Run the command line; a user's mistake ends in one clear message, not in a traceback."""
     sys.stdout.reconfigure(line_buffering=True)  # a log file shows progress as a terminal does
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's greetings are not for learners
     try:
         app()
     except (DataError, LessonError, FileExistsError) as error:

@@ -114,6 +114,9 @@ def ladder(
     data: Annotated[Path, typer.Option("--data", help="Chest X-rays of both hospitals, and their masks.")],
     out: Out,
     minutes: Annotated[float, typer.Option(help="Wall time of each training.")] = 10.0,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Length of each training in 20 steps, instead of minutes.")
+    ] = None,
     directions: Annotated[
         str, typer.Option(help="Comma-separated; from one hospital to the other.")
     ] = "montgomery-shenzhen,shenzhen-montgomery",
@@ -128,7 +131,8 @@ def ladder(
     from helpers.apply.ladder import RUNGS, climb
 
     names = rungs.split(",") if rungs else list(RUNGS)
-    table = climb(data, out, directions.split(","), names, seeds, minutes, size=size, filters=filters)
+    lasts = {"epochs": epochs} if epochs else {"minutes": minutes}
+    table = climb(data, out, directions.split(","), names, seeds, size=size, filters=filters, **lasts)
     for direction, rows in table.items():
         ladder_table(direction, rows)
 

@@ -47,7 +47,7 @@ def execute(notebook: Path, copy: Path, parameters: dict[str, Any], cell_timeout
     settings = {
         "COURSE_STATIC": "1",  # a widget under papermill hangs until the time-out
         "COURSE_STRICT": "1" if strict else "0",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
         # The lesson works in a scratch folder, and still gets the helpers that run it.
         "PYTHONPATH": os.pathsep.join(filter(None, [_root(), os.environ.get("PYTHONPATH")])),
     }

@@ -20,11 +20,8 @@ FILTERS = 8  # width of the network; the paper's has 32
 EPOCHS = 6  # how often the network sees as many slices as the training patients have
 
 # %%
-import os
 import tempfile
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow loads, or it greets at length
 
 import keras
 import numpy as np

@@ -177,8 +177,8 @@ def gathers():
 
 
 gather_speed = speed(gathers(), 300)
-plain_speed = speed(iter(training_batches(store, split.train, BATCH, SEED, "none")), 60)
-varied_speed = speed(map(vary, training_batches(store, split.train, BATCH, SEED, "usual")), 30)
+plain_speed = speed(iter(training_batches(store, split.train, BATCH, SEED, "none")), 300)
+varied_speed = speed(map(vary, training_batches(store, split.train, BATCH, SEED, "usual")), 60)
 
 # %%
 speeds = {

@@ -524,7 +524,9 @@ print(f"the oracle would have gained {row['oracle']['mean'] - row['target']['mea
 #
 # A number that rose may have risen for other reasons. Two checks. **The source to itself**: there is nothing to gain,
 # so what is lost is the method's doing. **Shuffled names**: if the discriminator is told at random where a film comes
-# from, it has nothing to learn and is right half of the time; what the target gains even so was not the game.
+# from, it has nothing to learn and is right half of the time; what the target gains even so was not the game. (A
+# method that goes on with the source's masks, as reversal and the anchor do, trains longer besides. The rung `longer`
+# does that and nothing else; hold them against it.)
 
 # %%
 checks = {row["rung"]: row for row in [adda[1], *stand("itself", "shuffled")]}

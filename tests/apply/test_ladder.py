@@ -109,6 +109,12 @@ def test_the_check_adapts_the_source_to_itself(workshop, tmp_path):
     assert workshop.done[1][1] == "montgomery to montgomery"
 
 
+def test_the_check_of_a_longer_training_stays_with_the_source(workshop, tmp_path):
+    climb("data", tmp_path, DIRECTIONS[:1], ["longer"], say=quiet)
+    (start, *_), (_, site, settings) = workshop.done
+    assert (site, settings["init"], settings["augmentation"]) == ("montgomery", start, "none")
+
+
 def test_the_command_goes_on_where_it_was_stopped(workshop, tmp_path, monkeypatch):
     rungs = ["source", "films", "adda"]
 
@@ -182,3 +188,5 @@ def test_the_command_hands_on_what_it_was_given(monkeypatch, tmp_path):
     assert given["epochs"] is None
     assert callable(given["say"])
     assert given["network"] == {"size": 128, "filters": 16}
+    assert CliRunner().invoke(app, [*words[:5], "--epochs", "12"]).exit_code == 0
+    assert (given["epochs"], given["minutes"]) == (12, None)

@@ -101,7 +101,7 @@ def test_a_run_leaves_values_parameters_and_seconds(workshop, run):
     assert (result.exit_code, result.lessons[0].status) == (0, "passed"), result.lessons[0].error
 
     left = metrics(workshop, "00_first")
-    assert left["values"] == {"epochs": 7, "env": ["1", "0", "2"], "empty": True}
+    assert left["values"] == {"epochs": 7, "env": ["1", "0", "3"], "empty": True}
     files = workshop.root / "out" / "00_first" / "files"
     assert left["parameters"] == {"SEED": 0, "EPOCHS": 7, "OUTPUT_DIR": str(files)}
     assert left["seconds"] > sum(cell["seconds"] for cell in left["cells"]) > 0
