@@ -66,6 +66,8 @@ def show(result: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]], title
 def show_table(result: Mapping[str, Any], table: Table, notes: Sequence[str]) -> None:
     """Print a table, notes of one line each, and the machine."""
     console = Console()
+    if not console.is_terminal:
+        console.width = 100  # a file has room; 80 cut figures off
     console.print(table)
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items() if version)
     for line in (*notes, f"{result['machine']}; {versions}"):
