@@ -118,13 +118,13 @@ def _notes(result: dict[str, Any]) -> Iterable[str]:
         f"{result['patients']} patients, {', '.join(result['files'])} ({result['data']}), batches of "
         f"{result['batch']}; the kernel's is one patient. Our store took {result['prepare_seconds']:.1f} s, once."
     )
-    kilo = result["size"] ** 2 / 1000  # kB of a byte a pixel
-    if result["monai"] is None:
+    monai = result["monai"]
+    if monai is None:
         yield f"MONAI's cached data set was not measured. {result['why']}"
     else:
-        yield f"MONAI {result['monai']['version']} filled its cache, in memory, in {result['monai']['fill_seconds']:.1f} s."
-        ours, its = (kilo * (2 * len(MODALITIES) + classes) for classes in (4, 1))
-        yield f"A slice of ours is {ours:.0f} kB, shares of four classes in it; one of MONAI's {its:.0f} kB, with a label."
+        ours, its = (result["size"] ** 2 / 1000 * (2 * len(MODALITIES) + classes) for classes in (4, 1))
+        yield f"MONAI {monai['version']} filled its cache, which is in memory, in {monai['fill_seconds']:.1f} s."
+        yield f"A slice of ours is {ours:.0f} kB, shares of four classes in it; one of MONAI's {its:.0f}, with a label."
     if result["memory"]:
         held = [
             f"{found['anonymous']:,.0f} MB with {found['patients']} patients (and {found['mapped']:,.0f} mapped)"
