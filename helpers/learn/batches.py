@@ -1,6 +1,7 @@
 """From the slice store to the device: the one module that speaks `tf.data`."""
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -12,8 +13,8 @@ from helpers.learn.devices import part
 from helpers.prepare.augment import AUGMENTATIONS, draw
 from helpers.prepare.sampling import SliceSampler
 
-AHEAD = 16
-"""Batches whose numbers are drawn in one go: so Python, of which one thread runs at a time, is asked more rarely."""
+_BOUNDARY = 64
+"""Bytes; tensors begin at multiples of it (EIGEN_MAX_ALIGN_BYTES)."""
 
 
 def training_batches(
@@ -40,12 +41,12 @@ def training_batches(
     size, channels = store.images.shape[1], store.images.shape[-1]
     kinds = AUGMENTATIONS[augmentation]
 
-    def numbers(step: int) -> dict[str, np.ndarray]:
+    def gather(step: int) -> dict[str, np.ndarray]:
         rows = sampler(step)
         drawn = draw(np.random.default_rng([seed, step, 1]), batch_size, size, channels, kinds)
-        return {"images": rows, "shares": rows, **drawn.arrays()}
+        return {"images": gathered(store.images, rows), "shares": gathered(store.shares, rows), **drawn.arrays()}
 
-    return _endless(numbers, {"images": store.images, "shares": store.shares}, first_step)
+    return _endless(gather, first_step)
 
 
 def adaptation_batches(
@@ -75,71 +76,51 @@ def adaptation_batches(
     rows, size = target.rows(target.ids), source.images.shape[1]
     kinds = AUGMENTATIONS[augmentation]
 
-    def numbers(step: int) -> dict[str, np.ndarray]:
+    def gather(step: int) -> dict[str, np.ndarray]:
         here = labelled(step)
         rng = np.random.default_rng([seed, step, 2])
         there = rng.choice(rows, batch_size, replace=batch_size > len(rows))
         domains = np.repeat(np.float32([1, 0]), batch_size)
         if shuffled:
             rng.shuffle(domains)
-        batch = {"images": here, "shares": here, "domain": domains[:batch_size]}
+        batch = {"images": gathered(source.images, here), "shares": gathered(source.shares, here)}
+        batch["domain"] = domains[:batch_size]
         batch |= draw(np.random.default_rng([seed, step, 1]), batch_size, size, 1, kinds).arrays()
-        films = {"images": there, "domain": domains[batch_size:]}
+        films = {"images": gathered(target.images, there), "domain": domains[batch_size:]}
         films |= draw(np.random.default_rng([seed, step, 3]), batch_size, size, 1, kinds).arrays()
         return batch | {f"target_{name}": array for name, array in films.items()}
 
-    arrays = {"images": source.images, "shares": source.shares, "target_images": target.images}
-    return _endless(numbers, arrays, first_step)
+    return _endless(gather, first_step)
 
 
-def _endless(
-    numbers: Callable[[int], dict[str, np.ndarray]], stored: Mapping[str, np.ndarray], first_step: int
-) -> tf.data.Dataset:
-    """Batches from `first_step` on.
+def gathered(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """`array[rows]`, in memory that TensorFlow takes over as it is; what begins elsewhere it copies once more."""
+    shape = len(rows), *array.shape[1:]
+    size = math.prod(shape) * array.itemsize
+    memory = np.empty(size + _BOUNDARY, np.uint8)
+    first = -memory.ctypes.data % _BOUNDARY
+    out = memory[first : first + size].view(array.dtype).reshape(shape)
+    return np.take(array, rows, axis=0, out=out, mode="clip")  # with "raise" it would go by way of a buffer
 
-    Args:
-        numbers: what is drawn for batch number `step`, each array with the batch as its first axis.
-        stored: arrays by name; of these, `numbers` gives the rows to take.
-    """
 
+def _endless(gather: Callable[[int], dict[str, np.ndarray]], first_step: int) -> tf.data.Dataset:
     def mine(step: int) -> dict[str, np.ndarray]:
-        return {name: array[part(len(array))] for name, array in numbers(step).items()}
+        return {name: array[part(len(array))] for name, array in gather(step).items()}
 
     pattern = mine(0)  # numpy_function forgets names and shapes
     dtypes = [array.dtype for array in pattern.values()]
-    tensors = {name: _as_tensor(array) for name, array in stored.items()}
 
-    def draw_ahead(step: int) -> list[np.ndarray]:
-        drawn = [mine(int(step) + further) for further in range(AHEAD)]
-        return [np.stack([one[name] for one in drawn]) for name in pattern]
+    def load(step: tf.Tensor) -> dict[str, tf.Tensor]:
+        arrays = tf.numpy_function(lambda number: list(mine(int(number)).values()), [step], dtypes, stateful=False)
+        return {name: tf.ensure_shape(array, pattern[name].shape) for name, array in zip(pattern, arrays, strict=True)}
 
-    def ahead(step: tf.Tensor) -> dict[str, tf.Tensor]:
-        arrays = tf.numpy_function(draw_ahead, [step], dtypes, stateful=False)
-        return {
-            name: tf.ensure_shape(array, (AHEAD, *pattern[name].shape))
-            for name, array in zip(pattern, arrays, strict=True)
-        }
-
-    def gather(drawn: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {name: tf.gather(tensors[name], x) if name in tensors else x for name, x in drawn.items()}
-
-    drawn = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max - AHEAD, AHEAD).map(ahead).prefetch(1).unbatch()
-    batches = drawn.map(gather, num_parallel_calls=2, deterministic=True).prefetch(2)
+    steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
+    batches = steps.map(load, num_parallel_calls=2, deterministic=True).prefetch(2)
     # Its thread looks whether to go in twice the time each time, and an iterator waits for it before it goes: a
     # training of 11 s took 20, and any up to a minute more (TensorFlow 2.21). There is nothing here for it to tune.
     options = tf.data.Options()
     options.autotune.enabled = False
     return batches.with_options(options)
-
-
-def _as_tensor(array: np.ndarray) -> tf.Tensor:
-    """The same memory as a tensor: the pages of a mapped file stay the system's, nothing is copied.
-
-    `tf.gather` then takes rows outside of Python, on all cores.
-    """
-    if isinstance(array, np.memmap):  # DLPack hands over nothing read-only; with "c" nothing is written to the file
-        array = np.load(array.filename, mmap_mode="c")
-    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
 def fused(function: Callable) -> Callable:

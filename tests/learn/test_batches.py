@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from helpers.learn.batches import training_batches
+from helpers.learn.batches import gathered, training_batches
 from helpers.learn.varied import vary
 
 
@@ -59,3 +59,12 @@ def test_varied_shares_still_sum_to_one(store, split):
 def test_nothing_tunes_the_batches(store, split):
     """The thread that would is waited for when an iterator goes, for up to as long as it was there."""
     assert training_batches(store, split.train, 4, seed=0).options().autotune.enabled is False
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.uint8])
+def test_gathered_rows_are_those_asked_for_and_lie_where_tensors_begin(dtype):
+    array = np.arange(5 * 3 * 3).reshape(5, 3, 3, 1).astype(dtype)
+    for rows in ([4, 0, 4], [2]):
+        found = gathered(array, np.array(rows))
+        np.testing.assert_array_equal(found, array[rows])
+        assert found.ctypes.data % 64 == 0
