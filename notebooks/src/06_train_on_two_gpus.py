@@ -533,15 +533,27 @@ style.alt(figure, f"Slices per second against batch size, in float32 and in {hal
 # %% [markdown]
 # Where the orange curve lies below the blue one, half precision is a loss: the chip has no circuits for it, or too little
 # of the time is convolution. So `precision.choose` looks at the chip, and on a CPU it times two convolutions. Such a trial
-# is not the network: it may say float32 where the orange curve lies above, and a larger network gains more. A large
-# batch has its price: memory at every level of the U-Net, and fewer steps in an epoch.
+# is not the network: it may say float32 where the orange curve lies above, and a larger network gains more.
+#
+# A large batch has its price: fewer steps in an epoch, and memory. The way back needs what every layer gave on the way
+# there, so all of it is kept. For the paper's network that is, at least:
+
+# %%
+paper = unet(128, 2, filters=32)
+numbers = sum(np.prod(layer.output.shape[1:]) for layer in paper.layers)  # of one slice, in all layers
+for size in (16, 64, 256):
+    print(
+        f"batch {size:3d}: {4 * size * numbers / 1e9:4.1f} GB in float32, {2 * size * numbers / 1e9:4.1f} GB in 16 bits"
+    )
+
+# %% [markdown]
+# A T4 has 16 GB. Two replicas hold half a batch each.
 #
 # So what would the paper's training cost on Kaggle: 369 patients, four fifths of them to train on, 30 epochs, two T4? Count
 # the multiplications of its network for one slice, three times, since the way back is twice the way there. A T4 has
 # 65 TFLOP/s in float16 by its data sheet; a U-Net reaches a part of that, and how much we can only guess.
 
 # %%
-paper = unet(128, 2, filters=32)
 there = sum(2 * np.prod(layer.kernel.shape) * np.prod(layer.input.shape[1:3])
             for layer in paper.layers if hasattr(layer, "kernel"))  # fmt: skip
 slices_shown = 30 * int(0.8 * 369) * 155
