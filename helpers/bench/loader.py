@@ -56,7 +56,8 @@ def bench_loader(
 
     Returns:
         `rates`: slices/s of each loader, as `report.spread`; `ratios`, of our batches as stored over each other's;
-        `monai`: its version, or None, and `why`; `memory`: MB by number of patients, or None; `machine`, `versions`.
+        `slice_bytes`, what a slice of ours weighs; `monai`: its version and the same of its, or None, and `why`;
+        `memory`: MB by number of patients, or None; `machine`, `versions`.
 
     Raises:
         DataError: there is no folder `data`, or no patient in it that can be used.
@@ -64,7 +65,7 @@ def bench_loader(
     with TemporaryDirectory(prefix="bench-") as name, ExitStack() as peers:
         folder = Path(name)
         chosen = patients(data, folder / "brats", PATIENTS, MODALITIES, grid)
-        turns, prepared = _ours(chosen, folder / "slices", size, seconds)
+        turns, told = _ours(chosen, folder / "slices", size, seconds)
         result = {
             **report.about(PACKAGES),
             "data": "phantoms" if data is None else "the user's own",
@@ -72,7 +73,7 @@ def bench_loader(
             "files": sorted({"".join(path.suffixes[-2:]) for path in chosen[0].images.values()}),
             "size": size,
             "batch": BATCH,
-            "prepare_seconds": prepared,
+            **told,
         }
         try:
             peer = peers.enter_context(_cached(chosen, size))
@@ -122,8 +123,8 @@ def _notes(result: dict[str, Any]) -> Iterable[str]:
     if monai is None:
         yield f"MONAI's cached data set was not measured. {result['why']}"
     else:
-        ours, its = (result["size"] ** 2 / 1000 * (2 * len(MODALITIES) + classes) for classes in (4, 1))
         yield f"MONAI {monai['version']} filled its cache, which is in memory, in {monai['fill_seconds']:.1f} s."
+        ours, its = result["slice_bytes"] / 1000, monai["slice_bytes"] / 1000
         yield f"A slice of ours is {ours:.0f} kB, shares of four classes in it; one of MONAI's {its:.0f}, with a label."
     if result["memory"]:
         held = [
@@ -135,11 +136,14 @@ def _notes(result: dict[str, Any]) -> Iterable[str]:
 
 def _ours(
     chosen: tuple[Patient, ...], folder: Path, size: int, seconds: float
-) -> tuple[dict[str, Callable[[], float]], float]:
-    """Turns of the kernel's way and of ours, and the seconds that our store took."""
+) -> tuple[dict[str, Callable[[], float]], dict[str, float]]:
+    """Turns of the kernel's way and of ours; the seconds that our store took, and what it holds of a slice."""
     start = time.perf_counter()
     store = open_store(chosen, folder, MODALITIES, Grid(size))
-    prepared = time.perf_counter() - start
+    told = {
+        "prepare_seconds": time.perf_counter() - start,
+        "slice_bytes": store.images[0].nbytes + store.shares[0].nbytes,
+    }
     ids = [patient.id for patient in chosen]
     again = (kernel_batch(patient, size) for patient in itertools.cycle(chosen))
     stored, varied = (iter(training_batches(store, ids, BATCH, 0, kinds)) for kinds in ("none", "usual"))
@@ -147,7 +151,7 @@ def _ours(
         KERNEL: lambda: delivered(again, seconds, lambda batch: batch[0]),
         STORED: lambda: delivered(stored, seconds, lambda batch: batch["images"]),
         VARIED: lambda: delivered(varied, seconds, lambda batch: batch["images"]),
-    }, prepared
+    }, told
 
 
 def _cached(chosen: tuple[Patient, ...], size: int) -> Peer:

@@ -167,8 +167,7 @@ def _keras_steps(network: dict[str, Any], batch: int, dtype: str) -> Callable[[i
 
 
 class _Clock(keras.callbacks.Callback):
-    """The seconds of the steps alone: afterwards `fit` may wait for a thread of `tf.data`, as long as it has trained
-    (see `helpers.learn.batches`)."""
+    """The seconds of the steps alone: `fit` may wait for a thread of `tf.data` at its end (`helpers.learn.batches`)."""
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         self._start = time.perf_counter()

@@ -113,9 +113,11 @@ def adapt(
 def ladder(
     data: Annotated[Path, typer.Option("--data", help="Chest X-rays of both hospitals, and their masks.")],
     out: Out,
-    minutes: Annotated[float, typer.Option(help="Wall time of each training.")] = 10.0,
+    minutes: Annotated[
+        float | None, typer.Option(help="Wall time of each training; 10 where no length is given.")
+    ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Length of each training in 20 steps, instead of minutes.")
+        int | None, typer.Option(min=1, help="Or its length in epochs of 20 steps, the same on every machine.")
     ] = None,
     directions: Annotated[
         str, typer.Option(help="Comma-separated; from one hospital to the other.")
@@ -130,9 +132,12 @@ def ladder(
     """Climb from one hospital to the other, a way to adapt at a time; what is finished in --out is kept."""
     from helpers.apply.ladder import RUNGS, climb
 
+    if minutes and epochs:
+        raise typer.BadParameter(f"{minutes:g} minutes and {epochs} epochs were given; give one of the two.")
+    if not epochs:
+        minutes = minutes or 10.0
     names = rungs.split(",") if rungs else list(RUNGS)
-    lasts = {"epochs": epochs} if epochs else {"minutes": minutes}
-    table = climb(data, out, directions.split(","), names, seeds, size=size, filters=filters, **lasts)
+    table = climb(data, out, directions.split(","), names, seeds, minutes, epochs, size=size, filters=filters)
     for direction, rows in table.items():
         ladder_table(direction, rows)
 

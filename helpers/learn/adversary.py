@@ -20,7 +20,7 @@ from helpers.learn.varied import vary, with_background
 SMOOTH = 0.9
 """What the discriminator is told of a source film instead of 1 (one-sided label smoothing, Salimans et al. 2016)."""
 
-FEATURES = 16
+FEATURES = 32
 """Of the discriminator's first convolution."""
 
 PATCHES = 16
@@ -191,8 +191,7 @@ class Adda(_Adversarial):
         levels: which maps the discriminator sees, see `encoder`.
         strength: weight of the deceiver's loss; next to an anchor it decides who wins.
         anchor: weight of the source's masks. Tzeng's is 0: nothing then ties the new encoder to what the decoder reads,
-            and it drifts. With an anchor the whole network learns, must still outline the source's films, and the
-            deceiver's loss comes in by a ramp: a discriminator that has learned nothing yet pulls anywhere.
+            and it drifts. With an anchor the whole network learns, and must still outline the source's films.
     """
 
     def __init__(
@@ -215,7 +214,6 @@ class Adda(_Adversarial):
         terms = self.told_apart(here, [ops.stop_gradient(part) for part in there], batch)
         terms["deceiver"] = judged(self.discriminator(there, frozen=True), ops.ones_like(batch["domain"]))
         if "segmentation" in self.term_weights:
-            terms["deceiver"] = ramp(self.spent) * terms["deceiver"]
             probabilities = self.network(images, training=training)
             terms["segmentation"] = self.loss_of_masks.call(shares, with_background(probabilities))
         return terms

@@ -116,8 +116,8 @@ def _endless(gather: Callable[[int], dict[str, np.ndarray]], first_step: int) ->
 
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
     batches = steps.map(load, num_parallel_calls=2, deterministic=True).prefetch(2)
-    # Its thread looks whether to go in twice the time each time, and an iterator waits for it before it goes: a
-    # training of 11 s took 20, and any up to a minute more (TensorFlow 2.21). There is nothing here for it to tune.
+    # There is nothing here to tune, and an iterator that goes may wait for the thread that would, which looks up after
+    # twice the time each time: one that had been used for 25 s took 16 more to go (TensorFlow 2.21).
     options = tf.data.Options()
     options.autotune.enabled = False
     return batches.with_options(options)

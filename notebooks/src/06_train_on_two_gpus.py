@@ -177,8 +177,8 @@ def gathers():
 
 
 gather_speed = speed(gathers(), 300)
-plain_speed = speed(iter(training_batches(store, split.train, BATCH, SEED, "none")), 300)
-varied_speed = speed(map(vary, training_batches(store, split.train, BATCH, SEED, "usual")), 60)
+plain_speed = speed(iter(training_batches(store, split.train, BATCH, SEED, "none")), 60)
+varied_speed = speed(map(vary, training_batches(store, split.train, BATCH, SEED, "usual")), 30)
 
 # %%
 speeds = {
@@ -535,19 +535,19 @@ style.alt(figure, f"Slices per second against batch size, in float32 and in {hal
 # of the time is convolution. So `precision.choose` looks at the chip, and on a CPU it times two convolutions. Such a trial
 # is not the network: it may say float32 where the orange curve lies above, and a larger network gains more.
 #
-# A large batch has its price: fewer steps in an epoch, and memory. The way back needs what every layer gave on the way
-# there, so all of it is kept. For the paper's network that is, at least:
+# A large batch has its price: fewer steps in an epoch, and memory. The way back needs what the layers gave on the way
+# there, so it is kept. Add up all layers of the paper's network:
 
 # %%
 paper = unet(128, 2, filters=32)
-numbers = sum(np.prod(layer.output.shape[1:]) for layer in paper.layers)  # of one slice, in all layers
+numbers = sum(np.prod(layer.output.shape[1:]) for layer in paper.layers)  # that they give, for one slice
 for size in (16, 64, 256):
-    print(
-        f"batch {size:3d}: {4 * size * numbers / 1e9:4.1f} GB in float32, {2 * size * numbers / 1e9:4.1f} GB in 16 bits"
-    )
+    held = size * numbers / 1e9
+    print(f"batch {size:3d}: {4 * held:4.1f} GB in float32, {2 * held:4.1f} GB in 16 bits")
 
 # %% [markdown]
-# A T4 has 16 GB. Two replicas hold half a batch each.
+# About so much: some layers need not be kept, and weights, gradients and Adam's moments come on top. A T4 has 16 GB, and
+# of two replicas each holds half a batch.
 #
 # So what would the paper's training cost on Kaggle: 369 patients, four fifths of them to train on, 30 epochs, two T4? Count
 # the multiplications of its network for one slice, three times, since the way back is twice the way there. A T4 has

@@ -568,7 +568,7 @@ record("adda_minus_films", difference.mean())
 print(f"ADDA less augmentation: {difference.mean():+.3f}, between {low:+.3f} and {high:+.3f}: {verdict}")
 
 # %%
-without = [row for row in rows if row["rung"] not in ("source", "target")]
+without = [row for row in rows if not row["rung"].startswith(("source", "target", "labelled"))]
 best = max(without, key=lambda row: row["target"]["mean"])
 record("dice_best", best["target"]["mean"])
 record("dice_best_less_source", best["target"]["mean"] - floor)

@@ -188,5 +188,21 @@ def test_the_command_hands_on_what_it_was_given(monkeypatch, tmp_path):
     assert given["epochs"] is None
     assert callable(given["say"])
     assert given["network"] == {"size": 128, "filters": 16}
-    assert CliRunner().invoke(app, [*words[:5], "--epochs", "12"]).exit_code == 0
-    assert (given["epochs"], given["minutes"]) == (12, None)
+
+
+@pytest.mark.parametrize(
+    ("words", "lasts"), [([], (10, None)), (["--minutes", "2"], (2, None)), (["--epochs", "12"], (None, 12))]
+)
+def test_trainings_last_minutes_or_epochs(monkeypatch, words, lasts):
+    given = {}
+    monkeypatch.setattr(ladder, "climb", lambda *args, **kwargs: given.update(args=args) or {})
+    result = CliRunner().invoke(app, ["ladder", "--data", "films", "--out", "out", *words])
+    assert result.exit_code == 0, result.output
+    assert given["args"][5:7] == lasts
+
+
+def test_minutes_and_epochs_together_are_refused():
+    words = ["ladder", "--data", "films", "--out", "out", "--minutes", "2", "--epochs", "12"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert "give one of the two" in " ".join(result.output.split())

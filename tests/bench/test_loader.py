@@ -95,7 +95,7 @@ def test_the_users_own_patients_are_read_where_a_folder_is_given(small, no_monai
 def test_a_peers_figures_come_from_its_own_counts_and_clock(small, monkeypatch):
     class Stub:
         def __init__(self, script, patients, size, batch):
-            self.told = {"version": "0", "fill_seconds": 1.0}
+            self.told = {"version": "0", "fill_seconds": 1.0, "slice_bytes": 5}
             assert script == "cached_slices"
             assert [len(patient["image"]) for patient in patients] == [2] * loader.PATIENTS
             self.slices = {"volumes": 50, "slices": 200}
@@ -112,6 +112,11 @@ def test_a_peers_figures_come_from_its_own_counts_and_clock(small, monkeypatch):
     monkeypatch.setattr(loader, "Peer", Stub)
     rates = loader.bench_loader(None)["rates"]
     assert {way: rates[name]["median"] for way, name in loader.MONAI.items()} == {"volumes": 100, "slices": 400}
+
+
+def test_a_slice_of_ours_weighs_what_a_batch_hands_over(small, no_monai):
+    """Half-precision FLAIR and T1ce, and the shares of four classes, a byte each."""
+    assert loader.bench_loader(None, size=32)["slice_bytes"] == 32 * 32 * (2 * 2 + 4)
 
 
 @pytest.mark.skipif(not footprint.STATUS.exists(), reason="only Linux tells anonymous from mapped memory")

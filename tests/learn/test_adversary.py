@@ -67,16 +67,6 @@ def test_each_side_learns_from_its_own_loss_alone(step):
     assert not gone(gradients(step, "deceiver", sides[0]))
 
 
-def test_an_anchored_deceiver_comes_in_by_a_ramp_and_tzengs_at_once():
-    for anchor, at_once in ((0.0, True), (1.0, False)):
-        step = Adda(start(), anchor=anchor)
-        first = np.asarray(step(films(0), training=False)["deceiver"])
-        step.spent.assign(1.0)
-        last = np.asarray(step(films(0), training=False)["deceiver"])
-        assert np.all(last > 0)
-        np.testing.assert_allclose(first, last if at_once else 0 * last, atol=1e-6)
-
-
 def test_tzengs_adda_trains_the_target_encoder_and_nothing_else():
     network = start()
     step = Adda(network)
@@ -145,9 +135,8 @@ def test_a_shift_of_greys_is_undone_where_an_anchor_holds():
     before = dice(network, "images"), dice(network, "target_images")
     step = Adda(network, anchor=1.0)
     step.compile(Paced(1e-3, beta_1=0.5), AsTold())
-    for number in range(120):
-        step.spent.assign(number / 120)
-        step.train_on_batch(films(500 + number, n=8))
+    for seed in range(500, 620):
+        step.train_on_batch(films(seed, n=8))
     assert dice(network, "images") > before[0] - 0.1
     assert dice(network, "target_images") > before[1] + 0.15
 

@@ -172,7 +172,7 @@ def test_seconds_of_earlier_sessions_count_and_the_pause_does_not(tmp_path):
     with pytest.raises(RuntimeError):
         _train(Checkpoint(tmp_path, seconds=0), budget=budget, callbacks=[_At(3, _crash)])
     now = time.monotonic()
-    assert 500 < now - budget.started < 500 + now - begun + 1  # however slow the machine is
+    assert 500 < now - budget.started < 500 + now - begun  # however slow the machine is
 
 
 def test_time_that_is_up_ends_the_training_with_an_epochs_end(tmp_path):

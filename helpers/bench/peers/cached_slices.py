@@ -66,7 +66,12 @@ def begin(patients: list[dict[str, Any]], size: int, batch: int) -> tuple[Measur
             count += len(next(ways[way])["image"])
         return {"slices": count, "seconds": time.perf_counter() - start}
 
-    told = {"version": monai.__version__, "torch": torch.__version__, "fill_seconds": round(filled, 2)}
+    told = {
+        "version": monai.__version__,
+        "torch": torch.__version__,
+        "fill_seconds": round(filled, 2),
+        "slice_bytes": sum(part.nbytes for part in slices[0].values()),
+    }
     return measure, told
 
 
