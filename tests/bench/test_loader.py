@@ -116,7 +116,7 @@ def test_a_peers_figures_come_from_its_own_counts_and_clock(small, monkeypatch):
 
 def test_a_slice_of_ours_weighs_what_a_batch_hands_over(small, no_monai):
     """Half-precision FLAIR and T1ce, and the shares of four classes, a byte each."""
-    assert loader.bench_loader(None, size=32)["slice_bytes"] == 32 * 32 * (2 * 2 + 4)
+    assert loader.bench_loader(None)["slice_bytes"] == 16 * 16 * (2 * 2 + 4)
 
 
 @pytest.mark.skipif(not footprint.STATUS.exists(), reason="only Linux tells anonymous from mapped memory")
