@@ -16,7 +16,7 @@ IN_IMAGE := tensorflow-cpu keras numpy scipy pandas scikit-image scikit-learn ni
 	protobuf simpleitk safetensors ipywidgets papermill 'ipykernel>=6.17'
 
 .DEFAULT_GOAL := help
-.PHONY: help env course test test-browser lessons kaggle build lint format lab lock clean
+.PHONY: help env course test test-browser lessons unfilled solved kaggle build lint format lab lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -38,13 +38,19 @@ course: env ## run all lessons on phantoms and write a report
 	$(RUN) -m helpers run --profile $(PROFILE) --out $(OUT)
 
 test: env lint lessons ## check the code, run the lessons with and without solutions, run the unit tests
-	$(RUN) -m pytest
+	@# Two at a time: most of a test is tracing and starting, on one core.
+	$(RUN) -m pytest --numprocesses 2 --dist loadfile
 
 test-browser: env ## open the lessons' viewers in JupyterLab in a headless Chromium, and use them
 	$(RUN) -m pytest tests/browser
 
 lessons: env ## run the quick lessons, as a learner opens them and with the exercises solved
+	@$(MAKE) --no-print-directory --jobs 2 unfilled solved
+
+unfilled: env
 	$(RUN) -m helpers run --profile quick --out runs/quick
+
+solved: env
 	$(RUN) -m helpers run --profile quick --out runs/solutions --variant solution
 
 kaggle: env $(IMAGE)/installed ## run LESSONS as Kaggle runs them: its versions, the wheel, no network (writes /kaggle)

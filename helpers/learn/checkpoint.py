@@ -89,6 +89,15 @@ class Checkpoint(keras.callbacks.Callback):
             on = "goes on from there" if self.path.exists() else "begins anew, for there was nothing to keep yet"
             raise KeyboardInterrupt(f"Stopped{after}; the same command {on}.")
 
+    def precision(self) -> str | None:
+        """The Keras policy of the training that the file keeps; None without one. A training ends in the precision it
+        began in: what is the faster on a CPU is tried, and a second trial can have another answer."""
+        try:
+            with np.load(self.path) as file:
+                return json.loads(file["state"].tobytes())["precision"]
+        except (TypeError, OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None  # `fit` says what is wrong with it
+
     def fit(
         self,
         trainer: keras.Model,
@@ -182,6 +191,7 @@ class Checkpoint(keras.callbacks.Callback):
         }
         state = {
             "parameters": self.parameters,
+            "precision": keras.mixed_precision.global_policy().name,
             "step": self.step,
             "finished": self.finished,
             "seconds": begun - self.budget.started,

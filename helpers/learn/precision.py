@@ -51,11 +51,11 @@ def suits(gpu: tuple[int, int] | None, flags: frozenset[str], cpu_gains=False) -
 
 
 @contextmanager
-def chosen() -> Iterator[str]:
-    """Networks built in it have the chip's precision, unless another policy than float32 was set before."""
+def chosen(policy: str | None = None) -> Iterator[str]:
+    """Networks built in it have this precision, the chip's without; unless another than float32 was set before."""
     before = keras.mixed_precision.global_policy()
     if before.name == "float32":
-        keras.mixed_precision.set_global_policy(choose())
+        keras.mixed_precision.set_global_policy(policy or choose())
     try:
         yield keras.mixed_precision.global_policy().name
     finally:

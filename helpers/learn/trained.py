@@ -48,7 +48,7 @@ def train_once(
         learn: trains with the checkpoint it is given, and leaves all files but the scores; `out/slices` may lie there
             until the end. score: writes `metrics.json`.
         devices: see `helpers.learn.devices.use`. Networks that are built in its `scope` train there, in the precision
-            that suits the chip.
+            that suits the chip, or that the training was stopped in.
 
     Raises:
         DataError: `out` holds another training, or several machines are given minutes.
@@ -62,7 +62,7 @@ def train_once(
             use(devices)
             if budget.seconds is not None and processes() > 1:
                 raise DataError("Several machines train for epochs, not for minutes: each would stop by its own clock.")
-            with chosen() as precision:
+            with chosen(checkpoint.precision()) as precision:
                 say(f"Training on {used()}, in {precision}.")
                 learn(checkpoint)
             score()

@@ -14,6 +14,7 @@ import pytest
 
 from helpers.data.errors import DataError
 from helpers.data.splits import save_split
+from helpers.learn import precision, trained
 from helpers.learn.budget import Budget, Schedule
 from helpers.learn.checkpoint import Checkpoint
 from tests.learn.killed import end, train, train_and_kill
@@ -161,6 +162,30 @@ def test_file_goes_with_the_end_of_the_work_and_stays_with_an_error(tmp_path):
     with Checkpoint(tmp_path) as checkpoint:
         _train(checkpoint)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_stopped_training_goes_on_in_the_precision_it_began_in(tmp_path, monkeypatch):
+    """What is faster on a CPU is tried; beside other work the trial can end otherwise."""
+    met = []
+
+    def session(faster, crash):
+        monkeypatch.setattr(precision, "choose", lambda: faster)
+
+        def learn(checkpoint):
+            trainer = _trainer()
+            met.append({layer.compute_dtype for layer in trainer.layers})
+            _train(checkpoint, trainer, callbacks=[_At(3, _crash)] if crash else [])
+
+        trained.train_once(tmp_path, {}, Budget(epochs=EPOCHS), 0, learn, lambda: None, lambda line: None)
+
+    def hasty(*args):
+        return Checkpoint(*args, seconds=0)
+
+    monkeypatch.setattr(trained, "Checkpoint", hasty)
+    with pytest.raises(RuntimeError):
+        session("mixed_bfloat16", crash=True)
+    session("float32", crash=False)
+    assert met == [{"bfloat16"}, {"bfloat16"}]
 
 
 def test_seconds_of_earlier_sessions_count_and_the_pause_does_not(tmp_path):

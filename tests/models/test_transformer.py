@@ -53,7 +53,7 @@ def test_attention_equals_keras_multi_head_attention():
     packed = [(12, 4, 3), (4, 3), (12, 4, 3), (4, 3), (12, 4, 3), (4, 3), (4, 3, 12), (12,)]
     theirs.set_weights([numbers(w).reshape(shape) for w, shape in zip(ours.weights, packed, strict=True)])
     expected, scores = theirs(tokens, tokens, return_attention_scores=True)
-    np.testing.assert_allclose(numbers(ours(tokens)), numbers(expected), atol=1e-5)
+    np.testing.assert_allclose(numbers(ours(tokens)), numbers(expected), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(numbers(ours.weigh(tokens)), numbers(scores), atol=1e-5)
 
 
