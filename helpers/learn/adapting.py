@@ -50,7 +50,8 @@ class Adapting(keras.Model):
     """
 
     def __init__(self, weights: Mapping[str, float]) -> None:
-        super().__init__(name="adapting", autocast=False)
+        # Half precision begins in the networks: what is done with weights here, a teacher's mean above all, would be lost.
+        super().__init__(name="adapting", dtype="float32", autocast=False)
         self.term_weights = dict(weights)
         self.spent = self.add_weight(name="spent", shape=(), initializer="zeros", trainable=False, dtype="float32")
         self.means = {name: keras.metrics.Mean(name) for name in self.reported()}

@@ -175,7 +175,7 @@ class Reversal(_Adversarial):
         *here, probabilities = self.network(images, training=training)
         *there, _ = self.network(vary_films(of_target(batch)), training=training)
         strength = self.strength * ramp(self.spent)
-        turned = ([reverse(part, strength) for part in maps] for maps in (here, there))
+        turned = ([reverse(ops.cast(part, "float32"), strength) for part in maps] for maps in (here, there))
         masks = self.loss_of_masks.call(shares, with_background(probabilities))
         return {"segmentation": masks, **self.told_apart(*turned, batch)}
 

@@ -125,7 +125,8 @@ def test_memory_of_ones_own_and_pages_of_a_file_are_told_apart(tmp_path):
     (tmp_path / "file").write_bytes(bytes(size))
     before = footprint._held()
     with footprint.watched() as own:
-        array = np.ones(size, np.uint8)
+        array = np.ones(size, np.uint8)  # whole while it is watched: another process may delay the watcher
+        time.sleep(3 * footprint.PAUSE)
         del array
     assert own["anonymous"] - before["anonymous"] > 60
     with (

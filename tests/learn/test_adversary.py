@@ -10,7 +10,7 @@ from helpers.learn.adversary import Adda, Discriminator, Output, Reversal, encod
 from helpers.learn.losses import AsTold, DiceCrossEntropy
 from helpers.learn.varied import Varied
 from helpers.models.unet import unet
-from tests.learn.both_hospitals import films, made, ready, start
+from tests.learn.both_hospitals import COMPARED, films, made, ready, start
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("gradients are looked at with TensorFlow's tape", allow_module_level=True)
@@ -121,6 +121,27 @@ def test_on_shuffled_labels_there_is_nothing_to_learn(rng):
 
     assert accuracy(False) > 0.9
     assert 0.4 < accuracy(True) < 0.6
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("name", COMPARED)
+def test_each_method_steps_in_half_precision(name, policy):
+    """Its own sums, and the strength of a reversal, stay whole: they are what a step in float32 has, nearly."""
+
+    def told():
+        keras.utils.set_random_seed(0)
+        step = ready(name)
+        step.spent.assign(0.5)
+        return step.train_on_batch(films(0), return_dict=True)
+
+    whole = told()
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        half = told()
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    assert half["loss"] != whole["loss"]
+    assert half["loss"] == pytest.approx(whole["loss"], rel=0.03)
 
 
 def test_a_shift_of_greys_is_undone_where_an_anchor_holds():

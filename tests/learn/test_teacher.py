@@ -1,5 +1,6 @@
 """Laws of the mean teacher."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -25,6 +26,22 @@ def test_the_teacher_is_the_running_mean_of_the_student(step):
     for held, expected in zip(step.teacher.get_weights(), mean, strict=True):
         np.testing.assert_allclose(held, expected, atol=1e-6)
     assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(mean, step.student.get_weights(), strict=True))
+
+
+def test_the_mean_is_whole_in_half_precision():
+    """In bfloat16 a teacher would hardly move, and would lose what it was."""
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        step = MeanTeacher(start(), momentum=0.99)
+        step.compile(Paced(1e-2), AsTold())
+        mean = step.student.get_weights()
+        for seed in range(3):
+            mean = [0.99 * old + 0.01 * new for old, new in zip(mean, step.student.get_weights(), strict=True)]
+            step.train_on_batch(films(seed))
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    for held, expected in zip(step.teacher.get_weights(), mean, strict=True):
+        np.testing.assert_allclose(held, expected, atol=1e-6)
 
 
 def test_only_the_student_learns(step):
