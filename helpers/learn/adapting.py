@@ -50,7 +50,7 @@ class Adapting(keras.Model):
     """
 
     def __init__(self, weights: Mapping[str, float]) -> None:
-        # Half precision begins in the networks; of what is done with weights here, a mean of them would be lost in it.
+        # Half precision begins in the networks: a mean of weights, as a teacher takes it here, would be rounded away.
         super().__init__(name="adapting", dtype="float32", autocast=False)
         self.term_weights = dict(weights)
         self.spent = self.add_weight(name="spent", shape=(), initializer="zeros", trainable=False, dtype="float32")

@@ -60,7 +60,8 @@ def ramp(spent: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def reverse(maps: keras.KerasTensor, strength: keras.KerasTensor | float) -> keras.KerasTensor:
-    """The same values; their gradient times -strength."""
+    """The same values, in float32; their gradient times -strength."""
+    maps = ops.cast(maps, "float32")  # in half precision the difference would not be the values
     return ops.stop_gradient((1 + strength) * maps) - strength * maps
 
 
@@ -175,7 +176,7 @@ class Reversal(_Adversarial):
         *here, probabilities = self.network(images, training=training)
         *there, _ = self.network(vary_films(of_target(batch)), training=training)
         strength = self.strength * ramp(self.spent)
-        turned = ([reverse(ops.cast(part, "float32"), strength) for part in maps] for maps in (here, there))
+        turned = ([reverse(part, strength) for part in maps] for maps in (here, there))
         masks = self.loss_of_masks.call(shares, with_background(probabilities))
         return {"segmentation": masks, **self.told_apart(*turned, batch)}
 

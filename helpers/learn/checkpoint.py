@@ -28,6 +28,9 @@ SHARE = 0.05
 """Of the time, that writing checkpoints may take: where one takes long, they come more rarely."""
 
 
+_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+
+
 class Checkpoint(keras.callbacks.Callback):
     """All there is of a training, in the file `checkpoint.npz`, so that the same command goes on with it.
 
@@ -90,12 +93,17 @@ class Checkpoint(keras.callbacks.Callback):
             raise KeyboardInterrupt(f"Stopped{after}; the same command {on}.")
 
     def precision(self) -> str | None:
-        """The Keras policy of the training that the file keeps; None without one. A training ends in the precision it
-        began in: what is the faster on a CPU is tried, and a second trial can have another answer."""
+        """The Keras policy of the training that the file keeps; None without one.
+
+        A training ends in the precision it began in: on a CPU the faster one is tried, and a second trial can have
+        another answer.
+        """
+        if not (self.path and self.path.exists()):
+            return None
         try:
             with np.load(self.path) as file:
                 return json.loads(file["state"].tobytes())["precision"]
-        except (TypeError, OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except _DAMAGED:
             return None  # `fit` says what is wrong with it
 
     def fit(
@@ -213,7 +221,7 @@ class Checkpoint(keras.callbacks.Callback):
             state = json.loads(self._arrays.pop("state").tobytes())
             held, self.history[:] = state["parameters"], state["history"]
             self.step, self.finished, seconds = state["step"], state["finished"], state["seconds"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except _DAMAGED as error:
             raise DataError(f"{self.path} is damaged ({error}). Delete it; the training then begins anew.") from error
         if held != self.parameters:
             raise DataError(

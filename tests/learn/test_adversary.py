@@ -8,6 +8,7 @@ import tensorflow as tf
 from helpers.learn.adapting import Paced
 from helpers.learn.adversary import Adda, Discriminator, Output, Reversal, encoder, judged, ramp, reverse, right
 from helpers.learn.losses import AsTold, DiceCrossEntropy
+from helpers.learn.precision import chosen
 from helpers.learn.varied import Varied
 from helpers.models.unet import unet
 from tests.learn.both_hospitals import COMPARED, films, made, ready, start
@@ -135,11 +136,8 @@ def test_each_method_steps_in_half_precision(name, policy):
         return step.train_on_batch(films(0), return_dict=True)
 
     whole = told()
-    keras.mixed_precision.set_global_policy(policy)
-    try:
+    with chosen(policy):
         half = told()
-    finally:
-        keras.mixed_precision.set_global_policy("float32")
     assert half["loss"] != whole["loss"]
     assert half["loss"] == pytest.approx(whole["loss"], rel=0.03)
 

@@ -1,11 +1,11 @@
 """Laws of the mean teacher."""
 
-import keras
 import numpy as np
 import pytest
 
 from helpers.learn.adapting import Paced
 from helpers.learn.losses import AsTold
+from helpers.learn.precision import chosen
 from helpers.learn.teacher import MeanTeacher, moved
 from helpers.prepare.augment import single
 from tests.learn.both_hospitals import films, start
@@ -30,16 +30,13 @@ def test_the_teacher_is_the_running_mean_of_the_student(step):
 
 def test_the_mean_is_whole_in_half_precision():
     """In bfloat16 a teacher would hardly move, and would lose what it was."""
-    keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    try:
+    with chosen("mixed_bfloat16"):
         step = MeanTeacher(start(), momentum=0.99)
         step.compile(Paced(1e-2), AsTold())
         mean = step.student.get_weights()
         for seed in range(3):
             mean = [0.99 * old + 0.01 * new for old, new in zip(mean, step.student.get_weights(), strict=True)]
             step.train_on_batch(films(seed))
-    finally:
-        keras.mixed_precision.set_global_policy("float32")
     for held, expected in zip(step.teacher.get_weights(), mean, strict=True):
         np.testing.assert_allclose(held, expected, atol=1e-6)
 
