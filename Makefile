@@ -44,13 +44,13 @@ test: env lint lessons ## check the code, run the lessons with and without solut
 test-browser: env ## open the lessons' viewers in JupyterLab in a headless Chromium, and use them
 	$(RUN) -m pytest tests/browser
 
-lessons: env ## run the quick lessons, as a learner opens them and with the exercises solved
+lessons: env ## run the quick lessons both ways, side by side: unfilled and solved
 	@$(MAKE) --no-print-directory --jobs 2 unfilled solved
 
-unfilled: env
+unfilled: env ## run the quick lessons as a learner opens them
 	$(RUN) -m helpers run --profile quick --out runs/quick
 
-solved: env
+solved: env ## run the quick lessons with the exercises solved
 	$(RUN) -m helpers run --profile quick --out runs/solutions --variant solution
 
 kaggle: env $(IMAGE)/installed ## run LESSONS as Kaggle runs them: its versions, the wheel, no network (writes /kaggle)
