@@ -125,14 +125,14 @@ def adapt(
             recipe = TRAINED[method]
             try:
                 with scope(network):
-                    step, kept = recipe.build(network, **(settings or {}))
+                    step = recipe.build(network, **(settings or {}))
             except TypeError as error:
                 raise DataError(f"settings {dict(settings or {})} do not fit {method}: {error}") from error
             ids = [xray.id for xray in trained_on]
             varied = augmentation or recipe.augmentation
             batches = partial(adaptation_batches, source, ids, target, BATCH, seed, varied, shuffled)
-            rows = fit_adapting(step, kept, batches, recipe, budget, judge, out, say, checkpoint)
-            network.set_weights(kept.get_weights())
+            rows = fit_adapting(step, batches, recipe, budget, judge, out, say, checkpoint)
+            network.set_weights(step.kept.get_weights())
         history = pd.DataFrame([{"epoch": number, **row} for number, row in enumerate(rows)])
         write_whole(history.to_csv(index=False), out / "history.csv")
         save_model(network, out / "model.keras")

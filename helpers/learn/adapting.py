@@ -4,7 +4,7 @@ What a method makes small is a sum of terms, each with one value a film. All of 
 it runs on TensorFlow and on JAX, on one device and on several.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import keras
 from keras import ops
@@ -14,6 +14,9 @@ from helpers.learn.budget import Schedule
 from helpers.learn.precision import scaled
 from helpers.learn.varied import vary, with_background
 from helpers.prepare.augment import Variation, apply
+
+MOMENTUM = 0.99
+"""Share of a running mean that stays, a step: it looks back over about a hundred."""
 
 _TARGET = "target_"
 
@@ -39,19 +42,43 @@ def vary_films(films: Mapping[str, keras.KerasTensor]) -> keras.KerasTensor:
     return apply(ops.cast(films["images"], "float32"), None, variation(films))[0]
 
 
+def running_mean(network: keras.Model, momentum: float) -> tuple[keras.Model, Callable[[], None]]:
+    """A copy of a network, and what moves it a step towards the network, so that it is the mean of what that has been.
+
+    A function, since whatever a training step has for an attribute learns with it.
+    """
+    mean = keras.models.clone_model(network)
+    mean.set_weights(network.get_weights())
+    mean.trainable = False
+    pairs = [*zip(mean.weights, network.weights, strict=True)]
+
+    def follow() -> None:
+        for kept, new in pairs:
+            moved = momentum * ops.convert_to_tensor(kept) + (1 - momentum) * ops.convert_to_tensor(new)
+            kept.assign(ops.stop_gradient(moved))
+
+    return mean, follow
+
+
 class Adapting(keras.Model):
     """What all methods share; a method is a subclass with `terms`.
 
     Args:
+        network: the one that adapts.
         weights: by name, how much each term counts; terms without a weight are only reported.
+        momentum: share of the running mean that stays, a step.
 
     Attributes:
+        kept: the network to keep: the running mean of the one that adapts, over its steps (Polyak and Juditsky 1992).
+            Two players circle round the point where both would rest; their mean is nearer to it than either
+            (Yazici et al. 2019, arXiv 1806.04498).
         spent: the share of the budget that is used up, from 0 to 1; `Pace` keeps it.
     """
 
-    def __init__(self, weights: Mapping[str, float]) -> None:
-        # Half precision begins in the networks: a mean of weights, as a teacher takes it here, would be rounded away.
+    def __init__(self, network: keras.Model, weights: Mapping[str, float], momentum: float = MOMENTUM) -> None:
+        # Half precision begins in the networks: a mean of weights would be rounded away.
         super().__init__(name="adapting", dtype="float32", autocast=False)
+        self.kept, self._follow = running_mean(network, momentum)
         self.term_weights = dict(weights)
         self.spent = self.add_weight(name="spent", shape=(), initializer="zeros", trainable=False, dtype="float32")
         self.means = {name: keras.metrics.Mean(name) for name in self.reported()}
@@ -65,6 +92,8 @@ class Adapting(keras.Model):
         raise TypeError(f"{type(self).__name__} says nothing of its terms; a method of adaptation defines `terms`.")
 
     def call(self, batch: Mapping[str, keras.KerasTensor], training: bool = False) -> dict[str, keras.KerasTensor]:
+        if training:
+            self._follow()
         return self.terms(batch, training)
 
     def compile(self, optimizer: keras.optimizers.Optimizer, *arguments: object, **further: object) -> None:

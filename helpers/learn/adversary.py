@@ -133,8 +133,10 @@ def _convolve(x, kernel, bias, stride: int, frozen: bool) -> keras.KerasTensor:
 class _Adversarial(Adapting):
     """A method with a discriminator; `accuracy` is the share of patches it gets right, one half by chance."""
 
-    def __init__(self, weights: Mapping[str, float], seen: Sequence[keras.KerasTensor]) -> None:
-        super().__init__(weights)
+    def __init__(
+        self, network: keras.Model, weights: Mapping[str, float], seen: Sequence[keras.KerasTensor]
+    ) -> None:
+        super().__init__(network, weights)
         self.discriminator = Discriminator()
         self.discriminator.build([tuple(part.shape) for part in seen])
         self.loss_of_masks = DiceCrossEntropy()
@@ -168,7 +170,7 @@ class Reversal(_Adversarial):
 
     def __init__(self, network: keras.Model, levels: Sequence[int] | None = None, strength: float = 0.1) -> None:
         maps = encoder(network, levels).outputs
-        super().__init__({"segmentation": 1.0, "discriminator": 1.0}, maps)
+        super().__init__(network, {"segmentation": 1.0, "discriminator": 1.0}, maps)
         self.network, self.strength = keras.Model(network.inputs, [*maps, *network.outputs]), strength
 
     def terms(self, batch: Mapping[str, keras.KerasTensor], training: bool) -> dict[str, keras.KerasTensor]:
@@ -200,7 +202,7 @@ class Adda(_Adversarial):
     ) -> None:
         target = encoder(network, levels)
         weights = {"discriminator": 1.0, "deceiver": strength}
-        super().__init__(weights | ({"segmentation": anchor} if anchor else {}), target.outputs)
+        super().__init__(network, weights | ({"segmentation": anchor} if anchor else {}), target.outputs)
         self.encoder = target
         self.source = keras.models.clone_model(target)
         self.source.set_weights(target.get_weights())
@@ -229,7 +231,7 @@ class Output(_Adversarial):
     """
 
     def __init__(self, network: keras.Model, strength: float = 0.001) -> None:
-        super().__init__({"segmentation": 1.0, "discriminator": 1.0, "deceiver": strength}, network.outputs)
+        super().__init__(network, {"segmentation": 1.0, "discriminator": 1.0, "deceiver": strength}, network.outputs)
         self.network = network
 
     def terms(self, batch: Mapping[str, keras.KerasTensor], training: bool) -> dict[str, keras.KerasTensor]:

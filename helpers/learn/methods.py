@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -30,32 +31,25 @@ class Method:
     """How a method trains.
 
     Attributes:
-        build: from the network and settings of its own to the step that adapts it, and the network to keep.
+        build: from the network and settings of its own to the step that adapts it.
         rate: Adam's highest learning rate. factors: of it, by a piece of a variable's path.
         augmentation: how films of both hospitals are varied.
         momentum: Adam's first; 0.5 for an adversary, whose gradients turn (Radford et al. 2015).
     """
 
-    build: Callable[..., tuple[Adapting, keras.Model]]
+    build: Callable[..., Adapting]
     rate: float
     factors: Mapping[str, float] = field(default_factory=dict)
     augmentation: str = "none"
     momentum: float = 0.9
 
 
-def _with_teacher(network: keras.Model, **settings: float) -> tuple[Adapting, keras.Model]:
-    step = MeanTeacher(network, **settings)
-    return step, step.teacher
-
-
-_ANCHORED = {"anchor": 1.0, "strength": 0.1}  # at 1, in 40 steps the source's own Dice fell by 0.009
-
 TRAINED = {
-    "reversal": Method(lambda network, **own: (Reversal(network, **own), network), 1e-4, momentum=0.5),
-    "adda": Method(lambda network, **own: (Adda(network, **own), network), 1e-4, momentum=0.5),
-    "adda+anchor": Method(lambda network, **own: (Adda(network, **{**_ANCHORED, **own}), network), 1e-4, momentum=0.5),
-    "output": Method(lambda network, **own: (Output(network, **own), network), 1e-4, momentum=0.5),
-    "mean-teacher": Method(_with_teacher, 3e-4, augmentation="films"),
+    "reversal": Method(Reversal, 1e-4, momentum=0.5),
+    "adda": Method(Adda, 1e-4, momentum=0.5),
+    "adda+anchor": Method(partial(Adda, anchor=1.0, strength=0.1), 1e-4, momentum=0.5),
+    "output": Method(Output, 1e-4, momentum=0.5),
+    "mean-teacher": Method(MeanTeacher, 3e-4, augmentation="films"),
 }
 """Methods that learn, by name."""
 
@@ -68,7 +62,6 @@ ADVERSARIAL = ("reversal", "adda", "adda+anchor", "output")
 
 def fit_adapting(
     step: Adapting,
-    kept: keras.Model,
     batches: Callable,
     recipe: Method,
     budget: Budget,
@@ -77,10 +70,10 @@ def fit_adapting(
     say: Callable[[str], None],
     checkpoint: Checkpoint,
 ) -> list[dict]:
-    """Train until the budget is spent, and leave in `kept` the weights of the checkpoint that the judge likes best.
+    """Train until the budget is spent, and leave in `step.kept` the checkpoint that the judge likes best.
 
     Args:
-        step: what learns. kept: the network to keep, which shares its weights with the step.
+        step: what learns.
         batches: with `first_step`, see `helpers.learn.checkpoint`.
         judge: looks at the network after each epoch of `ROUND` steps; the highest `choice` wins.
         folder: receives `checkpoints/`, about `KEPT` of them.
@@ -90,6 +83,7 @@ def fit_adapting(
         the judge sees, learning_rate, seconds, and `saved`: the tenth of the budget that was then reached, 0 where no
         weights were saved.
     """
+    kept = step.kept
     with scope(kept):
         step.compile(Paced(recipe.rate, recipe.factors, beta_1=recipe.momentum), AsTold())
     folder = folder / "checkpoints"

@@ -10,14 +10,11 @@ from collections.abc import Mapping
 import keras
 from keras import ops
 
-from helpers.learn.adapting import Adapting, of_target, segmentation, variation
+from helpers.learn.adapting import MOMENTUM, Adapting, of_target, segmentation, variation
 from helpers.learn.batches import fused
 from helpers.learn.losses import DiceCrossEntropy
 from helpers.learn.varied import with_background
 from helpers.prepare.augment import apply
-
-MOMENTUM = 0.99
-"""Share of the teacher that stays, a step."""
 
 
 @fused
@@ -27,37 +24,24 @@ def moved(films: Mapping[str, keras.KerasTensor], shares: keras.KerasTensor) -> 
 
 
 class MeanTeacher(Adapting):
-    """A student that learns, and its teacher, which is the network to keep.
+    """A student that learns; its teacher is the running mean, which every adaptation keeps, and here takes part.
 
     Args:
         network: trained at the source; it becomes the student.
         strength: weight of agreement beside that of the source's masks.
         momentum: share of the teacher that stays, a step.
-
-    Attributes:
-        teacher: starts as a copy of the network.
     """
 
     def __init__(self, network: keras.Model, strength: float = 1.0, momentum: float = MOMENTUM) -> None:
-        super().__init__({"segmentation": 1.0, "agreement": strength})
-        self.student, self.teacher = network, keras.models.clone_model(network)
-        self.teacher.set_weights(network.get_weights())
-        self.teacher.trainable = False
-        self.momentum, self.loss_of_masks = momentum, DiceCrossEntropy()
+        super().__init__(network, {"segmentation": 1.0, "agreement": strength}, momentum)
+        self.student, self.loss_of_masks = network, DiceCrossEntropy()
 
     def terms(self, batch: Mapping[str, keras.KerasTensor], training: bool) -> dict[str, keras.KerasTensor]:
-        if training:
-            self._follow()
         films = of_target(batch)
-        said = with_background(self.teacher(ops.cast(films["images"], "float32"), training=False))
+        said = with_background(self.kept(ops.cast(films["images"], "float32"), training=False))
         images, shares = moved(films, ops.stop_gradient(said))
         answer = with_background(self.student(images, training=training))
         return {
             "segmentation": segmentation(self.student, batch, self.loss_of_masks, training),
             "agreement": self.loss_of_masks.call(shares, answer),
         }
-
-    def _follow(self) -> None:
-        for kept, new in zip(self.teacher.weights, self.student.weights, strict=True):
-            mean = self.momentum * ops.convert_to_tensor(kept) + (1 - self.momentum) * ops.convert_to_tensor(new)
-            kept.assign(ops.stop_gradient(mean))

@@ -23,7 +23,7 @@ def test_the_teacher_is_the_running_mean_of_the_student(step):
     for seed in range(3):
         mean = [0.75 * old + 0.25 * new for old, new in zip(mean, step.student.get_weights(), strict=True)]
         step.train_on_batch(films(seed))
-    for held, expected in zip(step.teacher.get_weights(), mean, strict=True):
+    for held, expected in zip(step.kept.get_weights(), mean, strict=True):
         np.testing.assert_allclose(held, expected, atol=1e-6)
     assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(mean, step.student.get_weights(), strict=True))
 
@@ -37,7 +37,7 @@ def test_the_mean_is_whole_in_half_precision():
         for seed in range(3):
             mean = [0.99 * old + 0.01 * new for old, new in zip(mean, step.student.get_weights(), strict=True)]
             step.train_on_batch(films(seed))
-    for held, expected in zip(step.teacher.get_weights(), mean, strict=True):
+    for held, expected in zip(step.kept.get_weights(), mean, strict=True):
         np.testing.assert_allclose(held, expected, atol=1e-6)
 
 
@@ -46,10 +46,10 @@ def test_only_the_student_learns(step):
 
 
 def test_looking_moves_no_teacher(step):
-    before = step.teacher.get_weights()
+    before = step.kept.get_weights()
     step.student.set_weights([weight + 1 for weight in before])
     step(films(0), training=False)
-    for held, was in zip(step.teacher.get_weights(), before, strict=True):
+    for held, was in zip(step.kept.get_weights(), before, strict=True):
         np.testing.assert_array_equal(held, was)
 
 
