@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers.learn.adapting import Pace
+from helpers.learn.adapting import MOMENTUM, Pace, Paced
 from helpers.learn.budget import Budget
-from tests.learn.both_hospitals import films, ready
+from helpers.learn.losses import AsTold
+from helpers.learn.precision import chosen
+from tests.learn.both_hospitals import STEPS, films, ready, start
 
 
 class Look(keras.callbacks.Callback):
@@ -31,3 +33,30 @@ def test_before_each_step_it_is_told_how_much_is_spent(steps, epochs, expected):
     first = round(8 * expected[0])
     warm = (np.arange(first, first + len(expected)) + 1) / 20
     np.testing.assert_allclose(look.rates, 1e-3 * warm * 0.5 * (1 + np.cos(np.pi * np.asarray(expected))), rtol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("name", STEPS)
+def test_what_is_kept_is_the_running_mean_of_the_network(name, policy):
+    """In half precision too it is whole: rounded at each step it would hardly move, and would lose what it was."""
+    with chosen(policy):
+        network = start()
+        step = STEPS[name](network)
+        step.compile(Paced(1e-2), AsTold())
+        mean, momentum = network.get_weights(), 0.9 if name == "mean-teacher" else MOMENTUM
+        for seed in range(3):
+            mean = [momentum * old + (1 - momentum) * new for old, new in zip(mean, network.get_weights(), strict=True)]
+            step.train_on_batch(films(seed))
+    for held, expected in zip(step.kept.get_weights(), mean, strict=True):
+        np.testing.assert_allclose(held, expected, atol=1e-6)
+    assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(mean, network.get_weights(), strict=True))
+
+
+def test_looking_moves_nothing_that_is_kept():
+    network = start()
+    step = STEPS["mean-teacher"](network)
+    before = step.kept.get_weights()
+    network.set_weights([weight + 1 for weight in before])
+    step(films(0), training=False)
+    for held, was in zip(step.kept.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(held, was)
