@@ -5,7 +5,7 @@ target gets an encoder of its own, which learns with the labels inverted (ADDA: 
 the network's output is compared instead of its features (AdaptSegNet: Tsai et al. 2018, arXiv 1802.10349).
 
 A U-Net's skips bypass its bottleneck. What is aligned at the bottleneck alone, the image can go by. So the
-discriminator sees every level that carries it; which levels it sees is an argument, and can be measured.
+discriminator sees several levels; which ones is an argument, and can be measured.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,6 +22,10 @@ SMOOTH = 0.9
 
 FEATURES = 32
 """Of the discriminator's first convolution."""
+
+LEVELS = (2, 3, 4)
+"""What the discriminator sees of a U-Net's five maps, the last its bottleneck. The two finest show every film's own
+grain, by which it is right about nearly all patches whatever the encoder does, and then there is no game."""
 
 PATCHES = 16
 """The discriminator judges patches, this many along each side at most (PatchGAN, Isola et al. 2017)."""
@@ -168,7 +172,7 @@ class Reversal(_Adversarial):
         strength: of the reversed gradient, at the end of the ramp.
     """
 
-    def __init__(self, network: keras.Model, levels: Sequence[int] | None = None, strength: float = 0.1) -> None:
+    def __init__(self, network: keras.Model, levels: Sequence[int] = LEVELS, strength: float = 0.1) -> None:
         maps = encoder(network, levels).outputs
         super().__init__(network, {"segmentation": 1.0, "discriminator": 1.0}, maps)
         self.network, self.strength = keras.Model(network.inputs, [*maps, *network.outputs]), strength
@@ -198,7 +202,7 @@ class Adda(_Adversarial):
     """
 
     def __init__(
-        self, network: keras.Model, levels: Sequence[int] | None = None, strength: float = 1.0, anchor: float = 0.0
+        self, network: keras.Model, levels: Sequence[int] = LEVELS, strength: float = 1.0, anchor: float = 0.0
     ) -> None:
         target = encoder(network, levels)
         weights = {"discriminator": 1.0, "deceiver": strength}

@@ -45,10 +45,10 @@ class Method:
 
 
 TRAINED = {
-    "reversal": Method(Reversal, 1e-4, momentum=0.5),
-    "adda": Method(Adda, 1e-4, momentum=0.5),
-    "adda+anchor": Method(partial(Adda, anchor=1.0, strength=0.1), 1e-4, momentum=0.5),
-    "output": Method(Output, 1e-4, momentum=0.5),
+    "reversal": Method(Reversal, 3e-4, momentum=0.5),
+    "adda": Method(Adda, 3e-5, {"discriminator": 10}, momentum=0.5),  # nothing holds the encoder but that it is slow
+    "adda+anchor": Method(partial(Adda, anchor=1.0, strength=0.1), 3e-4, momentum=0.5),
+    "output": Method(Output, 3e-4, momentum=0.5),
     "mean-teacher": Method(MeanTeacher, 3e-4, augmentation="films"),
 }
 """Methods that learn, by name."""
