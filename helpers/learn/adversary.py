@@ -234,7 +234,7 @@ class Output(_Adversarial):
         strength: weight of the deceiver's loss beside that of the masks; AdaptSegNet has 0.001.
     """
 
-    def __init__(self, network: keras.Model, strength: float = 0.001) -> None:
+    def __init__(self, network: keras.Model, strength: float = 0.01) -> None:
         super().__init__(network, {"segmentation": 1.0, "discriminator": 1.0, "deceiver": strength}, network.outputs)
         self.network = network
 
