@@ -117,7 +117,8 @@ class Discriminator(layers.Layer):
     def call(self, maps: Sequence[keras.KerasTensor], frozen: bool = False) -> keras.KerasTensor:
         x, waiting = maps[0], [*maps[1:]]
         for kernel, bias, stride in self.steps:
-            x = ops.leaky_relu(_convolve(x, kernel, bias, stride, frozen), 0.2)
+            x = _convolve(x, kernel, bias, stride, frozen)
+            x = ops.maximum(x, 0.2 * x)  # leaky ReLU, of which TensorFlow complains that it cannot fuse it
             if waiting and waiting[0].shape[1] == x.shape[1]:
                 x = ops.concatenate([x, waiting.pop(0)], axis=-1)
         return _convolve(x, *self.verdict, 1, frozen)[..., 0]

@@ -425,7 +425,7 @@ pd.Series(cut, name="Dice at the source, without").to_frame().round(3)
 
 # %% [markdown]
 # The lower a number, the more of the outline comes by that road. An adversary that sees the bottleneck alone aligns
-# one row of this table, and the rest of the film goes by. So ours sees all five.
+# one row of this table, and the rest of the film goes by.
 #
 # And on which can the hospital be read? A **probe**, as in lesson 05: a straight line, fitted to the means of a map
 # over some films and tried on others. An AUC of 1 says that the hospitals are told apart without fail, one half that
@@ -445,6 +445,39 @@ aucs = {name: told_apart(one, other) for name, one, other in zip(names, here, th
 pd.Series(aucs, name="AUC of a probe for the hospital").to_frame().round(2)
 
 # %% [markdown]
+# Wherever the AUC is near 1 the hospital can be read. Should the discriminator see all five roads, then? The two finest
+# show every film's own grain, and no encoder can hide that and still hand on the edges of the lungs. A discriminator
+# that sees them is soon right about nearly every patch, whatever the encoder does, and who is always right teaches
+# nobody. Ours sees the other three.
+#
+# ### Two players go in circles
+#
+# One thing more before they play. A network alone walks downhill and comes to rest. Two of them chase each other. The
+# smallest game there is: one player owns the number x and wants the product xy to be small, the other owns y and wants
+# it to be large. Both would rest at 0. Where do they go?
+
+# %%
+x, y, path = 1.0, 0.0, []
+for _ in range(400):
+    x, y = x - 0.05 * y, y + 0.05 * x  # each follows the gradient of xy with respect to its own number
+    path.append((x, y))
+path = np.array(path)  # (400, 2)
+mean = pd.DataFrame(path).ewm(alpha=0.01, adjust=False).mean().to_numpy()  # (400, 2): 0.99 of it and 0.01 of the new
+
+figure = Figure(figsize=(8, 3.4))
+ax = figure.subplots()
+ax.plot(*path.T, color="#0072B2", label="the players")
+ax.plot(*mean.T, color="#D55E00", label="their running mean")
+ax.plot(0, 0, "k+", markersize=12, label="where both would rest")
+ax.set(xlabel="x", ylabel="y", aspect="equal")
+figure.legend(loc="outside right center")
+figure.suptitle("Neither player arrives; their mean nearly does")
+style.alt(figure, "The path of two players winds outwards round the origin; its running mean circles close to it.")
+
+# %% [markdown]
+# So whatever a method moves here, what is kept is the **running mean** of the network's weights: after each step, 99
+# parts of what was kept and one of the network as it is now (Polyak and Juditsky 1992; Yazıcı et al. 2019 for games).
+#
 # ### The game is played
 #
 # Left, the losses of both players; in the middle, how often the discriminator is right; on the right, what the course
