@@ -545,13 +545,13 @@ print(f"of {len(history)} checkpoints, that of epoch {chosen} was chosen")
 print(f"the oracle would have gained {row['oracle']['mean'] - row['target']['mean']:+.3f}")
 
 # %% [markdown]
-# Compare ADDA's row with that of the source. Where it is lower, the game was lost, and no choice among its moves can
-# mend that. The losses above say how: the discriminator was sure of every film before the encoder had learnt
-# anything, and then the encoder was pulled away from all that the decoder can read. Nothing in Tzeng's two losses
-# forbids it; the decoder has no part in them. For digits that did not matter. For outlines it does, so a fourth
-# player is called in, which we have met: the source's masks. **ADDA with an anchor** trains encoder and decoder on
-# the source's films all the while. It is a rung of its own, `adda+anchor`; add it to RUNGS, and the ladder below has
-# it.
+# Compare the two rows, and the Dice after the last move above. Where an early checkpoint was chosen, what came later
+# was worth less than what was there before. The losses above say how that comes: the surer the discriminator gets, the
+# harder it pulls, and the encoder goes wherever the pull goes, also away from what the decoder can read. Nothing in
+# Tzeng's two losses forbids it; the decoder has no part in them. For digits that did not matter. For outlines it does.
+# A small learning rate for the encoder puts it off, and that is all. So a third player is called in, which we have
+# met: the source's masks. **ADDA with an anchor** trains encoder and decoder on the source's films all the while. It
+# is a rung of its own, `adda+anchor`; add it to RUNGS, and the ladder below has it.
 #
 # ## Was it the game?
 #
