@@ -86,7 +86,7 @@ def run_lessons(
                 result = None if again else _reused(job)
                 result = result or _run(job)
             finished.append(result)
-            _print(console, result)
+            _print(console, result, variant)
     except KeyboardInterrupt:
         stopped = True
         console.print(f"Stopped. {len(finished)} lessons are kept; the same command takes up from there.")
@@ -160,10 +160,11 @@ def _announce(console: Console, jobs: list[Job]) -> None:
         )
 
 
-def _print(console: Console, run: LessonRun) -> None:
+def _print(console: Console, run: LessonRun, variant: Variant) -> None:
     note = "  reused" if run.reused else ""
     colour = COLOURS[run.status]
-    line = f"{run.lesson:<32} [{colour}]{run.status:<12}[/] {run.seconds:7.1f} s{note}"
+    name = run.lesson if variant == "student" else f"{run.lesson}, solved"  # both may run side by side
+    line = f"{name:<34} [{colour}]{run.status:<12}[/] {run.seconds:7.1f} s{note}"
     console.print(line, highlight=False)
     if run.error:
         console.print(run.error, style="dim", markup=False, highlight=False)
