@@ -62,8 +62,8 @@ def as_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     columns = {
         "Dice, source": ("source", "mean", ".3f"),
         "Dice, target": ("target", "mean", ".3f"),
-        "gap closed": ("gap", "share", ".0%"),
-        "change at home": ("at_home", "mean", "+.3f"),
+        "gap closed": ("gap", "share", "z.0%"),
+        "change at home": ("at_home", "mean", "+z.3f"),
         "oracle": ("oracle", "mean", ".3f"),
     }
 

@@ -138,9 +138,7 @@ def _convolve(x, kernel, bias, stride: int, frozen: bool) -> keras.KerasTensor:
 class _Adversarial(Adapting):
     """A method with a discriminator; `accuracy` is the share of patches it gets right, one half by chance."""
 
-    def __init__(
-        self, network: keras.Model, weights: Mapping[str, float], seen: Sequence[keras.KerasTensor]
-    ) -> None:
+    def __init__(self, network: keras.Model, weights: Mapping[str, float], seen: Sequence[keras.KerasTensor]) -> None:
         super().__init__(network, weights)
         self.discriminator = Discriminator()
         self.discriminator.build([tuple(part.shape) for part in seen])

@@ -43,7 +43,7 @@ def ladder(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> Figur
         if row["oracle"] is not None:
             ax.plot(row["oracle"]["mean"], height + 0.25, linestyle="", **_ORACLE)
         share = row["gap"]["share"]
-        ax.annotate("-" if share is None else f"{share:.0%}", (1.02, height), xycoords=("axes fraction", "data"),
+        ax.annotate("-" if share is None else f"{share:z.0%}", (1.02, height), xycoords=("axes fraction", "data"),
                     va="center", annotation_clip=False)  # fmt: skip
     ax.annotate("gap\nclosed", (1.02, -0.75), xycoords=("axes fraction", "data"), va="bottom", annotation_clip=False)
     if any(row["oracle"] is not None for row in rows):
@@ -67,7 +67,7 @@ def game(history: pd.DataFrame | str | PathLike, title: str | None = None) -> Fi
     Args:
         history: table, or the CSV file of one, as `helpers.learn.adapt.adapt` leaves it: `epoch`, and some of
             `segmentation`, `deceiver`, `discriminator` (losses), `accuracy` (the discriminator's), `val_dice` (at the
-            source), `doubt`, `choice` (the highest is taken of the epochs whose weights were `saved`, above 0).
+            source), `doubt`, `odd`, `choice` (the highest is taken of the epochs whose weights were `saved`, above 0).
         title: what to see.
 
     Raises:
@@ -81,7 +81,7 @@ def game(history: pd.DataFrame | str | PathLike, title: str | None = None) -> Fi
                    "discriminator": ("discriminator", "#D55E00")},
         "the discriminator is right": {"accuracy": (None, "#D55E00")},
         "the choice": {"val_dice": ("Dice, source", "#0072B2"), "doubt": ("doubt, target", "#E69F00"),
-                       "choice": ("choice", "#333333")},
+                       "odd": ("odd, target", "#009E73"), "choice": ("choice", "#333333")},
     }  # fmt: skip
     panels = {name: {c: look for c, look in lines.items() if c in table} for name, lines in panels.items()}
     panels = {name: lines for name, lines in panels.items() if lines}
@@ -96,6 +96,8 @@ def game(history: pd.DataFrame | str | PathLike, title: str | None = None) -> Fi
             ax.axhline(0.5, color="#777777", linestyle=":", linewidth=1.2)
             ax.text(0.98, 0.47, "a coin", color="#777777", ha="right", va="top", transform=ax.get_yaxis_transform())
             ax.set_ylim(0, 1.02)
+        if "discriminator" in lines:
+            ax.axhline(np.log(2), color="#777777", linestyle=":", linewidth=1.2, label="a coin")
         if "choice" in lines:
             saved = table[table["saved"] > 0]
             best = saved.loc[saved["choice"].idxmax(), "epoch"]
