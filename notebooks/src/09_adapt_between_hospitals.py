@@ -444,12 +444,12 @@ pd.Series(cut, name="Dice at the source, without").to_frame().round(3)
 from helpers.measure.probe import told_apart
 
 
-def features(network, site) -> list[np.ndarray]:
+def features(roads, site) -> list[np.ndarray]:
     """(films, features) for each road: the mean of each map over the film."""
-    return [part.mean(axis=(1, 2)) for part in encoder(network).predict(greys[site][0], verbose=0)]
+    return [part.mean(axis=(1, 2)) for part in roads.predict(greys[site][0], verbose=0)]
 
 
-here, there = features(network, FROM), features(network, TO)
+here, there = features(roads, FROM), features(roads, TO)
 aucs = {name: told_apart(one, other) for name, one, other in zip(names, here, there, strict=True)}
 pd.Series(aucs, name="AUC of a probe for the hospital").to_frame().round(2)
 
@@ -521,7 +521,7 @@ def ended(rung) -> keras.Model:
 
 last = ended("adda")
 before = {FROM: np.concatenate(here, axis=1), TO: np.concatenate(there, axis=1)}  # (films, features)
-after = {FROM: before[FROM], TO: np.concatenate(features(last, TO), axis=1)}
+after = {FROM: before[FROM], TO: np.concatenate(features(encoder(last), TO), axis=1)}
 apart = [told_apart(*moment.values()) for moment in (before, after)]
 print(f"a probe tells the hospitals apart with an AUC of {apart[0]:.2f} before, and {apart[1]:.2f} after")
 show_ladder.features(before, after, title="Did the two clouds meet?")
@@ -533,9 +533,12 @@ show_ladder.features(before, after, title="Did the two clouds meet?")
 
 
 # %%
+from helpers.learn import predict
+
+
 def dice_at(site, network) -> float:
     images, lungs = greys[site]
-    drawn = network.predict(images, verbose=0)[..., 0] > 0.5  # (films, SIZE, SIZE)
+    drawn = predict.answer(network, images)[..., 0] > 0.5  # (films, SIZE, SIZE)
     return float(np.mean([dice(*pair) for pair in zip(lungs, drawn, strict=True)]))
 
 
@@ -567,7 +570,7 @@ print(f"of {len(history)} checkpoints, that of epoch {chosen} was chosen")
 print(f"the oracle would have gained {row['oracle']['mean'] - row['target']['mean']:+.3f}")
 
 # %% [markdown]
-# An early choice means that by those three things all went down from there; whether Dice did, the table before says.
+# An early choice means that by those three things together it went down from there; whether Dice did, the table before says.
 # How can a game do harm? Look at the deceiver's loss above. Where it climbs, the discriminator is never fooled. The
 # encoder still takes its steps, each about as long as Adam's rate allows, and nothing in Tzeng's two losses asks whether
 # the decoder can read what comes of it. For digits that was often good enough. A small rate for the encoder, as here,
