@@ -27,7 +27,8 @@ def standing(scores: pd.DataFrame, source: str, target: str) -> list[dict[str, A
         For each rung `rung` and `seeds`; `source` and `target`, the Dice in both hospitals, as `mean`, `ci95` and
         `by_seed`; `gap`, the `share` of the gap closed and its `ci95`, or None twice and a `note` that says why;
         `at_home`, the change in the source hospital against the rung `source`, and `oracle`, both as `mean` and
-        `ci95`, or None. Intervals are over films; where there are several seeds, of each film's mean over them.
+        `ci95`, or None. Intervals are over films; where there are several seeds, of each film's mean over them. Rungs
+        are compared over the seeds that all of them have: trainings differ by as much as methods do.
 
     Raises:
         DataError: the rungs were not all scored on the same films, or not in both hospitals.
@@ -38,7 +39,6 @@ def standing(scores: pd.DataFrame, source: str, target: str) -> list[dict[str, A
         raise DataError(f"{', '.join(unscored)}: not scored on all the films that other rungs were; use one split.")
     if missing := [site for site in (source, target) if site not in wide.index.levels[0]]:
         raise DataError(f"there are no scores in {' and '.join(missing)}; score every rung in both hospitals.")
-    home, away = wide.loc[source], wide.loc[target]
     rows = []
     for name in order:
         own = scores[scores["rung"] == name]
@@ -47,10 +47,10 @@ def standing(scores: pd.DataFrame, source: str, target: str) -> list[dict[str, A
             {
                 "rung": name,
                 "seeds": sorted(map(int, own["seed"].unique())),
-                "source": {**_mean(home[name]), "by_seed": by_seed[source].tolist()},
-                "target": {**_mean(away[name]), "by_seed": by_seed[target].tolist()},
-                "gap": _gap(away, name),
-                "at_home": _mean(home[name] - home[SOURCE]) if SOURCE in order else None,
+                "source": {**_mean(wide.loc[source, name]), "by_seed": by_seed[source].tolist()},
+                "target": {**_mean(wide.loc[target, name]), "by_seed": by_seed[target].tolist()},
+                "gap": _gap(scores, name, target),
+                "at_home": _at_home(scores, name, source),
                 "oracle": _oracle(own[own["site"] == target]),
             }
         )
@@ -81,14 +81,32 @@ def as_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(table, index=pd.Index([row["rung"] for row in rows], name="rung"))
 
 
-def _gap(away: pd.DataFrame, name: str) -> dict[str, Any]:
+def _together(scores: pd.DataFrame, *names: str) -> pd.DataFrame:
+    """The mean Dice of each film, by site and film, a column for each rung, over the seeds that all of them have."""
+    own = {name: set(scores.loc[scores["rung"] == name, "seed"]) for name in names}
+    if missing := [name for name, seeds in own.items() if not seeds]:
+        raise ValueError(f"{' and '.join(missing)} not trained yet")
+    if not (shared := set.intersection(*own.values())):
+        raise ValueError(f"{', '.join(own)} have no seed in common")
+    these = scores[scores["rung"].isin(names) & scores["seed"].isin(shared)]
+    return these.pivot_table(index=["site", "film"], columns="rung", values="dice", sort=False)
+
+
+def _gap(scores: pd.DataFrame, name: str, target: str) -> dict[str, Any]:
     try:
-        if missing := [rung for rung in (SOURCE, CEILING) if rung not in away]:
-            raise ValueError(f"{' and '.join(missing)} not trained yet")
+        away = _together(scores, SOURCE, CEILING, name).loc[target]
         share, interval = gap_closed(away[SOURCE], away[name], away[CEILING])
     except ValueError as error:
         return {"share": None, "ci95": None, "note": str(error)}
     return {"share": share, "ci95": list(interval)}
+
+
+def _at_home(scores: pd.DataFrame, name: str, source: str) -> dict[str, Any] | None:
+    try:
+        home = _together(scores, SOURCE, name).loc[source]
+    except ValueError:
+        return None
+    return _mean(home[name] - home[SOURCE])
 
 
 def _oracle(own: pd.DataFrame) -> dict[str, Any] | None:

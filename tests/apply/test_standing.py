@@ -61,6 +61,18 @@ def test_change_at_home_is_against_the_plain_model(scores):
     assert rows[1]["at_home"]["mean"] == pytest.approx(rows[1]["source"]["mean"] - rows[0]["source"]["mean"])
 
 
+def test_rungs_are_compared_over_the_seeds_that_all_have(scores):
+    """A seed by which all were better says nothing for those that have it."""
+    lucky = scores.assign(dice=scores["dice"] + 0.05 * (scores["seed"] == 1))
+    some = lucky[(lucky["rung"] != "adda") | (lucky["seed"] == 0)]
+    one = standing(scores[scores["seed"] == 0], "a", "b")[1]
+    found = standing(some, "a", "b")[1]
+    assert found["gap"]["share"] == pytest.approx(one["gap"]["share"])
+    assert found["at_home"]["mean"] == pytest.approx(one["at_home"]["mean"])
+    apart = lucky.assign(seed=lucky["seed"] + 2 * (lucky["rung"] == "adda"))
+    assert "no seed in common" in standing(apart, "a", "b")[1]["gap"]["note"]
+
+
 @pytest.mark.parametrize("rung", ["source", "target"])
 def test_without_one_end_of_the_gap_no_share_is_given(scores, rung):
     row = standing(scores[scores["rung"] != rung], "a", "b")[0]

@@ -70,7 +70,8 @@ def test_several_seeds_are_marked_one_by_one(rows):
 
 def test_the_game_shows_the_discriminator_beside_a_coin():
     losses, accuracy, choice = show.game(HISTORY).axes
-    assert len(losses.lines) == 2
+    assert len(losses.lines) == 3
+    assert losses.lines[2].get_ydata()[0] == pytest.approx(0.693, abs=1e-3)  # what a coin costs
     assert list(accuracy.lines[0].get_ydata()) == [0.5, 0.9, 0.7]
     assert accuracy.lines[1].get_ydata()[0] == 0.5
     assert words(accuracy) == ["a coin"]
