@@ -511,23 +511,24 @@ show_ladder.game(run_folder(runs, ROAD, "adda") / "history.csv", title="Does any
 
 
 # %%
+last = LungSegmenter.load(run_folder(runs, ROAD, "adda")).network
+
+
 def ended(rung) -> keras.Model:
-    """The network of a rung as its game ended; its checkpoints are named by their epoch."""
-    folder = run_folder(runs, ROAD, rung)
-    network = LungSegmenter.load(folder).network
-    network.load_weights(max((folder / "checkpoints").glob("*.weights.h5")))
-    return network
+    """The network as the game of this rung ended: the same network each time, with other weights."""
+    checkpoints = run_folder(runs, ROAD, rung) / "checkpoints"
+    last.load_weights(max(checkpoints.glob("*.weights.h5")))  # they are named by their epoch
+    return last
 
 
-last = ended("adda")
 before = {FROM: np.concatenate(here, axis=1), TO: np.concatenate(there, axis=1)}  # (films, features)
-after = {FROM: before[FROM], TO: np.concatenate(features(encoder(last), TO), axis=1)}
+after = {FROM: before[FROM], TO: np.concatenate(features(encoder(ended("adda")), TO), axis=1)}
 apart = [told_apart(*moment.values()) for moment in (before, after)]
 print(f"a probe tells the hospitals apart with an AUC of {apart[0]:.2f} before, and {apart[1]:.2f} after")
 show_ladder.features(before, after, title="Did the two clouds meet?")
 
 # %% [markdown]
-# Clouds can also part; then the game was lost. And where the dots have met, the probe may tell the hospitals apart all
+# Clouds can also part; then, as a game, it was lost. And where the dots have met, the probe may tell the hospitals apart all
 # the same: it is fitted afresh to what is left, and looks at more than two dimensions. What did the game make of the
 # outlines, on the network's own grid?
 
@@ -542,7 +543,7 @@ def dice_at(site, network) -> float:
     return float(np.mean([dice(*pair) for pair in zip(lungs, drawn, strict=True)]))
 
 
-moments = {"before": dice_at(TO, network), "as the game ended": dice_at(TO, last)}
+moments = {"before": dice_at(TO, network), "as the game ended": dice_at(TO, ended("adda"))}
 record("dice_as_adda_ended", moments["as the game ended"])
 pd.Series(moments, name="Dice at the target").to_frame().round(3)
 
