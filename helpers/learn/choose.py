@@ -1,7 +1,8 @@
 """Which checkpoint of an adaptation to keep, when the new hospital has no masks to tell.
 
-Three things can be seen without them: whether the network still outlines the source's films, how sure it is of the
-target's, and whether what it outlines there could be lungs. Masks of the target would choose better; what that would be
+Three things can be seen without them: whether the network still outlines the source's films, whether it is less sure
+of the target's, and whether what it outlines there could be lungs. To be sure by itself is no merit: a network that
+learns the source's masks by heart gets surer of everything. Masks of the target would choose better; what that would be
 worth is an oracle's number, not a method's.
 """
 
@@ -41,16 +42,16 @@ class Judge:
 
         Returns:
             val_dice: mean Dice over the source's validation films, on the network's grid;
-            doubt: mean over the target's films of the entropy of all pixels, in bits, for each pixel of lung;
+            doubt: mean entropy of a film's pixels, in bits, for each pixel of lung, at the target less at the source;
             odd: share of the target's films on which the outline is none of lungs: not two parts, or larger or smaller
                 than all but one in a hundred of the source's;
             choice: val_dice - doubt - odd. The checkpoint with the highest is kept.
         """
-        found, truth = lungs(network, self.images) > 0.5, self.shares[..., 1] > 127
-        val_dice = float(np.mean([dice(one, other) for one, other in zip(truth, found, strict=True)]))
-        there = lungs(network, self.target)
+        here, there, truth = lungs(network, self.images), lungs(network, self.target), self.shares[..., 1] > 127
+        val_dice = float(np.mean([dice(one, other) for one, other in zip(truth, here > 0.5, strict=True)]))
+        doubt = float(np.mean(doubts(there)) - np.mean(doubts(here)))
         low, high = np.quantile(self.areas, (0.01, 0.99))
-        doubt, odd = float(np.mean(doubts(there))), float(np.mean([_odd(one > 0.5, low, high) for one in there]))
+        odd = float(np.mean([_odd(one > 0.5, low, high) for one in there]))
         return {"val_dice": val_dice, "doubt": doubt, "odd": odd, "choice": val_dice - doubt - odd}
 
 

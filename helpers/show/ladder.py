@@ -80,7 +80,7 @@ def game(history: pd.DataFrame | str | PathLike, title: str | None = None) -> Fi
         "losses": {"segmentation": ("outlines", "#0072B2"), "deceiver": ("deceiver", "#CC79A7"),
                    "discriminator": ("discriminator", "#D55E00")},
         "the discriminator is right": {"accuracy": (None, "#D55E00")},
-        "the choice": {"val_dice": ("Dice, source", "#0072B2"), "doubt": ("doubt, target", "#E69F00"),
+        "the choice": {"val_dice": ("Dice, source", "#0072B2"), "doubt": ("doubt, beyond home", "#E69F00"),
                        "odd": ("odd, target", "#009E73"), "choice": ("choice", "#333333")},
     }  # fmt: skip
     panels = {name: {c: look for c, look in lines.items() if c in table} for name, lines in panels.items()}

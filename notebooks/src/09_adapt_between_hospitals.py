@@ -553,8 +553,9 @@ pd.Series(moments, name="Dice at the target").to_frame().round(3)
 # A game has no last move that is its best. Up to ten checkpoints were kept; which of them is the model? With masks of
 # the target one would take the best, and we have none. A paper that takes it all the same has used the labels that it
 # says it can do without. Ours goes by three things that can be had: Dice on the source's validation films, less the
-# **doubt** of the outlines at the target (their entropy), less the share of **odd** outlines there, which by number or
-# size are no pair of lungs. The highest is taken. The panel on the right above has all of them.
+# **doubt** (by how much the entropy of its outlines is higher there than at home), less the share of **odd** outlines
+# there, which by number or size are no pair of lungs. The highest is taken. The panel on the right above has all of
+# them. (Doubt at the target alone would not do: whoever goes on learning the source's masks gets surer of everything.)
 #
 # What does not knowing cost? The column "oracle" has the Dice of the checkpoint that the masks of the target's
 # validation films would have chosen. It is there to be compared with, and counts for nothing else.

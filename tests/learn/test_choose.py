@@ -63,6 +63,15 @@ def test_specks_are_no_parts(judge):
     assert judge(pair(n=4), there * 0.99)["odd"] == 0
 
 
+def test_who_is_surer_of_everything_is_not_better(judge):
+    """Doubt counts beyond that at home, so what both hospitals' films share cancels."""
+    lungs = pair(n=4)
+    rows = [judge(np.where(lungs, p, 0.01), np.where(lungs[:2], p, 0.01)) for p in (0.7, 0.99)]
+    assert [row["doubt"] for row in rows] == pytest.approx([0, 0], abs=1e-6)
+    assert rows[0]["choice"] == pytest.approx(rows[1]["choice"], abs=1e-6)
+    assert judge(lungs, np.where(lungs[:2], 0.7, 0.01))["doubt"] > 0.1
+
+
 def test_doubt_grows_towards_one_half_and_finding_nothing_is_no_way_out():
     lungs = pair(n=1)
     steps = [doubts(np.where(lungs, p, 0.01))[0] for p in (0.99, 0.9, 0.7, 0.5)]
