@@ -51,8 +51,8 @@ TRAINED = {
     "output": Method(Output, 3e-4, momentum=0.5),
     "mean-teacher": Method(MeanTeacher, 3e-4, augmentation="films"),
 }
-"""Methods that learn, by name. Their settings, and the way to choose a checkpoint, were tried on training and validation
-films of both hospitals with all masks: whoever adapts without any cannot choose so well."""
+"""Methods that learn, by name. Their settings, and the way to choose a checkpoint, were tried on training and
+validation films of both hospitals with all masks: whoever adapts without any cannot choose so well."""
 
 METHODS = ("histogram", "statistics", *TRAINED)
 """All methods, from the plainest on."""
