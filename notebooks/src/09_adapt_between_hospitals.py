@@ -95,7 +95,7 @@ pd.Series({site: scored["trivial"][site]["dice"]["mean"] for site in (FROM, TO)}
 from helpers.learn.outline import LungSegmenter
 
 plain = LungSegmenter.load(run_folder(runs, ROAD, "source"))
-scores = film_scores(runs, ROAD)
+scores = film_scores(runs, ROAD).query("seed == 0")
 of_source = scores[(scores["site"] == TO) & (scores["rung"] == "source")].sort_values("dice")
 worst = [next(xray for xray in tested[TO] if xray.id == name) for name in of_source["film"][:3]]
 pictures, masks = zip(*map(read_xray, worst), strict=True)
