@@ -25,7 +25,7 @@ FEATURES = 32
 
 LEVELS = (2, 3, 4)
 """What the discriminator sees of a U-Net's five maps, the last its bottleneck. The two finest show every film's own
-grain, by which it is right about nearly all patches whatever the encoder does, and then there is no game."""
+grain, which an encoder can hardly hide; seen as well, they cost Dice where these gained some (validation films)."""
 
 PATCHES = 16
 """The discriminator judges patches, this many along each side at most (PatchGAN, Isola et al. 2017)."""

@@ -165,6 +165,13 @@ def papermill(monkeypatch):
     return calls, errors
 
 
+@pytest.mark.parametrize(("variant", "name"), [("student", "03_second "), ("solution", "03_second, solved ")])
+def test_a_solved_lessons_line_says_so(workshop, run, papermill, capsys, variant, name):
+    workshop.build()
+    run("03", variant=variant)
+    assert capsys.readouterr().out.startswith(name)
+
+
 @pytest.mark.parametrize(
     ("errors", "calls", "status"),
     [
