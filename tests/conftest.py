@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from helpers.data.brats import read_catalogue
-from helpers.data.phantom import make_brats
-from helpers.data.phantom_chest import make_chest
+from helpers.data.phantoms.brats import make_brats
+from helpers.data.phantoms.chest import make_chest
 from helpers.data.resample import Grid
 from helpers.data.splits import make_split
 from helpers.data.store import open_store

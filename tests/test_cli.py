@@ -52,7 +52,7 @@ def test_ctrl_c_ends_in_a_line_and_status_130(monkeypatch, said):
     def stopped(*_, **__):
         raise KeyboardInterrupt(*[said] * bool(said))
 
-    monkeypatch.setattr("helpers.data.phantom.make_brats", stopped)
+    monkeypatch.setattr("helpers.data.phantoms.brats.make_brats", stopped)
     result = CliRunner().invoke(app, ["phantom"])
     assert result.exit_code == 130
     assert result.output.strip() == (said or "Stopped.")

@@ -14,12 +14,12 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from helpers.apply.system import Outline, System
+from helpers.apply.system import SegmentationResult, System
 from helpers.data.brats import Patient, read_catalogue
-from helpers.data.errors import DataError
 from helpers.data.volumes import Scan, write_segmentation
-from helpers.learn.machine import device, versions
-from helpers.learn.trained import read_run
+from helpers.learn.run_folder import read_run
+from helpers.runtime.errors import DataError
+from helpers.runtime.machine import device, versions
 from helpers.show import certainty, slices
 
 PURPOSE = "for teaching and research; not a medical device"
@@ -32,7 +32,7 @@ def report(
     gate_dir: str | os.PathLike,
     model_dir: str | os.PathLike,
     out: str | os.PathLike,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Outline every patient in the folders, and write `<patient>_seg.nii.gz`, `report.json` and `report.html`.
 
@@ -42,7 +42,7 @@ def report(
     Args:
         gate_dir: what `train gate` left. model_dir: what `train brain` left.
         out: a folder that does not exist yet, or is empty.
-        say: told one line a patient.
+        log: told one line a patient.
 
     Returns:
         What `report.json` holds.
@@ -65,7 +65,7 @@ def report(
         for patient in patients:
             entry, pictures[patient.id] = _one(system, patient, whole)
             entries.append(entry)
-            say(f"{patient.id}: {entry['status']}" + "".join(f"\n  {w}" for w in (entry["warnings"] or [])))
+            log(f"{patient.id}: {entry['status']}" + "".join(f"\n  {w}" for w in (entry["warnings"] or [])))
         refused = [entry["warnings"][0] for entry in entries if entry["status"] == "refused"]
         if len(refused) == len(entries):
             raise DataError.listing("None of these patients could be outlined; nothing was written:", refused)
@@ -85,7 +85,7 @@ def report(
         whole.replace(out)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    say(f"Report: {out / 'report.html'}")
+    log(f"Report: {out / 'report.html'}")
     return result
 
 
@@ -131,10 +131,10 @@ def _one(system: System, patient: Patient, folder: Path) -> tuple[dict[str, Any]
     return entry, pictures
 
 
-def _figures(system: System, scan: Scan, outline: Outline) -> list[tuple[Figure, str]]:
+def _figures(system: System, scan: Scan, outline: SegmentationResult) -> list[tuple[Figure, str]]:
     found = []
     drawn = replace(scan, seg=outline.labels)
-    doubt = certainty.outline_and_doubt(scan, outline.labels, outline.entropy)
+    doubt = certainty.outline_and_entropy(scan, outline.labels, outline.entropy)
     found.append((doubt, "Outline, and doubt: bright where the passes do not agree."))
     if outline.labels.any():
         modality = "t1ce" if "t1ce" in scan.modalities else scan.modalities[0]

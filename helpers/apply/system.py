@@ -10,13 +10,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from helpers.apply.uncertainty import agreement, entropy
-from helpers.data import familiar
+from helpers.data import out_of_distribution
 from helpers.data.brats import Patient
 from helpers.data.volumes import Scan, read_scan
-from helpers.learn.gate import OPTIONAL, Gate
-from helpers.learn.predict import Segmenter
-from helpers.learn.trained import read_run
+from helpers.learn.run_folder import read_run
 from helpers.measure.regions import REGIONS, mask
+from helpers.tasks.brain.inference import Segmenter
+from helpers.tasks.gate.inference import OPTIONAL, Gate
 
 NOT_COMPARED = (
     "The model keeps no statistics of its training patients, so nobody has checked whether this patient looks like "
@@ -25,7 +25,7 @@ NOT_COMPARED = (
 
 
 @dataclass(frozen=True)
-class Outline:
+class SegmentationResult:
     """What the system says of one patient.
 
     Attributes:
@@ -56,13 +56,14 @@ class System:
     Attributes:
         segmenter: outlines the slices that pass.
         gate: says which slices pass; without one, all that show brain do.
-        usual: looks of the training patients, from `helpers.data.familiar.ranges`; None where the model kept none.
+        usual: looks of the training patients, from `helpers.data.out_of_distribution.fit_ranges`; None where the model
+            kept none.
         passes: how often the network is asked again with dropout on.
     """
 
     segmenter: Segmenter
     gate: Gate | None = None
-    usual: familiar.Ranges | None = None
+    usual: out_of_distribution.Ranges | None = None
     passes: int = 4
 
     def __post_init__(self) -> None:
@@ -76,7 +77,7 @@ class System:
         Raises:
             DataError: a folder holds no finished training, or one of the other task.
         """
-        usual = read_run(model_dir, "brain").get("statistics", {}).get("familiar")
+        usual = read_run(model_dir, "brain").get("statistics", {}).get("ranges")
         return cls(Segmenter.load(model_dir), None if gate_dir is None else Gate.load(gate_dir), usual)
 
     @property
@@ -98,15 +99,15 @@ class System:
         optional = tuple(set(self.modalities) - set(self.needed))
         return read_scan(patient, self.modalities, seg, optional)
 
-    def outline(self, scan: Scan) -> Outline:
+    def outline(self, scan: Scan) -> SegmentationResult:
         """Gate every slice, outline those that pass, ask again with dropout on.
 
         Raises:
             DataError: what is there cannot be outlined: it is no head, or too large, or lacks a modality.
         """
         clock = _Clock()
-        looks = familiar.fingerprint(scan)  # refuses what is no head
-        warnings = [NOT_COMPARED] if self.usual is None else familiar.warnings(looks, self.usual)
+        looks = out_of_distribution.fingerprint(scan)  # refuses what is no head
+        warnings = [NOT_COMPARED] if self.usual is None else out_of_distribution.warnings(looks, self.usual)
         clock.note("compare")
         images, centre = self.segmenter.see(scan)
         clock.note("prepare")
@@ -139,7 +140,7 @@ class System:
         with threadpool_limits(1), ThreadPoolExecutor() as pool:  # a thread a pass; matrix products add no more
             drawn = list(pool.map(draw, samples))
         doubt = back(entropy(np.mean([mean, *samples], axis=0))[..., None])[..., 0]
-        outline = Outline(
+        outline = SegmentationResult(
             labels=_into(scan, passed, labels),
             passed=passed,
             gate=gate,

@@ -61,7 +61,7 @@ def risk_coverage(confidence: ArrayLike, risk: ArrayLike) -> tuple[np.ndarray, n
     return count / risk.size, np.cumsum(risk[order]) / count
 
 
-def halves(confidence: ArrayLike, score: ArrayLike) -> tuple[float, float]:
+def split_by_confidence(confidence: ArrayLike, score: ArrayLike) -> tuple[float, float]:
     """Mean score of the surest half of the patients and of the rest; of an odd number, the middle one is in the rest.
 
     Raises:

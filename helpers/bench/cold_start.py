@@ -17,7 +17,7 @@ def main(model: str, out: str, folders: list[str]) -> None:
     start = clock()
     from helpers.data.brats import read_catalogue
     from helpers.data.volumes import read_scan, write_segmentation
-    from helpers.learn.predict import Segmenter
+    from helpers.tasks.brain.inference import Segmenter
 
     imported = clock()
     segmenter = Segmenter.load(model)

@@ -17,11 +17,11 @@ from typing import Any
 from rich.table import Table
 
 from helpers.bench import report
-from helpers.bench.apart import NoPeerError, Peer, fresh
 from helpers.bench.footprint import STATUS
+from helpers.bench.interleave import interleave
 from helpers.bench.kernel import MODALITIES, kernel_batch
 from helpers.bench.patients import BRATS, patients
-from helpers.bench.turns import take_turns
+from helpers.bench.subprocess_peer import NoPeerError, Peer, run_fresh
 from helpers.data.brats import Patient
 from helpers.data.resample import Grid
 from helpers.data.store import open_store
@@ -81,7 +81,7 @@ def bench_loader(
             turns |= {MONAI[way]: _turn(peer, way, seconds) for way in MONAI}
         except NoPeerError as missing:
             result |= {"monai": None, "why": str(missing)}
-        measured = take_turns(turns, rounds)
+        measured = interleave(turns, rounds)
         result["rates"] = {name: report.spread(rates) for name, rates in measured.items()}
         result["ratios"] = {
             name: report.ratio(measured[STORED], rates) for name, rates in measured.items() if name != STORED
@@ -142,7 +142,7 @@ def _ours(
     store = open_store(chosen, folder, MODALITIES, Grid(size))
     told = {
         "prepare_seconds": time.perf_counter() - start,
-        "slice_bytes": store.images[0].nbytes + store.shares[0].nbytes,
+        "slice_bytes": store.images[0].nbytes + store.soft_labels[0].nbytes,
     }
     ids = [patient.id for patient in chosen]
     again = (kernel_batch(patient, size) for patient in itertools.cycle(chosen))
@@ -175,4 +175,4 @@ def _memory(folder: Path, counts: tuple[int, ...], size: int) -> list[dict[str, 
         return None
     many = folder / "many"
     patients(None, many, max(counts), MODALITIES, SMALL)
-    return [fresh("helpers.bench.footprint", many, count, size) for count in counts]
+    return [run_fresh("helpers.bench.footprint", many, count, size) for count in counts]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.data.brats import Patient, read_catalogue
-from helpers.data.phantom import make_brats
+from helpers.data.phantoms.brats import make_brats
 
 BRATS = {"shape": (240, 240, 155), "spacing": (1.0, 1.0, 1.0)}
 """The grid of every BraTS volume."""

@@ -9,12 +9,12 @@ from typing import Any
 from rich.table import Table
 
 from helpers.bench import report
-from helpers.bench.apart import fresh
 from helpers.bench.patients import BRATS, patients
+from helpers.bench.subprocess_peer import run_fresh
 from helpers.data.brats import MODALITIES
 from helpers.data.resample import Grid
-from helpers.learn.predict import Segmenter
 from helpers.models.unet import unet
+from helpers.tasks.brain.inference import Segmenter
 
 DEFAULT = {"size": 96, "filters": 16}
 """Of the network that `train brain` builds."""
@@ -52,7 +52,7 @@ def bench_prediction(
         segmenter = Segmenter.load(run)
         chosen = patients(None, folder / "brats", 1 + PATIENTS, segmenter.modalities, grid, seg=False)
         runs = [
-            fresh("helpers.bench.cold_start", run, folder / str(number), *(patient.folder for patient in chosen))
+            run_fresh("helpers.bench.cold_start", run, folder / str(number), *(patient.folder for patient in chosen))
             for number in range(rounds)
         ]
     return {

@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from helpers.learn import machine
+from helpers.runtime import machine
 
 
 def compare(ours: Sequence[float], peer: Sequence[float]) -> dict[str, Any]:

@@ -16,11 +16,12 @@ import numpy as np
 from rich.table import Table
 
 from helpers.bench import report
-from helpers.bench.apart import NoPeerError, Peer
-from helpers.bench.turns import take_turns, timed
-from helpers.learn import machine, precision
+from helpers.bench.interleave import interleave, timed
+from helpers.bench.subprocess_peer import NoPeerError, Peer
+from helpers.learn import precision
 from helpers.learn.losses import DiceCrossEntropy
 from helpers.models.unet import unet
+from helpers.runtime import machine
 
 NETWORK = {"size": 128, "channels": 2, "classes": 4, "filters": 32, "depth": 4, "dropout": 0.2}
 """Arguments of `unet`: the paper's."""
@@ -82,7 +83,7 @@ def bench_training(
             if peer:
                 turns["pytorch", dtype] = timed(_pytorch_steps(peer, dtype), batch, seconds)
             turns["matmul", dtype] = timed(*_products(dtype, side), seconds)
-        measured = take_turns(turns, rounds)
+        measured = interleave(turns, rounds)
     result["rates"] = {dtype: {} for dtype in precisions}
     result["ratios"] = {dtype: {} for dtype in precisions}
     for (name, dtype), values in measured.items():
@@ -140,7 +141,9 @@ def _notes(result: dict[str, Any]) -> list[str]:
 def _suited() -> tuple[str, ...]:
     """float32, and the half precision that the chip has, whether it is chosen for training or not."""
     gpu = bool(machine.gpus())
-    policy = precision.choose() if gpu else precision.suits(None, precision.cpu_flags(), cpu_gains=lambda: True)
+    policy = (
+        precision.select_policy() if gpu else precision.policy_for(None, precision.cpu_flags(), cpu_gains=lambda: True)
+    )
     return ("float32",) if policy == "float32" else ("float32", policy.removeprefix("mixed_"))
 
 
@@ -150,7 +153,7 @@ def _keras_steps(network: dict[str, Any], batch: int, dtype: str) -> Callable[[i
     keras.config.set_dtype_policy(dtype if dtype == "float32" else f"mixed_{dtype}")
     try:
         model = unet(**network)
-        model.compile(precision.scaled(keras.optimizers.Adam(1e-3), model), DiceCrossEntropy())
+        model.compile(precision.with_loss_scaling(keras.optimizers.Adam(1e-3), model), DiceCrossEntropy())
     finally:
         keras.config.set_dtype_policy(before)
     rng = np.random.default_rng(0)

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from helpers.bench import report
 from helpers.bench.browser import NoBrowserError, chromium, jupyterlab, new_notebook, notebook, run_all
 from helpers.data.brats import MODALITIES, read_catalogue
-from helpers.data.phantom import make_brats
+from helpers.data.phantoms.brats import make_brats
 from helpers.data.volumes import Scan, read_scan
-from helpers.show import viewers
+from helpers.show.viewer import api
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -60,7 +60,7 @@ interact(show, k=IntSlider({start}, 0, flair.shape[2] - 1));"""
 # What any viewer pays to Jupyter and the browser: a slider that puts up a picture which is there already.
 ROAD = """\
 from ipywidgets import Image, IntSlider, VBox
-from helpers.show.frames import FORMAT, encode
+from helpers.show.viewer.raster import FORMAT, encode
 import numpy as np
 
 ready = [encode(np.full((180, 200), level, np.uint8)) for level in (60, 180)]
@@ -149,7 +149,7 @@ def show(result: dict[str, Any]) -> None:
 
 def _viewer_step(scan: Scan) -> Callable[[int], bytes]:
     with _for_a_person():
-        viewer = viewers.patient(scan)
+        viewer = api.patient(scan)
     slider, picture = viewer.sliders["axial"], viewer.panes["axial"].image
 
     def step(k: int) -> bytes:

@@ -7,8 +7,8 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from helpers.cli import bench, course, train, use
-from helpers.data.errors import DataError
 from helpers.lessons.manifest import LessonError
+from helpers.runtime.errors import DataError
 
 
 class _Stoppable(TyperGroup):

@@ -20,7 +20,7 @@ def phantom(
     seed: int = 0,
 ) -> None:
     """Make phantom patients, laid out as the Kaggle BraTS 2020 set."""
-    from helpers.data.phantom import QUICK, make_brats
+    from helpers.data.phantoms.brats import QUICK, make_brats
     from helpers.data.sources import home
 
     grid = {} if fine else QUICK
@@ -88,5 +88,5 @@ def push(
     for folder in (helper, *(lesson.folder for lesson in staged)):
         print(f"Built {folder}")
     if not dry_run:
-        results = push_lessons(helper, staged, pause=pause, say=print)
+        results = push_lessons(helper, staged, pause=pause, log=print)
         raise typer.Exit(int(any(result.status != "passed" for result in results)))

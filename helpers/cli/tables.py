@@ -51,10 +51,10 @@ def lungs_table(result: dict) -> None:
 
 def ladder_table(direction: str, rows: list[dict]) -> None:
     """The rungs between two hospitals, and what each closes of the gap."""
-    from helpers.apply.standing import as_frame
+    from helpers.tasks.adaptation.results import as_frame
 
     frame = as_frame(rows)
-    table = Table(title=f"{direction.replace('-', ' to ')}: means over test films, 95 % intervals")
+    table = Table(title=f"{direction.replace('-', ' to ')}: means over test radiographs, 95 % intervals")
     for column in ("", *frame.columns):
         table.add_column(column.replace(", ", ",\n"), no_wrap=True)
     for name, *cells in frame.itertuples():

@@ -56,12 +56,12 @@ def train_brain_command(
     devices: Devices = "auto",
 ) -> None:
     """Train the U-Net on brain tumours, and score it on patients kept out."""
-    from helpers.learn.brain import train_brain, train_brain_folds
-    from helpers.learn.train import Recipe
+    from helpers.tasks.brain.commands import train_brain, train_brain_folds
+    from helpers.tasks.brain.training import Recipe
 
     recipe = Recipe(loss, augmentation, focus)
     settings = {"size": size, "filters": filters, "minutes": minutes, "recipe": recipe, "seed": seed}
-    settings |= {"devices": devices, "say": print}
+    settings |= {"devices": devices, "log": print}
     names = tuple(name.strip() for name in modalities.lower().split(","))
     if folds > 1:
         brain_table(train_brain_folds(data, out, folds, names, **settings))
@@ -89,7 +89,7 @@ def train_gate_command(
     devices: Devices = "auto",
 ) -> None:
     """Train the gate that says which slices hold tumour, and score it on patients kept out."""
-    from helpers.learn.screening import train_gate, train_gate_folds
+    from helpers.tasks.gate.commands import train_gate, train_gate_folds
 
     settings = {
         "network": network,
@@ -101,9 +101,9 @@ def train_gate_command(
         "devices": devices,
     }
     if folds > 1:
-        gate_table(train_gate_folds(data, out, folds, say=print, **settings))
+        gate_table(train_gate_folds(data, out, folds, log=print, **settings))
     else:
-        train_gate(data, out, started=STARTED, say=print, **settings)
+        train_gate(data, out, started=STARTED, log=print, **settings)
         gate_table(json.loads((out / "metrics.json").read_text()))
 
 
@@ -130,13 +130,13 @@ def train_lungs_command(
     normalise: Annotated[bool, typer.Option("--normalise", help="With batch normalisation.")] = False,
     loss: Loss = "dice+cross-entropy",
     augmentation: Annotated[
-        Literal["none", "intensity", "films"], typer.Option(help="How films are varied.")
-    ] = "films",
+        Literal["none", "intensity", "xray"], typer.Option(help="How radiographs are varied.")
+    ] = "xray",
     seed: int = 0,
     devices: Devices = "auto",
 ) -> None:
     """Train the U-Net on the lungs of one hospital or of both, and score it on X-rays kept out."""
-    from helpers.learn.lungs import train_lungs
+    from helpers.tasks.lungs.commands import train_lungs
 
     train_lungs(
         data,

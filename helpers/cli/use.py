@@ -31,21 +31,21 @@ def evaluate(
     json: Annotated[Path | None, typer.Option(help="Write the scores here as well.")] = None,
 ) -> None:
     """Score a trained model on patients it never saw."""
-    from helpers.learn.trained import read_run
+    from helpers.learn.run_folder import read_run
 
     task = read_run(model_dir)["task"]
     if site and task != "lungs":
         raise typer.BadParameter(f"{model_dir} is a training of {task!r}; only one of lungs is scored by hospital.")
     if task == "lungs":
-        from helpers.learn.lungs import evaluate_lungs
+        from helpers.tasks.lungs.commands import evaluate_lungs
 
         lungs_table(evaluate_lungs(model_dir, data, split, site or "both", json, print))
     elif task == "gate":
-        from helpers.learn.screening import evaluate_gate
+        from helpers.tasks.gate.commands import evaluate_gate
 
         gate_table(evaluate_gate(model_dir, data, split, json, print))
     else:
-        from helpers.learn.brain import evaluate_brain
+        from helpers.tasks.brain.commands import evaluate_brain
 
         brain_table(evaluate_brain(model_dir, data, split, json, print))
 
@@ -57,7 +57,7 @@ def predict(
     out: Out,
 ) -> None:
     """Outline tumours: writes <patient>_seg.nii.gz on each patient's own grid."""
-    from helpers.learn.brain import predict_brain
+    from helpers.tasks.brain.commands import predict_brain
 
     predict_brain(model_dir, patient_dirs, out, print)
 
@@ -95,12 +95,13 @@ def adapt(
         float | None, typer.Option(min=0, help="Wall time until the folder is finished; 400 steps without.")
     ] = None,
     augmentation: Annotated[
-        Literal["none", "intensity", "films"] | None, typer.Option(help="How films are varied; as the method has it.")
+        Literal["none", "intensity", "xray"] | None,
+        typer.Option(help="How radiographs are varied; as the method has it."),
     ] = None,
     seed: int = 0,
 ) -> None:
     """Move a lung model to another hospital, whose masks are not read; `evaluate` scores it there."""
-    from helpers.learn.adapt import adapt as adapt_lungs
+    from helpers.tasks.adaptation.commands import adapt as adapt_lungs
 
     started = STARTED if minutes else None
     adapt_lungs(
@@ -122,7 +123,7 @@ def ladder(
     directions: Annotated[
         str, typer.Option(help="Comma-separated; from one hospital to the other.")
     ] = "montgomery-shenzhen,shenzhen-montgomery",
-    rungs: Annotated[
+    experiments: Annotated[
         str | None, typer.Option(help="Comma-separated; all without. What they start from comes too.")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each rung.")] = 1,
@@ -130,14 +131,14 @@ def ladder(
     filters: Annotated[int, typer.Option(help="Features of the U-Net's first level; the paper has 32.")] = 16,
 ) -> None:
     """Climb from one hospital to the other, a way to adapt at a time; what is finished in --out is kept."""
-    from helpers.apply.ladder import RUNGS, climb
+    from helpers.tasks.adaptation.ladder import EXPERIMENTS, run_ladder
 
     if minutes and epochs:
         raise typer.BadParameter(f"{minutes:g} minutes and {epochs} epochs were given; give one of the two.")
     if not epochs:
         minutes = minutes or 10.0
-    names = rungs.split(",") if rungs else list(RUNGS)
-    table = climb(data, out, directions.split(","), names, seeds, minutes, epochs, size=size, filters=filters)
+    names = experiments.split(",") if experiments else list(EXPERIMENTS)
+    table = run_ladder(data, out, directions.split(","), names, seeds, minutes, epochs, size=size, filters=filters)
     for direction, rows in table.items():
         ladder_table(direction, rows)
 
@@ -147,7 +148,7 @@ def audit(
     folders: Annotated[list[Path], typer.Argument(help="Folders that a run uses together: patients, or trainings.")],
 ) -> None:
     """Look for overlap, files at fault, missing masks and unused copies; status 1 where a score would mislead."""
-    from helpers.data import audit as auditor
+    from helpers.data.audit.report import report as auditor
 
     with Progress(console=Console(stderr=True), transient=True) as bars:
         bar = bars.add_task("")

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from nibabel.filebasedimages import ImageFileError
 
-from helpers.data.errors import DataError
+from helpers.runtime.errors import DataError
 
 MODALITIES = ("flair", "t1", "t1ce", "t2")
 """In the order every picture of the course shows them."""

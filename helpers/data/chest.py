@@ -19,8 +19,8 @@ import pandas as pd
 from PIL import Image
 
 from helpers.data.brats import Problem
-from helpers.data.errors import DataError
 from helpers.data.pictures import UNREADABLE, pictures, read_image, read_mask
+from helpers.runtime.errors import DataError
 
 IMAGES, MASKS, TEST, READINGS = "CXR_png", "masks", "test", "ClinicalReadings"
 SITES = {"MCUCXR": "montgomery", "CHNCXR": "shenzhen"}
@@ -143,13 +143,13 @@ def read_chest(root: str | os.PathLike, site: str | None = None) -> ChestCatalog
             problems.append(Problem(path.stem, path, ("image",), message))
             continue
         age, sex = _read_reading(folder / READINGS / f"{path.stem}.txt")
-        xrays.append(XRay(path.stem, path, masks.get(path.stem), *_told_by(path), age, sex))
+        xrays.append(XRay(path.stem, path, masks.get(path.stem), *_site_of(path), age, sex))
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:  # unpacking leaves the interpreter free
         problems += [problem for found in pool.map(_check, xrays) for problem in found]
     return ChestCatalogue(root, folder, tuple(xrays), tuple(problems), copies)
 
 
-def list_films(root: str | os.PathLike) -> tuple[XRay, ...]:
+def list_radiographs(root: str | os.PathLike) -> tuple[XRay, ...]:
     """The X-rays at or below `root`, and of none its mask: no file is opened, and only `CXR_png/` is looked into.
 
     Who must not see masks begins here. What is not named as an X-ray of this set is left out.
@@ -159,7 +159,7 @@ def list_films(root: str | os.PathLike) -> tuple[XRay, ...]:
     """
     folder, _ = _choose_copy(Path(root))
     return tuple(
-        XRay(path.stem, path, None, *_told_by(path)) for path in pictures(folder / IMAGES) if _NAME.match(path.stem)
+        XRay(path.stem, path, None, *_site_of(path)) for path in pictures(folder / IMAGES) if _NAME.match(path.stem)
     )
 
 
@@ -198,7 +198,7 @@ def _choose_copy(root: Path) -> tuple[Path, tuple[Path, ...]]:
     return chosen, tuple(folder for folder, _ in others)
 
 
-def _told_by(path: Path) -> tuple[str, str]:
+def _site_of(path: Path) -> tuple[str, str]:
     """Site and label, from the name."""
     match = _NAME.match(path.stem)
     return SITES[match["site"]], LABELS[match["label"]]

@@ -18,8 +18,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from helpers.data import fetch
-from helpers.data.errors import DataError
 from helpers.data.sets import BRATS, DataSet, brats_files
+from helpers.runtime.errors import DataError
 
 RECORD = "download.json"
 """In each download: which version it is, and how many patients of it."""

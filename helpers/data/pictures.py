@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from helpers.data.errors import DataError
+from helpers.runtime.errors import DataError
 
 UNREADABLE = (OSError, ValueError, SyntaxError)
 """What Pillow raises over files that are no picture or are cut short."""
 
 
 _COLOUR = 8.0
-"""Greys by which the channels of a film may differ on average: JPEG, and a coloured letter, stay below."""
+"""Greys by which the channels of a radiograph may differ on average: JPEG, and a coloured letter, stay below."""
 
 
 def pictures(folder: Path) -> list[Path]:

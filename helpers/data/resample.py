@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from helpers.data.errors import DataError
+from helpers.runtime.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,9 @@ def _transform(rows: np.ndarray, columns: np.ndarray, volume: np.ndarray) -> np.
     return (columns @ volume).reshape(len(rows), len(columns), s, m)
 
 
-def class_shares(labels: np.ndarray, grid: Grid, spacing: tuple[float, ...], centre: tuple[float, float]) -> np.ndarray:
+def soft_labels_on(
+    labels: np.ndarray, grid: Grid, spacing: tuple[float, ...], centre: tuple[float, float]
+) -> np.ndarray:
     """The share of each class in every pixel of the network's grid.
 
     Args:
@@ -124,10 +126,10 @@ def class_shares(labels: np.ndarray, grid: Grid, spacing: tuple[float, ...], cen
         (slices, size, size, 4) uint8, shares in 255ths that sum to 255: a byte a class instead of a float.
     """
     tumour = np.stack([labels == c for c in (1, 2, 3)], axis=-1).astype(np.float32)
-    shares = np.rint(255 * grid.down(tumour, spacing, centre)).astype(np.int16)
-    background = 255 - shares.sum(axis=-1, keepdims=True)
+    soft_labels = np.rint(255 * grid.down(tumour, spacing, centre)).astype(np.int16)
+    background = 255 - soft_labels.sum(axis=-1, keepdims=True)
     # Three roundings may add up to 256: then the largest class gives one back.
     over = np.minimum(background, 0)
-    largest = np.argmax(shares, axis=-1)[..., None]
-    np.put_along_axis(shares, largest, np.take_along_axis(shares, largest, -1) + over, axis=-1)
-    return np.concatenate([np.maximum(background, 0), shares], axis=-1).astype(np.uint8)
+    largest = np.argmax(soft_labels, axis=-1)[..., None]
+    np.put_along_axis(soft_labels, largest, np.take_along_axis(soft_labels, largest, -1) + over, axis=-1)
+    return np.concatenate([np.maximum(background, 0), soft_labels], axis=-1).astype(np.uint8)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from helpers.data import sets
 from helpers.data.brats import read_catalogue
-from helpers.data.errors import DataError
-from helpers.data.phantom import QUICK, make_brats
-from helpers.data.phantom_chest import QUICK_CHEST, make_chest
+from helpers.data.phantoms.brats import QUICK, make_brats
+from helpers.data.phantoms.chest import QUICK_CHEST, make_chest
 from helpers.data.sets import BRATS, CHEST, DataSet
+from helpers.runtime.errors import DataError
 
 _FOLDERS = {BRATS: "brats2020", CHEST: "chest", sets.BRATS_2019: "brats2019"}
 

@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from helpers.data.errors import DataError
+from helpers.runtime.errors import DataError
 
 _VALIDATION_SHARE = 8  # of the patients that are not tested, one in eight chooses the model
 
 
-class Card(Protocol):
+class SplitItem(Protocol):
     """Whatever a split deals out: a `Patient`, an `XRay`.
 
     Attributes:
@@ -52,7 +52,7 @@ class Split:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
 
 
-def make_split(patients: Sequence[Card], seed: int = 0, folds: int = 5, fold: int = 0) -> Split:
+def make_split(patients: Sequence[SplitItem], seed: int = 0, folds: int = 5, fold: int = 0) -> Split:
     """Deal the patients into `folds` test folds; fold number `fold` is tested, an eighth of the rest validates.
 
     Patients are ordered by their strata (grade and site) and a hash of seed and id, and dealt out like cards, so that
@@ -82,7 +82,7 @@ def shuffled(identity: str, seed: int) -> str:
     return hashlib.sha256(f"{seed}:{identity}".encode()).hexdigest()
 
 
-def _stratified_order(patients: Sequence[Card], seed: int) -> list[Card]:
+def _stratified_order(patients: Sequence[SplitItem], seed: int) -> list[SplitItem]:
     return sorted(patients, key=lambda patient: (*patient.strata, shuffled(patient.id, seed)))
 
 

@@ -2,7 +2,7 @@
 
 The public kernel opens, unpacks and resizes whole volumes again in every epoch; a GPU waits most of that time. Here one
 pass normalises each volume, brings it to the network's grid and writes all slices into `.npy` files that are
-memory-mapped afterwards. How it is kept, and a damaged one told, stands in `helpers.data.kept`.
+memory-mapped afterwards. How it is kept, and a damaged one told, stands in `helpers.data.array_cache`.
 """
 
 import hashlib
@@ -15,15 +15,15 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from helpers.data.array_cache import file_signature, get_or_build, map_cases, read_manifest
 from helpers.data.brats import Patient
-from helpers.data.disk import lay_out
-from helpers.data.familiar import fingerprint
-from helpers.data.kept import each, keep, read_manifest, state
 from helpers.data.normalise import zscore
-from helpers.data.resample import Grid, class_shares
+from helpers.data.out_of_distribution import fingerprint
+from helpers.data.resample import Grid, soft_labels_on
 from helpers.data.volumes import Scan, read_scan
+from helpers.runtime.disk import allocate_arrays
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same sources would give another store."""
 
 
@@ -35,13 +35,13 @@ class Store:
         folder: where it lies.
         manifest: sources, parameters, and one entry per patient.
         images: (n, size, size, modalities) float16, z-scored, memory-mapped; 0 where a patient lacks an optional one.
-        shares: (n, size, size, 4) uint8, the share of each class in the pixel in 255ths, memory-mapped.
+        soft_labels: (n, size, size, 4) uint8, the share of each class in the pixel in 255ths, memory-mapped.
     """
 
     folder: Path
     manifest: dict
     images: np.ndarray
-    shares: np.ndarray
+    soft_labels: np.ndarray
 
     @property
     def grid(self) -> Grid:
@@ -49,7 +49,7 @@ class Store:
 
     @cached_property
     def patients(self) -> dict[str, dict]:
-        """Per patient id: grade, site, spacing, voxel hashes, fingerprint (`looks`), `first` and `count` of slices."""
+        """Per patient id: grade, site, spacing, voxel hashes, `fingerprint`, `first` and `count` of slices."""
         return {entry["id"]: entry for entry in self.manifest["patients"]}
 
     def rows(self, ids: Sequence[str]) -> np.ndarray:
@@ -60,7 +60,7 @@ class Store:
     def volume(self, identity: str) -> tuple[np.ndarray, np.ndarray]:
         """All slices of one patient: images and shares."""
         rows = slice(self.rows([identity])[0], self.rows([identity])[-1] + 1)
-        return self.images[rows], self.shares[rows]
+        return self.images[rows], self.soft_labels[rows]
 
     @cached_property
     def voxels_per_class(self) -> np.ndarray:
@@ -99,7 +99,7 @@ def open_store(
     def write(scratch: Path) -> list[dict]:
         return _write(scratch, patients, modalities, grid, progress, optional)
 
-    return opened(Path(folder), keep(Path(folder), wanted, write))
+    return opened(Path(folder), get_or_build(Path(folder), wanted, write))
 
 
 def load_store(folder: str | os.PathLike) -> Store:
@@ -113,8 +113,8 @@ def load_store(folder: str | os.PathLike) -> Store:
 
 def opened(folder: Path, manifest: dict) -> Store:
     """The store in a folder whose manifest was read, its arrays memory-mapped."""
-    images, shares = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "shares"))
-    return Store(folder, manifest, images, shares)
+    images, soft_labels = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "soft_labels"))
+    return Store(folder, manifest, images, soft_labels)
 
 
 def voxel_hashes(scan: Scan) -> dict[str, str]:
@@ -130,7 +130,7 @@ def _description(patients: Sequence[Patient], modalities: tuple[str, ...], grid:
     return {
         "version": VERSION,
         "parameters": {"modalities": list(modalities), "size": grid.size, "extent_mm": grid.extent_mm},
-        "sources": {p.id: [state(p.file(kind)) for kind in (*modalities, "seg")] for p in patients},
+        "sources": {p.id: [file_signature(p.file(kind)) for kind in (*modalities, "seg")] for p in patients},
     }
 
 
@@ -147,8 +147,8 @@ def _write(
     counts = [int(_depth(patient.file("seg"))) for patient in patients]
     first = np.concatenate([[0], np.cumsum(counts)])
     n, side = int(first[-1]), grid.size
-    images, shares = lay_out(
-        folder, images=(np.float16, (n, side, side, len(modalities))), shares=(np.uint8, (n, side, side, 4))
+    images, soft_labels = allocate_arrays(
+        folder, images=(np.float16, (n, side, side, len(modalities))), soft_labels=(np.uint8, (n, side, side, 4))
     )
     voxels_per_class, has_brain = np.zeros((n, 4), np.float32), np.zeros(n, bool)
 
@@ -159,8 +159,8 @@ def _write(
         looks = fingerprint(scan)
         held = [modalities.index(modality) for modality in scan.modalities]
         images[rows, ..., held] = grid.down(zscore(scan.images), scan.spacing, centre)
-        shares[rows] = class_shares(scan.seg, grid, scan.spacing, centre)
-        voxels_per_class[rows] = shares[rows].sum(axis=(1, 2), dtype=np.float32) / 255
+        soft_labels[rows] = soft_labels_on(scan.seg, grid, scan.spacing, centre)
+        voxels_per_class[rows] = soft_labels[rows].sum(axis=(1, 2), dtype=np.float32) / 255
         has_brain[rows] = scan.images.any(axis=(0, 1, 3))
         return {
             "id": patient.id,
@@ -168,16 +168,16 @@ def _write(
             "site": patient.site,
             "spacing": scan.spacing,
             "voxels": voxel_hashes(scan),
-            "looks": looks,
+            "fingerprint": looks,
             "first": rows.start,
             "count": rows.stop - rows.start,
         }
 
-    entries = each(one, len(patients), progress)
+    entries = map_cases(one, len(patients), progress)
     np.save(folder / "voxels_per_class.npy", voxels_per_class)
     np.save(folder / "has_brain.npy", has_brain)
     images.flush()
-    shares.flush()
+    soft_labels.flush()
     return entries
 
 

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 
 from helpers.data.brats import Patient
-from helpers.data.errors import DataError
+from helpers.runtime.errors import DataError
 
 DISK_LABELS = (0, 1, 2, 4)
 """Background, necrotic and non-enhancing core, oedema, enhancing tumour; index = label in the network."""

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from helpers.data.films import Unlabelled
+from helpers.data.radiographs import UnlabelledStore
 from helpers.data.store import Store
-from helpers.learn.devices import part
+from helpers.learn.devices import local_rows
 from helpers.prepare.augment import AUGMENTATIONS, draw
 from helpers.prepare.sampling import SliceSampler
 
@@ -28,14 +28,15 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Batches without end; batch number k depends on the seed and k alone. Each of several machines gets its part.
 
-    They leave small, and as stored; `helpers.learn.varied.vary` makes floats of them and varies them, on the device.
+    They leave small, and as stored; `helpers.learn.augmented_model.augment` makes floats of them and varies them, on
+    the device.
 
     Args:
         augmentation: a name in `helpers.prepare.augment.AUGMENTATIONS`.
 
     Yields:
-        A dict of `images` (batch, size, size, modalities) float16, `shares` (batch, size, size, 4) uint8, of 255, and
-        the arrays of a `Variation` by name, each with the batch as its first axis.
+        A dict of `images` (batch, size, size, modalities) float16, `soft_labels` (batch, size, size, 4) uint8, of 255,
+        and the arrays of a `AugmentationParams` by name, each with the batch as its first axis.
     """
     sampler = SliceSampler(store, ids, batch_size, seed, focus)
     size, channels = store.images.shape[1], store.images.shape[-1]
@@ -44,7 +45,11 @@ def training_batches(
     def gather(step: int) -> dict[str, np.ndarray]:
         rows = sampler(step)
         drawn = draw(np.random.default_rng([seed, step, 1]), batch_size, size, channels, kinds)
-        return {"images": gathered(store.images, rows), "shares": gathered(store.shares, rows), **drawn.arrays()}
+        return {
+            "images": gather_rows(store.images, rows),
+            "soft_labels": gather_rows(store.soft_labels, rows),
+            **drawn.arrays(),
+        }
 
     return _endless(gather, first_step)
 
@@ -52,21 +57,22 @@ def training_batches(
 def adaptation_batches(
     source: Store,
     source_ids: Sequence[str],
-    target: Unlabelled,
+    target: UnlabelledStore,
     batch_size: int,
     seed: int,
     augmentation: str = "none",
     shuffled: bool = False,
     first_step: int = 0,
 ) -> tf.data.Dataset:
-    """Batches without end from two hospitals: films with masks from one, films alone from the other.
+    """Batches without end from two hospitals: radiographs with masks from one, radiographs alone from the other.
 
     Args:
-        source_ids: the films of the source to learn from; of the target all are taken, and nothing but films is there.
-        batch_size: films in a batch, of each hospital.
-        augmentation: how films of both are varied, each by numbers of its own.
-        shuffled: say of each film at random which hospital it is from. Nothing can be learned from that: whatever a
-            discriminator seems to learn all the same is a fault.
+        source_ids: the radiographs of the source to learn from; of the target all are taken, and nothing but
+            radiographs is there.
+        batch_size: radiographs in a batch, of each hospital.
+        augmentation: how radiographs of both are varied, each by numbers of its own.
+        shuffled: say of each radiograph at random which hospital it is from. Nothing can be learned from that: whatever
+            a discriminator seems to learn all the same is a fault.
 
     Yields:
         What `training_batches` does, of the source, and `domain` (batch,) float32, 1 for the source; and, of the
@@ -83,17 +89,17 @@ def adaptation_batches(
         domains = np.repeat(np.float32([1, 0]), batch_size)
         if shuffled:
             rng.shuffle(domains)
-        batch = {"images": gathered(source.images, here), "shares": gathered(source.shares, here)}
+        batch = {"images": gather_rows(source.images, here), "soft_labels": gather_rows(source.soft_labels, here)}
         batch["domain"] = domains[:batch_size]
         batch |= draw(np.random.default_rng([seed, step, 1]), batch_size, size, 1, kinds).arrays()
-        films = {"images": gathered(target.images, there), "domain": domains[batch_size:]}
-        films |= draw(np.random.default_rng([seed, step, 3]), batch_size, size, 1, kinds).arrays()
-        return batch | {f"target_{name}": array for name, array in films.items()}
+        radiographs = {"images": gather_rows(target.images, there), "domain": domains[batch_size:]}
+        radiographs |= draw(np.random.default_rng([seed, step, 3]), batch_size, size, 1, kinds).arrays()
+        return batch | {f"target_{name}": array for name, array in radiographs.items()}
 
     return _endless(gather, first_step)
 
 
-def gathered(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def gather_rows(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """`array[rows]`, in memory that TensorFlow takes over as it is; what begins elsewhere it copies once more."""
     shape = len(rows), *array.shape[1:]
     size = math.prod(shape) * array.itemsize
@@ -105,7 +111,7 @@ def gathered(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 def _endless(gather: Callable[[int], dict[str, np.ndarray]], first_step: int) -> tf.data.Dataset:
     def mine(step: int) -> dict[str, np.ndarray]:
-        return {name: array[part(len(array))] for name, array in gather(step).items()}
+        return {name: array[local_rows(len(array))] for name, array in gather(step).items()}
 
     pattern = mine(0)  # numpy_function forgets names and shapes
     dtypes = [array.dtype for array in pattern.values()]
@@ -123,7 +129,7 @@ def _endless(gather: Callable[[int], dict[str, np.ndarray]], first_step: int) ->
     return batches.with_options(options)
 
 
-def fused(function: Callable) -> Callable:
+def xla_compiled(function: Callable) -> Callable:
     """A function of tensors that runs as one piece.
 
     JAX compiles the whole training step. TensorFlow does on one GPU; on a CPU, and under a strategy, Keras leaves XLA

@@ -31,12 +31,12 @@ class Budget:
             raise ValueError("Give either a number of epochs or a time; neither or both were given.")
         self._first = self.started, 0.0  # when this session's first batch was shown, and the epochs done before
 
-    def go_on(self, seconds: float, epochs_done: float) -> None:
+    def resume(self, seconds: float, epochs_done: float) -> None:
         """Training begins, or begins again: `seconds` were spent on `epochs_done` before this session."""
         self.started -= seconds
         self._first = time.monotonic(), epochs_done
 
-    def spent(self, epochs_done: float) -> float:
+    def fraction_spent(self, epochs_done: float) -> float:
         """The share of the budget that is used up, 1 at its end."""
         if self.epochs is not None:
             return epochs_done / self.epochs
@@ -51,17 +51,17 @@ class Budget:
 
     def progress(self, epochs_done: float) -> str:
         """The end of an epoch's line: "95 s (40% of the budget, 2 min left)"."""
-        spent = min(1.0, self.spent(epochs_done))
-        left = f", {_duration(self.left(epochs_done))} left" if spent < 1 else ""
-        return f"{time.monotonic() - self.started:.0f} s ({spent:.0%} of the budget{left})"
+        fraction_spent = min(1.0, self.fraction_spent(epochs_done))
+        left = f", {_duration(self.left(epochs_done))} left" if fraction_spent < 1 else ""
+        return f"{time.monotonic() - self.started:.0f} s ({fraction_spent:.0%} of the budget{left})"
 
 
-def pace(trainer: keras.Model) -> float:
+def current_learning_rate(trainer: keras.Model) -> float:
     """The learning rate; where there are replicas each has its own copy of it."""
     return float(keras.ops.convert_to_numpy(trainer.optimizer.learning_rate))
 
 
-class Schedule(keras.callbacks.Callback):
+class WarmupCosine(keras.callbacks.Callback):
     """Warm-up over the first steps, then a cosine to zero; stops when the budget is spent.
 
     Args:
@@ -76,13 +76,13 @@ class Schedule(keras.callbacks.Callback):
         self.done = (epoch + 1) * self.steps - self.params["steps"]
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        spent = min(1.0, self.budget.spent(self.done / self.steps))
+        fraction_spent = min(1.0, self.budget.fraction_spent(self.done / self.steps))
         warm = min(1.0, (self.done + 1) / WARM_UP)
-        self.model.optimizer.learning_rate = self.peak * warm * 0.5 * (1 + math.cos(math.pi * spent))
+        self.model.optimizer.learning_rate = self.peak * warm * 0.5 * (1 + math.cos(math.pi * fraction_spent))
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.done += 1
-        if self.budget.spent(self.done / self.steps) >= 1:
+        if self.budget.fraction_spent(self.done / self.steps) >= 1:
             self.model.stop_training = True
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from helpers.data.disk import replacing
-from helpers.data.errors import DataError
 from helpers.learn.budget import Budget
-from helpers.learn.interrupt import held_back
+from helpers.runtime.disk import atomic_path
+from helpers.runtime.errors import DataError
+from helpers.runtime.interrupt import defer_interrupt
 
 SECONDS = 60.0
 """Between two checkpoints within an epoch: what a kill costs at most."""
@@ -56,7 +56,7 @@ class Checkpoint(keras.callbacks.Callback):
     Args:
         folder: where the file lies; without one nothing is kept.
         parameters: what makes this training this one, as JSON can write it. Another training's file is refused.
-        say: told that the training goes on, and from where.
+        log: told that the training goes on, and from where.
         seconds: between two checkpoints within an epoch; 0 for one after every step, whatever that takes.
 
     Attributes:
@@ -68,13 +68,13 @@ class Checkpoint(keras.callbacks.Callback):
         self,
         folder: str | os.PathLike | None = None,
         parameters: dict | None = None,
-        say: Callable[[str], None] = print,
+        log: Callable[[str], None] = print,
         seconds: float = SECONDS,
     ) -> None:
         super().__init__()
         self.path = None if folder is None else Path(folder) / "checkpoint.npz"
         self.parameters = json.loads(json.dumps(parameters or {}))  # as it is read back: lists for tuples
-        self.say, self.seconds = say, seconds
+        self.log, self.seconds = log, seconds
         self.history: list[dict] = []
         self.step, self.finished = 0, False
         self._arrays: dict[str, np.ndarray] = {}  # read, and not yet handed to the trainer
@@ -130,12 +130,12 @@ class Checkpoint(keras.callbacks.Callback):
         """
         self.steps, self.budget = steps, budget
         seconds = self._read()
-        budget.go_on(seconds, self.step / steps)
+        budget.resume(seconds, self.step / steps)
         if self.finished:
             self._restore("variable", trainer.variables)
             self._arrays.clear()
             return
-        with held_back() as self._interrupts:  # until a step is done, so that nothing of it is lost
+        with defer_interrupt() as self._interrupts:  # until a step is done, so that nothing of it is lost
             while not self.finished:
                 epoch, within = divmod(self.step, steps)
                 trainer.fit(
@@ -174,7 +174,7 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         # numbers as they are read back, so that a history that was read goes on like one that was not
         self.history[:] = json.loads(json.dumps(self.history, default=lambda number: number.item()))
-        self.finished = self.model.stop_training or self.budget.spent(self.step / self.steps) >= 1
+        self.finished = self.model.stop_training or self.budget.fraction_spent(self.step / self.steps) >= 1
         self.model.stop_training = self.finished
         if self._due(0) or self.finished or self._interrupts:
             self._save(within=False)
@@ -206,7 +206,7 @@ class Checkpoint(keras.callbacks.Callback):
             "history": self.history,
         }
         arrays["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
-        with replacing(self.path, sum(array.nbytes for array in arrays.values())) as scratch:
+        with atomic_path(self.path, sum(array.nbytes for array in arrays.values())) as scratch:
             np.savez(scratch, **arrays)
         self._kept, self._saved = self.step, time.monotonic()
         self._cost = self._saved - begun
@@ -229,7 +229,7 @@ class Checkpoint(keras.callbacks.Callback):
                 "another folder, or delete the file."
             )
         self._kept = self.step
-        self.say(f"{'Trained already:' if self.finished else 'Going on after'} {self._words(self.step)}.")
+        self.log(f"{'Trained already:' if self.finished else 'Going on after'} {self._words(self.step)}.")
         return seconds
 
     def _restore(self, group: str, variables: Sequence[keras.Variable], add: bool = False) -> None:

@@ -12,10 +12,11 @@ does it with `MirroredStrategy`, JAX with `keras.distribution.DataParallel`. Wha
 
 - A loss that is one number is not divided among replicas, and steps become twice as large: every loss gives one value a
   sample (`helpers.learn.losses`). Computed inside `scope` by hand it would be halved.
-- A batch that cannot be shared out evenly gives one replica's slices more weight, or a replica none: `share` refuses.
-- Batch normalisation takes the statistics of its own replica alone: `synchronise` makes it ask the others.
-- `predict_on_batch` has each replica answer for the whole batch, one answer below the other: `ask` gives each its part.
-- In half precision Keras looks for an overflow on the first replica alone: `helpers.learn.precision` asks them all.
+- A batch that cannot be shared out evenly gives one replica's slices more weight, or a replica none: `check_divisible`
+refuses. - Batch normalisation takes the statistics of its own replica alone: `synchronise` makes it ask the others. -
+`predict_on_batch` has each replica answer for the whole batch, one answer below the other: `predict_distributed` gives
+each its part. - In half precision Keras looks for an overflow on the first replica alone: `helpers.learn.precision`
+asks them all.
 
 Several machines need JAX. Start the same command on each, with
 
@@ -36,14 +37,14 @@ from functools import cache
 import keras
 import numpy as np
 
-from helpers.data.errors import DataError
-from helpers.learn.machine import device, wanted
+from helpers.runtime.errors import DataError
+from helpers.runtime.machine import device, parse_devices
 
-_strategy = None  # TensorFlow's, of the last `use`; JAX keeps its own
+_strategy = None  # TensorFlow's, of the last `configure`; JAX keeps its own
 _chosen: list[str] = []
 
 
-def use(devices: str = "auto") -> int:
+def configure(devices: str = "auto") -> int:
     """Decide where the networks that are built next train.
 
     Args:
@@ -58,7 +59,7 @@ def use(devices: str = "auto") -> int:
         DataError: there are not so many devices, or the CPU is to be made into several after the backend has started.
     """
     global _strategy, _chosen
-    kind, count = wanted(devices)
+    kind, count = parse_devices(devices)
     if kind == "cpu":
         _make_cpus(count)
     if _jax() and os.environ.get("KERAS_DISTRIBUTION_JOB_ADDRESSES") and processes() == 1:
@@ -83,7 +84,7 @@ def use(devices: str = "auto") -> int:
 
 
 def scope(network: keras.Model | None = None) -> AbstractContextManager:
-    """In it networks are built, and trainings compiled: where `use` said, or where the given network was built.
+    """In it networks are built, and trainings compiled: where `configure` said, or where the given network was built.
 
     Losses and scores are computed outside it.
     """
@@ -105,7 +106,7 @@ def processes() -> int:
     return _machines()[0]
 
 
-def share(network: keras.Model, batch_size: int) -> None:
+def check_divisible(network: keras.Model, batch_size: int) -> None:
     """See that each replica gets as many slices of a batch.
 
     Raises:
@@ -117,7 +118,7 @@ def share(network: keras.Model, batch_size: int) -> None:
         raise DataError(f"{count} devices cannot share {batch_size} slices evenly; give batches of {more}.")
 
 
-def part(rows: int) -> slice:
+def local_rows(rows: int) -> slice:
     """The rows of a batch that this process loads: all, where it is the only one."""
     count, number = _machines()
     return slice(None) if count == 1 else slice(number * rows // count, (number + 1) * rows // count)
@@ -135,7 +136,7 @@ def synchronise(network: keras.Model) -> None:
             layer.synchronized = True
 
 
-def ask(network: keras.Model, batch: np.ndarray) -> np.ndarray:
+def predict_distributed(network: keras.Model, batch: np.ndarray) -> np.ndarray:
     """What a network says of a batch: (batch, ...) to (batch, ...), each replica answering for its part."""
     if processes() > 1:  # each answers for all: nobody holds the others' parts
         return keras.ops.convert_to_numpy(network(batch, training=False))
@@ -145,11 +146,11 @@ def ask(network: keras.Model, batch: np.ndarray) -> np.ndarray:
     short = -len(batch) % count
     filled = np.concatenate([batch, np.zeros((short, *batch.shape[1:]), batch.dtype)])
     if not _jax():
-        filled = _dealt(_of(network), np.split(filled, count))
+        filled = _distribute(_of(network), np.split(filled, count))
     return network.predict_on_batch(filled)[: len(batch)]
 
 
-def everywhere(flag: keras.KerasTensor) -> keras.KerasTensor:
+def all_replicas(flag: keras.KerasTensor) -> keras.KerasTensor:
     """Inside a training step: whether a flag is set on every replica."""
     if _jax():  # one program for all devices: there is one flag
         return flag
@@ -162,8 +163,8 @@ def everywhere(flag: keras.KerasTensor) -> keras.KerasTensor:
     return tf.equal(unset, 0.0)
 
 
-def used() -> str:
-    """What the last `use` trains on, in words: "Tesla T4 + Tesla T4, as 2 devices"."""
+def describe() -> str:
+    """What the last `configure` trains on, in words: "Tesla T4 + Tesla T4, as 2 devices"."""
     several = len(_chosen) > 1 or "+" in device()
     return f"{device()}, as {len(_chosen)} device{'s' * (len(_chosen) > 1)}" if _chosen and several else device()
 
@@ -231,7 +232,7 @@ def _make_cpus(count: int) -> None:
         ) from error
 
 
-def _dealt(strategy, parts: Sequence[np.ndarray]):
+def _distribute(strategy, parts: Sequence[np.ndarray]):
     """One value for each replica, as `predict_on_batch` takes them."""
     import tensorflow as tf
 

@@ -89,7 +89,7 @@ class Dice(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
 class Tversky(keras.losses.Loss):
-    """Soft Dice in which a missed pixel costs more than an invented one (Salehi 2017)."""
+    """Soft Dice in which a false negative costs more than a false positive (Salehi 2017)."""
 
     def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
         return 1.0 - ops.mean(tversky_index(y_true, y_pred), axis=-1)
@@ -122,7 +122,7 @@ class FocalTverskyCrossEntropy(keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
-class AsTold(keras.losses.Loss):
+class PrecomputedLoss(keras.losses.Loss):
     """What a training step has worked out already, (batch,): as a loss it is shared among replicas rightly."""
 
     def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
@@ -166,16 +166,16 @@ def soft_dice_loss(y_true: keras.KerasTensor, y_pred: keras.KerasTensor, smooth:
 def tversky_index(
     y_true: keras.KerasTensor,
     y_pred: keras.KerasTensor,
-    invented: float = 0.3,
-    missed: float = 0.7,
+    alpha: float = 0.3,
+    beta: float = 0.7,
     smooth: float = 1.0,
 ) -> keras.KerasTensor:
-    """(hit + smooth) / (hit + invented * false alarms + missed * misses + smooth) for each foreground class.
+    """(hit + smooth) / (hit + alpha * false positives + beta * false negatives + smooth) for each foreground class.
 
     With 0.5 and 0.5 it is Dice. Sums run over one sample's pixels, in float32.
 
     Args:
-        invented: what a false alarm costs, sum((1 - y) p). missed: what a miss costs, sum(y (1 - p)). Salehi's 0.3 and
+        alpha: weight of false positives, sum((1 - y) p). beta: of false negatives, sum(y (1 - p)). Salehi's 0.3 and
             0.7, which suit small lesions, by default.
 
     Returns:
@@ -183,5 +183,5 @@ def tversky_index(
     """
     y_true, y_pred = ops.cast(y_true[..., 1:], "float32"), ops.cast(y_pred[..., 1:], "float32")
     hit = ops.sum(y_true * y_pred, axis=(1, 2))  # (batch, classes - 1)
-    alarms, misses = ops.sum(y_pred, axis=(1, 2)) - hit, ops.sum(y_true, axis=(1, 2)) - hit
-    return (hit + smooth) / (hit + invented * alarms + missed * misses + smooth)
+    false_positives, false_negatives = ops.sum(y_pred, axis=(1, 2)) - hit, ops.sum(y_true, axis=(1, 2)) - hit
+    return (hit + smooth) / (hit + alpha * false_positives + beta * false_negatives + smooth)

@@ -13,20 +13,20 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from helpers.learn.machine import gpus, wanted
+from helpers.runtime.machine import gpus, parse_devices
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 _lines: Any = None  # in one of the processes: where its lines go
 
 
-def places(devices: str = "auto") -> list[dict[str, str]]:
+def device_environments(devices: str = "auto") -> list[dict[str, str]]:
     """For each device the environment of a process that has it for itself.
 
     Args:
-        devices: as in `helpers.learn.devices.use`; "cpu:2" for two processes that share the CPU's cores.
+        devices: as in `helpers.learn.devices.configure`; "cpu:2" for two processes that share the CPU's cores.
     """
-    kind, count = wanted(devices)
+    kind, count = parse_devices(devices)
     if kind == "cpu":
         own = ["-1"] * count
     else:
@@ -36,17 +36,17 @@ def places(devices: str = "auto") -> list[dict[str, str]]:
     return [{"CUDA_VISIBLE_DEVICES": one, "TF_NUM_INTRAOP_THREADS": threads} for one in own]
 
 
-def at_once(
-    jobs: Mapping[str, Callable[..., Any]], places: Sequence[Mapping[str, str]], say: Say = print
+def run_parallel(
+    jobs: Mapping[str, Callable[..., Any]], places: Sequence[Mapping[str, str]], log: Log = print
 ) -> dict[str, Any]:
-    """Call every job with `say`, as many at once as there are places; a place that is free takes the next.
+    """Call every job with `log`, as many at once as there are places; a place that is free takes the next.
 
     A job that fails lets those that run come to their end, and no other begin. So does Ctrl-C, which the jobs get too.
 
     Args:
         jobs: by name, each something that can be pickled: a function of a module, or a `partial` of one.
         places: the environment of each process.
-        say: told what the jobs say, a line at a time, the job's name before it.
+        log: told what the jobs say, a line at a time, the job's name before it.
 
     Returns:
         What each job returns, by name.
@@ -61,7 +61,7 @@ def at_once(
     def pass_on(seconds: float) -> None:
         with suppress(queue.Empty):
             while True:
-                say("{}: {}".format(*lines.get(timeout=seconds)))
+                log("{}: {}".format(*lines.get(timeout=seconds)))
 
     try:
         while waiting or running:
@@ -84,4 +84,4 @@ def _settle(environments: Any, lines: Any) -> None:
 
 
 def _work(name: str, job: Callable[..., Any]) -> Any:
-    return job(say=lambda line: _lines.put((name, line)))
+    return job(log=lambda line: _lines.put((name, line)))

@@ -21,22 +21,22 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from helpers.learn.devices import everywhere
+from helpers.learn.devices import all_replicas
 
 GAIN = 1.5
 """How many times as fast a CPU must compute in bfloat16 for it to be chosen: so much that a second look agrees."""
 
 
 @cache
-def choose() -> str:
+def select_policy() -> str:
     """The Keras policy for what the backend runs on: "mixed_float16", "mixed_bfloat16" or "float32".
 
-    It is decided once in a process; `helpers.learn.devices.use` comes before.
+    It is decided once in a process; `helpers.learn.devices.configure` comes before.
     """
-    return suits(_capability(), cpu_flags(), keras.backend.backend() == "tensorflow" and _cpu_gains)
+    return policy_for(_capability(), cpu_flags(), keras.backend.backend() == "tensorflow" and _cpu_gains)
 
 
-def suits(gpu: tuple[int, int] | None, flags: frozenset[str], cpu_gains=False) -> str:
+def policy_for(gpu: tuple[int, int] | None, flags: frozenset[str], cpu_gains=False) -> str:
     """The policy for a chip.
 
     Args:
@@ -51,29 +51,29 @@ def suits(gpu: tuple[int, int] | None, flags: frozenset[str], cpu_gains=False) -
 
 
 @contextmanager
-def chosen(policy: str | None = None) -> Iterator[str]:
+def policy_scope(policy: str | None = None) -> Iterator[str]:
     """Networks built in it have this precision, the chip's without; unless another than float32 was set before."""
     before = keras.mixed_precision.global_policy()
     if before.name == "float32":
-        keras.mixed_precision.set_global_policy(policy or choose())
+        keras.mixed_precision.set_global_policy(policy or select_policy())
     try:
         yield keras.mixed_precision.global_policy().name
     finally:
         keras.mixed_precision.set_global_policy(before)
 
 
-def suited(network: keras.Model) -> keras.Model:
+def cast_model(network: keras.Model) -> keras.Model:
     """A network as it suits this chip: one that was trained in half precision elsewhere gets the precision from here.
 
     The weights are float32 in any case, so nothing is lost.
     """
     held = {layer.dtype_policy.name for layer in network.layers} & {"mixed_float16", "mixed_bfloat16"}
-    if not held or held == {choose()}:
+    if not held or held == {select_policy()}:
         return network
     text, before = network.to_json(), keras.mixed_precision.global_policy()
     for policy in held:
-        text = text.replace(f'"{policy}"', f'"{choose()}"')
-    keras.mixed_precision.set_global_policy(choose())  # what a layer's own settings leave open
+        text = text.replace(f'"{policy}"', f'"{select_policy()}"')
+    keras.mixed_precision.set_global_policy(select_policy())  # what a layer's own settings leave open
     try:
         copy = keras.models.model_from_json(text)
     finally:
@@ -82,7 +82,7 @@ def suited(network: keras.Model) -> keras.Model:
     return copy
 
 
-def scaled(optimizer: keras.optimizers.Optimizer, *networks: keras.Model) -> keras.optimizers.Optimizer:
+def with_loss_scaling(optimizer: keras.optimizers.Optimizer, *networks: keras.Model) -> keras.optimizers.Optimizer:
     """The optimiser with loss scaling if a network computes in float16, else as it is."""
     half = any(layer.compute_dtype == "float16" for network in networks for layer in network.layers)
     return LossScale(optimizer) if half else optimizer
@@ -97,7 +97,7 @@ class LossScale(keras.optimizers.LossScaleOptimizer):
     """
 
     def check_finite(self, grads: list[keras.KerasTensor]) -> keras.KerasTensor:
-        return everywhere(super().check_finite(grads))
+        return all_replicas(super().check_finite(grads))
 
 
 def cpu_flags(path: str | Path = "/proc/cpuinfo") -> frozenset[str]:

@@ -20,7 +20,7 @@ class NotYetError(Exception):
     """An exercise is not solved yet; the message says what is missing."""
 
 
-def answer(passed: bool, message: str) -> None:
+def require(passed: bool, message: str) -> None:
     """Leave the check with `message` unless `passed`: what came out, and what should have."""
     if not passed:
         raise NotYetError(message)
@@ -29,7 +29,7 @@ def answer(passed: bool, message: str) -> None:
 def filled(value: T) -> T:
     """`value`, unless the stub is as it was and gave nothing (None or `...`)."""
     given = value is not None and value is not ...
-    answer(given, "there is nothing here yet; replace the ... above and run again")
+    require(given, "there is nothing here yet; replace the ... above and run again")
     return value
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import helpers
-from helpers.learn import machine
 from helpers.lessons.build import MEND, SOLUTIONS, Variant, build
 from helpers.lessons.manifest import DATA_SETS, Course, Lesson, LessonError
 from helpers.lessons.profiles import Band, Profile, read_baselines, read_profile
 from helpers.lessons.source import parameters, unlisted
+from helpers.runtime import machine
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def push(
     out: Path = Path("runs/kaggle"),
     pause: float = 30.0,
     course: Course | None = None,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> list[Pushed]:
     """Push what `stage` made, one lesson after the other, and wait for each.
 
@@ -67,11 +67,11 @@ def push(
     """
     bands = read_baselines(BASELINE, course or read_manifest())
     with _signed_in() as api:
-        _push_helpers(api, helper, pause, say)
+        _push_helpers(api, helper, pause, log)
         results = []
         for staged in lessons:
             url = _push_lesson(api, staged)
-            say(f"{staged.lesson}: runs at {url}")
+            log(f"{staged.lesson}: runs at {url}")
             status, message = _wait(api, staged, pause)
             if status == "COMPLETE":
                 values = _fetch(api, staged, out / staged.lesson)
@@ -79,7 +79,7 @@ def push(
             else:
                 status, message = "failed", f"{status.lower().replace('_', ' ')} {message}".strip()
             results.append(Pushed(staged.lesson, status, url, message))
-            say(f"{staged.lesson}: {status}{message and f' ({message})'}")
+            log(f"{staged.lesson}: {status}{message and f' ({message})'}")
     return results
 
 
@@ -114,7 +114,7 @@ def _signed_in() -> Iterator:
         raise LessonError(f"Kaggle's client refuses: {error}") from None
 
 
-def _push_helpers(api, folder: Path, pause: float, say: Callable[[str], None]) -> None:
+def _push_helpers(api, folder: Path, pause: float, log: Callable[[str], None]) -> None:
     """Make the data set with the wheel, or a new version of it, and wait until it can be attached."""
     import requests
 
@@ -133,7 +133,7 @@ def _push_helpers(api, folder: Path, pause: float, say: Callable[[str], None]) -
         answer = api.dataset_create_new(str(folder), quiet=True)
     if answer is None or (answer.status or "").lower() != "ok" or answer.error:
         raise LessonError(f"Kaggle did not take the data set {name}: {(answer and answer.error) or 'no reason given'}.")
-    say(f"{name}: {wheel} is up")
+    log(f"{name}: {wheel} is up")
     deadline = time.monotonic() + 600
     while (status := api.dataset_status(name)) != "ready":
         if status in ("failed", "deleted") or time.monotonic() > deadline:

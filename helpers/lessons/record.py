@@ -44,7 +44,7 @@ def write_metrics(lesson: str, token: str, folder: Path = Path()) -> Path:
         token: comes back with the numbers, to tell this run from another.
         folder: by default where the notebook works; on Kaggle that is kept.
     """
-    from helpers.learn import machine
+    from helpers.runtime import machine
 
     content = {
         "lesson": lesson,

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from helpers.learn import machine
 from helpers.lessons.build import NOTEBOOKS, Variant
 from helpers.lessons.execute import execute
 from helpers.lessons.manifest import Course, read_manifest
 from helpers.lessons.plan import Job, plan
 from helpers.lessons.record import collect
 from helpers.lessons.report import METRICS, write_report
+from helpers.runtime import machine
 
 COLOURS = {"passed": "green", "out of band": "yellow", "failed": "red"}
 

@@ -13,15 +13,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from helpers.data.errors import DataError
 from helpers.data.sets import KAGGLE_INPUT
 from helpers.models.published import GOOGLE, HUGGING_FACE, KERAS_HUB, Format
+from helpers.runtime.errors import DataError
 
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl")
 _FILES = ("*.safetensors", "*.npz", "model.weights.h5")
 
 
-def load(model: keras.Model, path: str | os.PathLike | None = None, say: Callable[[str], None] = print) -> bool:
+def load(model: keras.Model, path: str | os.PathLike | None = None, log: Callable[[str], None] = print) -> bool:
     """Give a `transformer` the weights learnt on ImageNet, if there are any, and say which it has now.
 
     Positions are interpolated where the model's grid of patches has another size. The head is the model's own, unless
@@ -31,7 +31,7 @@ def load(model: keras.Model, path: str | os.PathLike | None = None, say: Callabl
         model: a `transformer` of the file's shape, without a stem, with three channels.
         path: a file, or a folder that holds one; without it (None or ""), what Kaggle has attached, and else nothing is
             loaded.
-        say: told in a line where the weights come from.
+        log: told in a line where the weights come from.
 
     Returns:
         Whether the model now has learnt weights; else it is as it was.
@@ -42,7 +42,7 @@ def load(model: keras.Model, path: str | os.PathLike | None = None, say: Callabl
     """
     file = _find(path)
     if file is None:
-        say("ImageNet weights: none attached, so the transformer learns from scratch")
+        log("ImageNet weights: none attached, so the transformer learns from scratch")
         return False
     arrays, form = _read(file)
     slots = _slots(model)
@@ -50,7 +50,7 @@ def load(model: keras.Model, path: str | os.PathLike | None = None, say: Callabl
     for slot, value in values.items():
         slots[slot].assign(value)
     head = "ImageNet's head" if "head/kernel" in values else "a head of its own, untrained"
-    say(f"ImageNet weights: {len(values)} tensors from {file} ({form.title}'s names), and {head}")
+    log(f"ImageNet weights: {len(values)} tensors from {file} ({form.title}'s names), and {head}")
     return True
 
 

@@ -1,7 +1,7 @@
 """Variation for training: image and mask moved together, and the image's intensities changed.
 
 NumPy draws the numbers from a seed, `keras.ops` applies them; so the same seed gives the same batch on every backend,
-and the arithmetic runs where the network runs. Masks travel as class shares, which may be interpolated; integer labels
+and the arithmetic runs where the network runs. Masks travel as soft labels, which may be interpolated; integer labels
 may not (half of label 4 and half of label 0 is not oedema).
 
     variation = draw(np.random.default_rng(0), n=16, size=96, channels=2)
@@ -22,8 +22,9 @@ from helpers.prepare.intensity import BIAS_POINTS, GRAINS, bend, blacken, grain,
 
 
 @dataclass(frozen=True)
-class Variation:
-    """What happens to a batch of n slices; `Variation()` changes nothing, what is None is left out of the arithmetic.
+class AugmentationParams:
+    """What happens to a batch of n slices; `AugmentationParams()` changes nothing, what is None is left out of the
+    arithmetic.
 
     Attributes:
         affine: (n, 2, 3) map from output to input pixels, see `deform.affine`.
@@ -51,12 +52,12 @@ class Variation:
     bands: np.ndarray | None = None
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays that are there, by name: what is sent to the device, and `Variation(**arrays)` there."""
+        """The arrays that are there, by name: what is sent to the device, and `AugmentationParams(**arrays)` there."""
         return {name: array for name, array in vars(self).items() if array is not None}
 
 
 @dataclass(frozen=True)
-class Kind:
+class Transform:
     """One way to vary a slice.
 
     Attributes:
@@ -78,55 +79,55 @@ def _sometimes(rng: np.random.Generator, n: int, channels: int, probability: flo
 
 
 _BAND = np.array([0.1, 0.1, 0.1, 0.3])
-"""Widest bands at the left, right, top and bottom, as shares of a film: Montgomery has 73 films of 100 with one at the
-bottom, up to a third of the film; 4 of 100 with one at a side, up to an eighth."""
+"""Widest bands at the left, right, top and bottom, as shares of a radiograph: Montgomery has 73 radiographs of 100 with
+one at the bottom, up to a third of the radiograph; 4 of 100 with one at a side, up to an eighth."""
 
-KINDS: dict[str, Kind] = {
-    "rotation": Kind("degrees", -20, 20, lambda rng, n, _: rng.uniform(-20, 20, n)),
-    "scale": Kind(
+TRANSFORMS: dict[str, Transform] = {
+    "rotation": Transform("degrees", -20, 20, lambda rng, n, _: rng.uniform(-20, 20, n)),
+    "scale": Transform(
         "times larger, less 1",
         -0.2,
         0.25,
         lambda rng, n, _: np.exp(rng.uniform(np.log(0.8), np.log(1.25), (n, 1)) + rng.uniform(-0.08, 0.08, (n, 2))) - 1,
     ),
-    "shift": Kind("share of the side", -0.05, 0.05, lambda rng, n, _: rng.uniform(-0.05, 0.05, (n, 2))),
-    "flip": Kind("0 or 1", 0, 1, lambda rng, n, _: rng.integers(0, 2, n)),
-    "elastic": Kind(
+    "shift": Transform("share of the side", -0.05, 0.05, lambda rng, n, _: rng.uniform(-0.05, 0.05, (n, 2))),
+    "flip": Transform("0 or 1", 0, 1, lambda rng, n, _: rng.integers(0, 2, n)),
+    "elastic": Transform(
         "share of the side, standard deviation of control points",
         0,
         0.1,
         lambda rng, n, _: rng.uniform(0, 0.05, n) * (rng.random(n) < 0.3),
     ),
-    "bias field": Kind(
+    "bias field": Transform(
         "logarithm of the field, standard deviation of control points",
         0,
         0.4,
         lambda rng, n, channels: _sometimes(rng, n, channels, 0.3, 0, 0.2),
     ),
-    "blur": Kind(
+    "blur": Transform(
         "pixels, standard deviation", 0, 3, lambda rng, n, channels: _sometimes(rng, n, channels, 0.1, 0.3, 1)
     ),
-    "low resolution": Kind(
+    "low resolution": Transform(
         "further pixels averaged into one",
         0,
         4,
         lambda rng, n, channels: _sometimes(rng, n, channels, 0.125, 0, 1),
     ),
-    "gamma": Kind(
+    "gamma": Transform(
         "exponent, less 1", -0.5, 1, lambda rng, n, channels: np.exp(0.15 * rng.standard_normal((n, channels))) - 1
     ),
-    "contrast": Kind(
+    "contrast": Transform(
         "gain, less 1", -0.5, 1, lambda rng, n, channels: np.exp(0.12 * rng.standard_normal((n, channels))) - 1
     ),
-    "brightness": Kind("z-score", -1, 1, lambda rng, n, channels: 0.12 * rng.standard_normal((n, channels))),
-    "noise": Kind(
+    "brightness": Transform("z-score", -1, 1, lambda rng, n, channels: 0.12 * rng.standard_normal((n, channels))),
+    "noise": Transform(
         "z-score, standard deviation",
         0,
         0.5,
         lambda rng, n, channels: rng.uniform(0, 0.15, (n, channels)) * (rng.random((n, 1)) < 0.5),
     ),
-    "bands": Kind(
-        "share of the film that a black band covers at each edge",
+    "bands": Transform(
+        "share of the radiograph that a black band covers at each edge",
         0,
         0.3,
         lambda rng, n, _: rng.uniform(0, _BAND, (n, 4)) * (rng.random((n, 4)) < (0.2, 0.2, 0.2, 0.4)),
@@ -134,46 +135,48 @@ KINDS: dict[str, Kind] = {
 }
 """Every way to vary a slice, in the order in which they are applied."""
 
-ALL = tuple(kind for kind in KINDS if kind != "bands")  # all that can happen to a head
+ALL = tuple(kind for kind in TRANSFORMS if kind != "bands")  # all that can happen to a head
 USUAL = ("rotation", "scale", "shift", "flip", "gamma", "contrast", "brightness", "noise")
 
 INTENSITY = ("gamma", "contrast", "brightness")
-FILMS = ("rotation", "scale", "shift", *INTENSITY, "noise", "bands")  # no flip: the heart lies on one side
+XRAY = ("rotation", "scale", "shift", *INTENSITY, "noise", "bands")  # no flip: the heart lies on one side
 
 AUGMENTATIONS: dict[str, tuple[str, ...]] = {
     "none": (),
     "usual": USUAL,
     "all": ALL,
     "intensity": INTENSITY,
-    "films": FILMS,
+    "xray": XRAY,
 }
 """The kinds that training draws, by the name that a recipe, the command line and `run.json` use."""
 
 
-def draw(rng: np.random.Generator, n: int, size: int, channels: int, kinds: tuple[str, ...] = USUAL) -> Variation:
-    """Numbers for one batch of n slices of (size, size, channels), from the distributions in `KINDS`."""
-    strengths = {kind: KINDS[kind].draw(rng, n, channels) for kind in kinds}
-    return _variation(strengths, rng, n, size, channels)
+def draw(
+    rng: np.random.Generator, n: int, size: int, channels: int, kinds: tuple[str, ...] = USUAL
+) -> AugmentationParams:
+    """Numbers for one batch of n slices of (size, size, channels), from the distributions in `TRANSFORMS`."""
+    strengths = {kind: TRANSFORMS[kind].draw(rng, n, channels) for kind in kinds}
+    return _params(strengths, rng, n, size, channels)
 
 
-def single(kind: str, strength: float, size: int, channels: int, seed: int = 0) -> Variation:
+def single(kind: str, strength: float, size: int, channels: int, seed: int = 0) -> AugmentationParams:
     """One kind alone, for one slice (n = 1): what a playground's slider shows; strength 0 changes nothing.
 
     Args:
-        kind: a name in `KINDS`, which also says what the strength counts and where a slider ends.
+        kind: a name in `TRANSFORMS`, which also says what the strength counts and where a slider ends.
         seed: of the pattern of noise, of an elastic and of a bias field; the same for all strengths.
 
     Raises:
         ValueError: there is no such kind.
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind {kind!r} is not known; there are {', '.join(KINDS)}.")
-    return _variation({kind: strength}, np.random.default_rng(seed), 1, size, channels)
+    if kind not in TRANSFORMS:
+        raise ValueError(f"kind {kind!r} is not known; there are {', '.join(TRANSFORMS)}.")
+    return _params({kind: strength}, np.random.default_rng(seed), 1, size, channels)
 
 
-def _variation(
+def _params(
     strengths: Mapping[str, float | np.ndarray], rng: np.random.Generator, n: int, size: int, channels: int
-) -> Variation:
+) -> AugmentationParams:
     """The arrays for some strengths; `rng` makes the patterns."""
 
     def strength(kind: str, *shape: int) -> np.ndarray:
@@ -194,7 +197,7 @@ def _variation(
         bias *= strength("bias field", channels)[:, None, None]
     if "noise" in strengths:
         start = rng.integers(0, GRAINS, n, np.int32)
-    return Variation(
+    return AugmentationParams(
         affine=moved,
         elastic=wave,
         bias=bias,
@@ -210,7 +213,7 @@ def _variation(
 
 
 def apply(
-    images: keras.KerasTensor, shares: keras.KerasTensor | None, variation: Variation
+    images: keras.KerasTensor, soft_labels: keras.KerasTensor | None, variation: AugmentationParams
 ) -> tuple[keras.KerasTensor, keras.KerasTensor | None]:
     """Vary a batch.
 
@@ -218,8 +221,8 @@ def apply(
     that shares stay true and are left alone. Without shares nothing holds it back.
 
     Args:
-        images: (n, size, size, channels) float32, z-scored, 0 outside the brain or beside the film.
-        shares: (n, size, size, classes) float32, class shares that sum to 1; None where nobody outlined anything.
+        images: (n, size, size, channels) float32, z-scored, 0 outside the brain or beside the radiograph.
+        soft_labels: (n, size, size, classes) float32, soft labels that sum to 1; None where nobody outlined anything.
 
     Returns:
         Both, varied; intensities change inside the brain only, and shares still sum to 1.
@@ -227,17 +230,19 @@ def apply(
     if variation.affine is not None or variation.elastic is not None:
         found = corners(ops.shape(images)[0], images.shape[1], variation.affine, variation.elastic)
         images = look_up(images, found)  # one set of corners moves both, so they cannot part
-        if shares is not None:
-            background = np.eye(shares.shape[-1], dtype=np.float32)[0]  # what comes from outside
-            shares = background + look_up(shares - background, found)
-    images = _change(images, variation)
+        if soft_labels is not None:
+            background = np.eye(soft_labels.shape[-1], dtype=np.float32)[0]  # what comes from outside
+            soft_labels = background + look_up(soft_labels - background, found)
+    images = _change_intensity(images, variation)
     if variation.bands is not None:
-        spared = None if shares is None else 1 - shares[..., 0] - 0.02  # a trace that resampling leaves is no lung
+        spared = (
+            None if soft_labels is None else 1 - soft_labels[..., 0] - 0.02
+        )  # a trace that resampling leaves is no lung
         images = blacken(images, variation.bands, spared)
-    return images, shares
+    return images, soft_labels
 
 
-def _change(images: keras.KerasTensor, variation: Variation) -> keras.KerasTensor:
+def _change_intensity(images: keras.KerasTensor, variation: AugmentationParams) -> keras.KerasTensor:
     brain = ops.cast(images != 0, images.dtype)  # per modality: some scans cover a part of the head only
 
     def each(numbers: np.ndarray) -> keras.KerasTensor:

@@ -39,49 +39,52 @@ def bend(images: keras.KerasTensor, gamma: keras.KerasTensor) -> keras.KerasTens
 def blacken(
     images: keras.KerasTensor, widths: keras.KerasTensor, spared: keras.KerasTensor | None = None
 ) -> keras.KerasTensor:
-    """Black bands along a film's edges, and the greys that z-scoring would have given the film with them.
+    """Black bands along a radiograph's edges, and the greys that z-scoring would have given the radiograph with them.
 
-    A band is as dark as the film's darkest pixel. It moves the mean and widens the spread of the whole film, so the
-    rest of the film changes too: mean and standard deviation over the film are what they were.
+    A band is as dark as the radiograph's darkest pixel. It moves the mean and widens the spread of the whole
+    radiograph, so the rest of the radiograph changes too: mean and standard deviation over the radiograph are what they
+    were.
 
     Args:
-        images: (n, size, size, channels), z-scored; 0 beside the film.
-        widths: (n, 4), of the bands at the left, right, top and bottom, as shares of the film's width and height.
+        images: (n, size, size, channels), z-scored; 0 beside the radiograph.
+        widths: (n, 4), of the bands at the left, right, top and bottom, as shares of the radiograph's width and height.
         spared: (n, size, size), above 0 where no band may lie: it ends before the first row or column that has some.
     """
-    film = ops.cast(images != 0, images.dtype)
-    shown = ops.max(film, axis=-1)  # (n, size, size)
+    radiograph = ops.cast(images != 0, images.dtype)
+    shown = ops.max(radiograph, axis=-1)  # (n, size, size)
     widths = ops.cast(widths, images.dtype)
     columns, rows = (
         _margins(shown, spared, axis, widths[:, 2 * place : 2 * place + 2]) for place, axis in enumerate((1, 2))
     )
-    band = ops.maximum(ops.expand_dims(columns, 1), ops.expand_dims(rows, 2))[..., None] * film
-    darkest = ops.min(ops.where(film > 0, images, SPAN), axis=(1, 2), keepdims=True)
+    band = ops.maximum(ops.expand_dims(columns, 1), ops.expand_dims(rows, 2))[..., None] * radiograph
+    darkest = ops.min(ops.where(radiograph > 0, images, SPAN), axis=(1, 2), keepdims=True)
     painted = (1 - band) * images + band * darkest
-    (mean, spread), (new_mean, new_spread) = (_moments(part, film) for part in (images, painted))
-    return ((painted - new_mean) * (spread / new_spread) + mean) * film
+    (mean, spread), (new_mean, new_spread) = (_moments(part, radiograph) for part in (images, painted))
+    return ((painted - new_mean) * (spread / new_spread) + mean) * radiograph
 
 
 def _margins(
     shown: keras.KerasTensor, spared: keras.KerasTensor | None, across: int, widths: keras.KerasTensor
 ) -> keras.KerasTensor:
     """(n, size), 1 in the columns (or rows) that two bands cover, 0 elsewhere; the maximum `across` the other axis."""
-    film = ops.max(shown, axis=across)  # (n, size): 1 in the columns that hold film
-    free = film if spared is None else film * ops.cast(ops.max(spared, axis=across) <= 0, film.dtype)
-    length, covered = ops.sum(film, axis=1, keepdims=True), 0.0
+    radiograph = ops.max(shown, axis=across)  # (n, size): 1 in the columns that hold radiograph
+    free = radiograph if spared is None else radiograph * ops.cast(ops.max(spared, axis=across) <= 0, radiograph.dtype)
+    length, covered = ops.sum(radiograph, axis=1, keepdims=True), 0.0
     for side, turn in enumerate((1, -1)):
-        place = ops.cumsum(film[:, ::turn], axis=1) - 0.5  # of each column's middle, counted from the film's edge
-        clear = ops.cumsum(film[:, ::turn] - free[:, ::turn], axis=1) == 0  # nothing spared as far as here
+        place = (
+            ops.cumsum(radiograph[:, ::turn], axis=1) - 0.5
+        )  # of each column's middle, counted from the radiograph's edge
+        clear = ops.cumsum(radiograph[:, ::turn] - free[:, ::turn], axis=1) == 0  # nothing spared as far as here
         within = (place < widths[:, side : side + 1] * length) & clear
-        covered = ops.maximum(covered, ops.cast(within, film.dtype)[:, ::turn])
-    return covered * film
+        covered = ops.maximum(covered, ops.cast(within, radiograph.dtype)[:, ::turn])
+    return covered * radiograph
 
 
-def _moments(images: keras.KerasTensor, film: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """Mean and standard deviation over the film, (n, 1, 1, channels) each."""
-    pixels = ops.maximum(ops.sum(film, axis=(1, 2), keepdims=True), 1.0)
-    mean = ops.sum(images * film, axis=(1, 2), keepdims=True) / pixels
-    squared = ops.sum(ops.square((images - mean) * film), axis=(1, 2), keepdims=True) / pixels
+def _moments(images: keras.KerasTensor, radiograph: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Mean and standard deviation over the radiograph, (n, 1, 1, channels) each."""
+    pixels = ops.maximum(ops.sum(radiograph, axis=(1, 2), keepdims=True), 1.0)
+    mean = ops.sum(images * radiograph, axis=(1, 2), keepdims=True) / pixels
+    squared = ops.sum(ops.square((images - mean) * radiograph), axis=(1, 2), keepdims=True) / pixels
     return mean, ops.sqrt(ops.maximum(squared, 1e-12))
 
 

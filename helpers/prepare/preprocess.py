@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 from skimage import exposure, restoration
 
-from helpers.data.errors import DataError
+from helpers.runtime.errors import DataError
 
 
 def noise_level(volume: np.ndarray) -> float:

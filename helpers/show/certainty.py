@@ -17,7 +17,7 @@ from helpers.show.style import CLASS_COLOURS, CLASS_NAMES, MODALITY_NAMES, alt, 
 if TYPE_CHECKING:
     from helpers.data.volumes import Scan
 
-DOUBT = "inferno"
+ENTROPY_COLOURS = "inferno"
 MOST = 1.5  # bits of entropy that get the brightest colour; 2 would be all four classes alike
 
 
@@ -34,7 +34,7 @@ def key_slices(labels: np.ndarray, axis: int = 2, count: int = 3) -> list[int]:
 
 
 @styled
-def outline_and_doubt(
+def outline_and_entropy(
     scan: Scan,
     labels: np.ndarray,
     entropy: np.ndarray,
@@ -69,7 +69,7 @@ def outline_and_doubt(
         axes[0, column].set_title(f"{MODALITY_NAMES.get(modality, modality)}, slice {k}")
         show_slice(axes[1, column], image, view, window, marks=False)
         doubt = view.turn(view.cut(entropy, k, box))
-        shown = colormaps[DOUBT](np.clip(doubt / MOST, 0, 1))
+        shown = colormaps[ENTROPY_COLOURS](np.clip(doubt / MOST, 0, 1))
         shown[..., 3] = np.clip(doubt / 0.3, 0, 0.85)  # where nothing is in doubt the scan shows
         down, across = (float(n * step) for n, step in zip(doubt.shape, view.steps, strict=True))
         axes[1, column].imshow(shown, extent=(0, across, down, 0), aspect="equal")
@@ -119,7 +119,9 @@ def gate_strip(said: ArrayLike, threshold: float, truth: ArrayLike | None = None
 
 
 @styled
-def doubt_and_error(confidence: ArrayLike, dice: ArrayLike, region: str = "WT", title: str | None = None) -> Figure:
+def confidence_and_error(
+    confidence: ArrayLike, dice: ArrayLike, region: str = "WT", title: str | None = None
+) -> Figure:
     """Left: confidence against Dice, a dot a patient. Right: the error that remains if only the surest are kept.
 
     Args:
@@ -158,4 +160,4 @@ def doubt_and_error(confidence: ArrayLike, dice: ArrayLike, region: str = "WT", 
 def _scale():
     from matplotlib.cm import ScalarMappable
 
-    return ScalarMappable(colors.Normalize(0, MOST), DOUBT)
+    return ScalarMappable(colors.Normalize(0, MOST), ENTROPY_COLOURS)

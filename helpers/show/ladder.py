@@ -1,4 +1,5 @@
-"""Pictures of an adaptation: the rungs of a ladder, the game with a discriminator, what the network makes of films."""
+"""Pictures of an adaptation: the rungs of a ladder, the game with a discriminator, what the network makes of
+radiographs."""
 
 from __future__ import annotations
 
@@ -24,18 +25,20 @@ def ladder(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> Figur
     """Every rung's Dice at the target as a dot with its interval; source and ceiling as lines; the gap closed as text.
 
     Args:
-        rows: of one direction, as `helpers.apply.standing.standing` gives them; the first is drawn on top.
+        rows: of one direction, as `helpers.tasks.adaptation.results.summarise` gives them; the first is drawn on top.
         title: what to see.
     """
     figure = Figure(figsize=(8, 0.34 * len(rows) + 1.0 + 0.3 * (title is not None)))
     ax = figure.subplots()
-    ends = {row["rung"]: row["target"]["mean"] for row in rows}
+    ends = {row["experiment"]: row["target"]["mean"] for row in rows}
     for name, colour, label in (("source", "#D55E00", "source only"), ("target", "#009E73", "ceiling")):
         if name in ends:
             ax.axvline(ends[name], color=colour, linestyle="--", linewidth=1.2, label=label, zorder=1)
     for height, row in enumerate(rows):
         score = row["target"]
-        colour = "#D55E00" if row["rung"] == "source" else "#009E73" if row["rung"] == "target" else "#0072B2"
+        colour = (
+            "#D55E00" if row["experiment"] == "source" else "#009E73" if row["experiment"] == "target" else "#0072B2"
+        )
         ax.plot(score["ci95"], [height] * 2, color=colour, linewidth=3, alpha=0.45, solid_capstyle="butt")
         if len(score["by_seed"]) > 1:
             ax.plot(score["by_seed"], [height] * len(score["by_seed"]), "|", color=colour, markersize=9)
@@ -48,9 +51,9 @@ def ladder(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> Figur
     ax.annotate("gap\nclosed", (1.02, -0.75), xycoords=("axes fraction", "data"), va="bottom", annotation_clip=False)
     if any(row["oracle"] is not None for row in rows):
         ax.plot([], [], linestyle="", label="if labels chose the checkpoint", **_ORACLE)
-    ax.set_yticks(range(len(rows)), [row["rung"] for row in rows])
+    ax.set_yticks(range(len(rows)), [row["experiment"] for row in rows])
     ax.set_ylim(len(rows) - 0.4, -0.6)
-    ax.set_xlabel("Dice at the target, mean over films and 95 % interval")
+    ax.set_xlabel("Dice at the target, mean over radiographs and 95 % interval")
     ax.grid(axis="y", visible=False)
     if ax.get_legend_handles_labels()[0]:
         figure.legend(loc="outside lower center", ncols=3)
@@ -61,13 +64,14 @@ def ladder(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> Figur
 
 
 @styled
-def game(history: pd.DataFrame | str | PathLike, title: str | None = None) -> Figure:
+def adversarial_curves(history: pd.DataFrame | str | PathLike, title: str | None = None) -> Figure:
     """What an adversarial training did: losses, the discriminator's accuracy, and what its checkpoint was chosen by.
 
     Args:
-        history: table, or the CSV file of one, as `helpers.learn.adapt.adapt` leaves it: `epoch`, and some of
-            `segmentation`, `deceiver`, `discriminator` (losses), `accuracy` (the discriminator's), `val_dice` (at the
-            source), `doubt`, `odd`, `choice` (the highest is taken of the epochs whose weights were `saved`, above 0).
+        history: table, or the CSV file of one, as `helpers.tasks.adaptation.commands.adapt` leaves it: `epoch`, and
+            some of `segmentation`, `adversarial`, `discriminator` (losses), `accuracy` (the discriminator's),
+            `val_dice` (at the source), `doubt`, `odd`, `choice` (the highest is taken of the epochs whose weights were
+            `saved`, above 0).
         title: what to see.
 
     Raises:
@@ -77,11 +81,12 @@ def game(history: pd.DataFrame | str | PathLike, title: str | None = None) -> Fi
 
     table = history if isinstance(history, pd.DataFrame) else pd.read_csv(history)
     panels = {
-        "losses": {"segmentation": ("outlines", "#0072B2"), "deceiver": ("deceiver", "#CC79A7"),
+        "losses": {"segmentation": ("outlines", "#0072B2"), "adversarial": ("adversarial", "#CC79A7"),
                    "discriminator": ("discriminator", "#D55E00")},
         "the discriminator is right": {"accuracy": (None, "#D55E00")},
-        "the choice": {"val_dice": ("Dice, source", "#0072B2"), "doubt": ("doubt, beyond home", "#E69F00"),
-                       "odd": ("odd, target", "#009E73"), "choice": ("choice", "#333333")},
+        "the choice": {"val_dice": ("Dice, source", "#0072B2"), "relative_entropy_gap": ("entropy gap", "#E69F00"),
+                       "implausible_fraction": ("implausible", "#009E73"),
+                       "selection_score": ("score", "#333333")},
     }  # fmt: skip
     panels = {name: {c: look for c, look in lines.items() if c in table} for name, lines in panels.items()}
     panels = {name: lines for name, lines in panels.items() if lines}
@@ -98,9 +103,9 @@ def game(history: pd.DataFrame | str | PathLike, title: str | None = None) -> Fi
             ax.set_ylim(0, 1.02)
         if "discriminator" in lines:
             ax.axhline(np.log(2), color="#777777", linestyle=":", linewidth=1.2, label="a coin")
-        if "choice" in lines:
+        if "selection_score" in lines:
             saved = table[table["saved"] > 0]
-            best = saved.loc[saved["choice"].idxmax(), "epoch"]
+            best = saved.loc[saved["selection_score"].idxmax(), "epoch"]
             ax.axvline(best, color="#333333", linestyle=":", linewidth=1.2, label=f"chosen: epoch {best}")
         ax.set_title(name)
         ax.set_xlabel("epoch")
@@ -113,13 +118,14 @@ def game(history: pd.DataFrame | str | PathLike, title: str | None = None) -> Fi
 
 @styled
 def features(before: Mapping[str, ArrayLike], after: Mapping[str, ArrayLike], title: str | None = None) -> Figure:
-    """What a network makes of films of two hospitals, before and after, on the two axes along which they differ most.
+    """What a network makes of radiographs of two hospitals, before and after, on the two axes along which they differ
+    most.
 
     The axes are the first two principal components (PCA) of all four sets together, each feature scaled to spread 1; so
     both panels show the same plane.
 
     Args:
-        before, after: hospital to features, (films, features).
+        before, after: hospital to features, (radiographs, features).
         title: what to see.
     """
     from sklearn.decomposition import PCA
@@ -143,4 +149,4 @@ def features(before: Mapping[str, ArrayLike], after: Mapping[str, ArrayLike], ti
     if title is not None:
         figure.suptitle(title)
     count = ", ".join(f"{len(values)} of {site.title()}" for site, values in before.items())
-    return alt(figure, f"Features of {count} films in two dimensions, before and after adaptation.")
+    return alt(figure, f"Features of {count} radiographs in two dimensions, before and after adaptation.")

@@ -13,14 +13,7 @@ from matplotlib.figure import Figure
 
 from helpers.measure.regions import Scores
 from helpers.measure.statistics import summarise
-from helpers.show.style import (
-    CLASS_COLOURS,
-    CLASS_NAMES,
-    MODALITY_NAMES,
-    REGION_COLOURS,
-    alt,
-    styled,
-)
+from helpers.show.style import CLASS_COLOURS, CLASS_NAMES, MODALITY_NAMES, REGION_COLOURS, alt, styled
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,16 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from helpers.measure import overlap, regions
+from helpers.show.landmarks import core_centre
 from helpers.show.panel import HALO, grey_levels, plane, show_slice
-from helpers.show.places import core_centre
-from helpers.show.style import (
-    AGREEMENT_COLOURS,
-    CLASS_COLOURS,
-    CLASS_NAMES,
-    MODALITY_NAMES,
-    alt,
-    styled,
-)
+from helpers.show.style import AGREEMENT_COLOURS, CLASS_COLOURS, CLASS_NAMES, MODALITY_NAMES, alt, styled
 
 if TYPE_CHECKING:
     from helpers.data.volumes import Scan

@@ -17,7 +17,7 @@ SHEET = Path(__file__).with_name("course.mplstyle")
 CLASS_COLOURS = {1: "#D55E00", 2: "#56B4E9", 3: "#F0E442"}
 CLASS_NAMES = {0: "other brain", 1: "core", 2: "oedema", 3: "enhancing"}
 # Laid over the same scan, in a panel of their own.
-AGREEMENT_COLOURS = {"agreement": "#3DDBB0", "missed": "#E69F00", "invented": "#AA3377"}
+AGREEMENT_COLOURS = {"agreement": "#3DDBB0", "false negative": "#E69F00", "false positive": "#AA3377"}
 # Lines and dots on white paper.
 REGION_COLOURS = {"WT": "#0072B2", "TC": "#D55E00", "ET": "#009E73"}
 SITE_COLOURS = {"montgomery": "#0072B2", "shenzhen": "#D55E00"}

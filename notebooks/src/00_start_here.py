@@ -34,14 +34,14 @@ from helpers.data.sources import brats
 from helpers.data.splits import make_split
 from helpers.data.store import open_store
 from helpers.data.volumes import read_scan, write_segmentation
-from helpers.learn.predict import Segmenter
-from helpers.learn.train import Budget, fit
-from helpers.lessons.checks import answer, exercise_check, filled
+from helpers.lessons.checks import exercise_check, filled, require
 from helpers.lessons.record import record
 from helpers.measure.evaluate import evaluate
 from helpers.models.unet import unet
 from helpers.show import scores
 from helpers.show.slices import compare
+from helpers.tasks.brain.inference import Segmenter
+from helpers.tasks.brain.training import Budget, fit_brain
 
 # %% [markdown]
 # If one of these lines stopped with `ModuleNotFoundError`, the course is not installed in this kernel: the README has
@@ -97,7 +97,7 @@ pd.DataFrame({"version": {package: version(package) for package in packages}})
 # %%
 import shutil
 
-from helpers.learn.machine import device
+from helpers.runtime.machine import device
 
 out = Path(OUTPUT_DIR or tempfile.mkdtemp(prefix="start_here_"))
 out.mkdir(parents=True, exist_ok=True)
@@ -164,7 +164,7 @@ record("network_parameters", network.count_params())
 # how much two outlines share, from 0 (nothing) to 1 (the same). Watch the first of the three columns.
 
 # %%
-history = fit(network, store, split, out, Budget(epochs=EPOCHS), seed=SEED)
+history = fit_brain(network, store, split, out, Budget(epochs=EPOCHS), seed=SEED)
 
 # %%
 seconds = history["seconds"].iloc[-1]
@@ -231,9 +231,9 @@ accuracy_of_nothing = float((scan.seg == 0).mean())
 # %% tags=["check"]
 with exercise_check("Exercise 1"):
     value = filled(accuracy_of_nothing)
-    answer(0 <= value <= 1, f"you have {value}; an accuracy is a share between 0 and 1")
+    require(0 <= value <= 1, f"you have {value}; an accuracy is a share between 0 and 1")
     right = np.count_nonzero(scan.seg == 0) / scan.seg.size
-    answer(abs(value - right) < 1e-6, f"you have {value:.4f}; divide the voxels with label 0 by all voxels")
+    require(abs(value - right) < 1e-6, f"you have {value:.4f}; divide the voxels with label 0 by all voxels")
 
 # %% [markdown]
 # Here is the answer beside the accuracy of the network that you have just seen at work.
@@ -269,9 +269,9 @@ worst = min(result["patients"], key=lambda patient: patient["regions"]["WT"]["di
 with exercise_check("Exercise 2"):
     given = filled(worst)
     dice_of = {patient["id"]: patient["regions"]["WT"]["dice"] for patient in result["patients"]}
-    answer(given in dice_of, f"{given!r} is no test patient; they are {', '.join(dice_of)}")
+    require(given in dice_of, f"{given!r} is no test patient; they are {', '.join(dice_of)}")
     lowest = min(dice_of.values())
-    answer(dice_of[given] == lowest, f"{given} has {dice_of[given]:.2f}, and somebody has {lowest:.2f}")
+    require(dice_of[given] == lowest, f"{given} has {dice_of[given]:.2f}, and somebody has {lowest:.2f}")
 
 # %% [markdown]
 # A right answer looks like this. Is it a hard patient, or a part of the tumour that the network has not understood?

@@ -34,19 +34,19 @@ from matplotlib.figure import Figure
 from scipy import ndimage
 
 # %%
-from helpers.data.audit import audit, refuse_errors, table
+from helpers.data.audit.report.report import audit, refuse_errors, table
 from helpers.data.brats import MODALITIES, read_catalogue
 from helpers.data.chest import read_chest
-from helpers.data.errors import DataError
-from helpers.data.phantom_chest import make_chest
+from helpers.data.phantoms.chest import make_chest
 from helpers.data.sets import BRATS, brats_files
 from helpers.data.sources import brats, bring, find
 from helpers.data.splits import load_split, make_split, save_split
 from helpers.data.store import voxel_hashes
 from helpers.data.volumes import read_scan
-from helpers.lessons.checks import answer, exercise_check, filled
+from helpers.lessons.checks import exercise_check, filled, require
 from helpers.lessons.record import record
 from helpers.measure.overlap import dice
+from helpers.runtime.errors import DataError
 from helpers.show.panel import plane, show_slice
 from helpers.show.style import CLASS_COLOURS, CLASS_NAMES, alt, use
 
@@ -253,9 +253,9 @@ def find_masks(names: list[str]) -> list[str]:
 # %% tags=["check"]
 with exercise_check("Exercise 1"):
     for name in ("BraTS20_Training_001_seg.nii", "BraTS19_TCIA_1_seg.nii.gz", "W39_1998.09.19_Segm.nii"):
-        answer(name in filled(find_masks([name])), f"{name} is a mask, and yours does not find it")
+        require(name in filled(find_masks([name])), f"{name} is a mask, and yours does not find it")
     for name in ("BraTS20_Training_001_t1.nii", "W39_1998.09.19_Segm.txt"):
-        answer(find_masks([name]) == [], f"{name} is no mask, and yours takes it for one")
+        require(find_masks([name]) == [], f"{name} is no mask, and yours takes it for one")
 
 # %% [markdown]
 # With a pattern for the modalities beside it, a folder turns into a patient. This is the heart of a **catalogue**, the
@@ -517,11 +517,11 @@ def in_both(older: list[str], newer: list[str], mapping: pd.DataFrame) -> set[st
 with exercise_check("Exercise 2"):
     everybody = filled(in_both(names_2019, names_2020, mapping))
     found = len(everybody)
-    answer(found == len(names_2019), f"you find {found} patients; {len(names_2019)} are in both")
-    answer(everybody <= set(names_2020), "you return names of 2019; give the same people's ids of 2020")
-    answer(in_both([], names_2020, mapping) == set(), "with nobody in `older`, nobody can be in both")
+    require(found == len(names_2019), f"you find {found} patients; {len(names_2019)} are in both")
+    require(everybody <= set(names_2020), "you return names of 2019; give the same people's ids of 2020")
+    require(in_both([], names_2020, mapping) == set(), "with nobody in `older`, nobody can be in both")
     some = in_both(names_2019, names_2020[:3], mapping)
-    answer(some <= set(names_2020[:3]), "yours returns patients who are not in `newer`")
+    require(some <= set(names_2020[:3]), "yours returns patients who are not in `newer`")
 
 # %%
 shared = record("patients_2019_in_2020", int(mapping["BraTS_2019_subject_ID"].notna().sum()))
@@ -562,13 +562,13 @@ table(both).drop(columns="folder")
 # out as Kaggle's set is. Its folder `test/` looks like a gift. Before you run the second cell: would you test on it?
 
 # %%
-films = make_chest(out / "films", montgomery=4, shenzhen=11, size=128)
-chest = read_chest(films)
+radiographs = make_chest(out / "radiographs", montgomery=4, shenzhen=11, size=128)
+chest = read_chest(radiographs)
 chest.table()[["site", "label", "mask"]].value_counts(sort=False).unstack(fill_value=0)
 
 # %%
-notes = table(audit([films])).drop(columns="folder")
-notes.replace(re.escape(f"{films}{os.sep}"), "", regex=True)
+notes = table(audit([radiographs])).drop(columns="folder")
+notes.replace(re.escape(f"{radiographs}{os.sep}"), "", regex=True)
 
 # %% [markdown]
 # No errors, only notes: a training may start. But the notes name the images without a mask, and they say that `test/`
@@ -693,7 +693,7 @@ print(damaged.id)
 # The damaged copies go, so that nobody takes them for patients one day.
 
 # %%
-for name in ("input", "ward", "quiet", "bad", "older", "films"):
+for name in ("input", "ward", "quiet", "bad", "older", "radiographs"):
     shutil.rmtree(out / name, ignore_errors=True)
 sorted(path.name for path in out.iterdir())
 

@@ -11,7 +11,8 @@ from helpers.data import sources
 from helpers.data.brats import MODALITIES, read_catalogue
 from helpers.data.volumes import read_scan
 from helpers.lessons.record import record
-from helpers.show import slices, style, viewers
+from helpers.show import slices, style
+from helpers.show.viewer import api
 
 style.use()
 patients = read_catalogue(sources.brats(DATA_DIR)).require(MODALITIES)
@@ -24,7 +25,7 @@ k = slices.busiest(scan)  # the slice with most tumour
 
 # %%
 unmarked = replace(scan, seg=None)
-viewers.modalities(unmarked, k, title="One slice, four settings of the scanner. Where is the tumour?")
+api.modalities(unmarked, k, title="One slice, four settings of the scanner. Where is the tumour?")
 
 # %% [markdown]
 # Something is wrong on one side of this head, and each picture shows it differently. Which one shows *the tumour*?
@@ -131,7 +132,7 @@ style.alt(figure, "Head from the side: squashed where voxels are drawn as square
 # exactly where it is a phantom. Here is our slice, its mask, and both together.
 
 # %%
-viewers.image_and_mask(scan, k, title="The tumour is not what is bright: the mask holds dark parts too")
+api.image_and_mask(scan, k, title="The tumour is not what is bright: the mask holds dark parts too")
 
 # %% [markdown]
 # The brightest part is not the whole of it. The mask has three classes; on disk they are numbered 1, 2 and 4, since a
@@ -168,7 +169,7 @@ style.alt(figure, "Whole tumour, tumour core and enhancing tumour in one slice, 
 # on T1ce than the brain beside the tumour; and the place where the oedema comes nearest to the middle of the head.
 
 # %%
-viewers.patient(scan, title="Three planes through one voxel: the lines in each show where the other two cut")
+api.patient(scan, title="Three planes through one voxel: the lines in each show where the other two cut")
 
 # %% [markdown]
 # ## Which modality shows what
@@ -177,7 +178,7 @@ viewers.patient(scan, title="Three planes through one voxel: the lines in each s
 # yellow one with T1ce.
 
 # %%
-viewers.modalities(scan, k, title="Oedema shows on FLAIR, the rim only on T1ce")
+api.modalities(scan, k, title="Oedema shows on FLAIR, the rim only on T1ce")
 
 # %% [markdown]
 # The eye is quickly convinced, so let us put numbers to it. Take one voxel of the oedema and one of the healthy
@@ -371,21 +372,23 @@ def window(image: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 # %% tags=["check"]
-from helpers.lessons.checks import answer, exercise_check, filled
+from helpers.lessons.checks import exercise_check, filled, require
 
 with exercise_check("Exercise 1"):
     grey = np.asarray(filled(window(np.array([-3.0, 0.0, 1.0, 2.0, 9.0]), 0, 2)))
-    answer(
+    require(
         grey.min() >= 0 and grey.max() <= 1,
         f"greys run from {grey.min():g} to {grey.max():g}; they must stay in 0 to 1",
     )
-    answer(
+    require(
         grey[0] == 0 and grey[-1] == 1,
         f"-3 and 9 lie outside of 0 to 2 and became {grey[0]:g} and {grey[-1]:g}; expected 0 and 1",
     )
-    answer(abs(grey[2] - 0.5) < 1e-6, f"1 lies in the middle of 0 to 2 and became {grey[2]:g}; expected 0.5")
+    require(abs(grey[2] - 0.5) < 1e-6, f"1 lies in the middle of 0 to 2 and became {grey[2]:g}; expected 0.5")
     shifted = window(np.array([10.0, 15.0, 20.0]), 10, 20)
-    answer(np.allclose(shifted, [0, 0.5, 1]), f"10, 15, 20 in the window 10 to 20 became {shifted}; expected 0, 0.5, 1")
+    require(
+        np.allclose(shifted, [0, 0.5, 1]), f"10, 15, 20 in the window 10 to 20 became {shifted}; expected 0, 0.5, 1"
+    )
 
 # %% [markdown]
 # The rest of the lesson uses the `window` of `show_slice`, which does the same. Two windows on one z-scored slice:
@@ -428,7 +431,7 @@ style.alt(figure, "Three curves of core voxels per slice, with their peaks marke
 # its centre of mass, which is inside by construction. Move one slider until the core ends, and the arrow vanishes.
 
 # %%
-viewers.core(scan, title="The tumour core, seen from above, from the front and from the side")
+api.core(scan, title="The tumour core, seen from above, from the front and from the side")
 
 # %% [markdown]
 # ## How little of a scan is tumour
@@ -439,16 +442,16 @@ viewers.core(scan, title="The tumour core, seen from above, from the front and f
 # %%
 from helpers.show import scores
 
-shares = pd.DataFrame([{label: (one.seg == label).mean() for label in range(4)} for one in scans])
-record("tumour_share", float(shares[[1, 2, 3]].sum(axis=1).mean()))
-scores.class_balance(shares, title="Nearly everything is not tumour")
+soft_labels = pd.DataFrame([{label: (one.seg == label).mean() for label in range(4)} for one in scans])
+record("tumour_share", float(soft_labels[[1, 2, 3]].sum(axis=1).mean()))
+scores.class_balance(soft_labels, title="Nearly everything is not tumour")
 
 # %%
 affected = [(one.seg > 0).any(axis=(0, 1)).mean() for one in scans]
 in_brain = [(one.seg > 0).sum() / one.images.any(axis=-1).sum() for one in scans]
 print(f"slices that show any tumour: {record('affected_slices', float(np.mean(affected))):.0%}")
 print(f"brain that is tumour:        {np.mean(in_brain):.1%}")
-print(f"voxels right if you say 'nothing' everywhere: {1 - shares[[1, 2, 3]].sum(axis=1).mean():.2%}")
+print(f"voxels right if you say 'nothing' everywhere: {1 - soft_labels[[1, 2, 3]].sum(axis=1).mean():.2%}")
 
 # %% [markdown]
 # The last line is a warning. A program that never finds a tumour is right about nearly every voxel. Keep that number
@@ -477,12 +480,12 @@ with exercise_check("Exercise 2"):
     toy = np.zeros((4, 4, 3), np.uint8)
     toy[0, 0, 0], toy[:2, :2, 1] = 3, 1  # one voxel of class 3, and four of class 1
     given = filled(largest_slice(toy))
-    answer(
+    require(
         given != 0,
         "you answer slice 0 of the toy, which has one voxel of class 3; slice 1 has four of class 1, so count voxels and do not add up labels",
     )
-    answer(given == 1, f"you answer {given} for a toy whose slice 1 holds four of its five tumour voxels")
-    answer(largest_slice(scan.seg) == k, f"you answer {largest_slice(scan.seg)} for our patient; it is {k}")
+    require(given == 1, f"you answer {given} for a toy whose slice 1 holds four of its five tumour voxels")
+    require(largest_slice(scan.seg) == k, f"you answer {largest_slice(scan.seg)} for our patient; it is {k}")
 
 # %% [markdown]
 # ### Exercise 3: the core's centre *(stretch, 10 minutes)*
@@ -508,10 +511,10 @@ with exercise_check("Exercise 3"):
     toy = np.zeros((4, 4, 5), bool)
     toy[2, 1, 3] = True
     given = filled(centre_mm(toy, (2, 2, 2.5)))
-    answer(np.allclose(given, (4, 2, 7.5)), f"you place the single voxel at {given}; expected (4, 2, 7.5)")
+    require(np.allclose(given, (4, 2, 7.5)), f"you place the single voxel at {given}; expected (4, 2, 7.5)")
     toy[0, 1, 3] = True
     given = centre_mm(toy, (2, 2, 2.5))
-    answer(
+    require(
         np.allclose(given, (2, 2, 7.5)),
         f"with a second voxel at (0, 1, 3) you answer {given}; expected the middle, (2, 2, 7.5)",
     )

@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from helpers.data import sources
 from helpers.data.brats import read_catalogue
 from helpers.data.volumes import read_scan
-from helpers.lessons.checks import answer, exercise_check, filled
+from helpers.lessons.checks import exercise_check, filled, require
 from helpers.lessons.record import record
 from helpers.measure.overlap import dice
 from helpers.show import slices, style
@@ -41,14 +41,14 @@ folder = Path(OUTPUT_DIR) if OUTPUT_DIR else sources.home() / "lesson_03"
 
 # %%
 from helpers.data.normalise import zscore
-from helpers.data.resample import Grid, class_shares
+from helpers.data.resample import Grid, soft_labels_on
 from helpers.show.panel import plane, show_slice
 
 scan, fine = read_scan(patients[0], PAIR), Grid(96)
 k, centre = slices.busiest(scan), fine.brain_centre(scan.images, scan.spacing)
 image = fine.down(zscore(scan.images), scan.spacing, centre)[k]  # (96, 96, 2)
-shares = class_shares(scan.seg, fine, scan.spacing, centre)[k] / np.float32(255)  # (96, 96, 4)
-labels = shares.argmax(axis=-1)  # (96, 96), 0 to 3
+soft_labels = soft_labels_on(scan.seg, fine, scan.spacing, centre)[k] / np.float32(255)  # (96, 96, 4)
+labels = soft_labels.argmax(axis=-1)  # (96, 96), 0 to 3
 view = replace(plane(scan.affine), spacing=(fine.pixel_mm,) * 2)  # how the slice lies, and a pixel's millimetres
 
 
@@ -62,7 +62,7 @@ from helpers.prepare import augment
 
 def varied(strengths):
     """The slice and its shares after these kinds of variation, one after the other."""
-    x, y = image[None], shares[None]  # a batch of one
+    x, y = image[None], soft_labels[None]  # a batch of one
     for kind, strength in strengths.items():
         x, y = augment.apply(x, y, augment.single(kind, strength, *image.shape[1:], seed=SEED))
     return ops.convert_to_numpy(x)[0], ops.convert_to_numpy(y)[0]
@@ -158,10 +158,12 @@ def my_denormalise(batch):
 with exercise_check("Exercise 1"):
     toy = np.random.default_rng(1).random((2, 3, 4, 5), dtype=np.float32)
     given = np.asarray(filled(my_denormalise(paper.normalise(toy))))
-    answer(given.shape == (2, 4, 5, 3), f"a batch of shape {toy.shape} became {given.shape}; it should be (2, 4, 5, 3)")
+    require(
+        given.shape == (2, 4, 5, 3), f"a batch of shape {toy.shape} became {given.shape}; it should be (2, 4, 5, 3)"
+    )
     off = np.abs(given - np.moveaxis(toy, 1, -1)).max()
-    answer(off < 1e-5, f"there and back again is off by {off:.3g}; is it times the deviation, then plus the mean?")
-    answer(my_denormalise(np.full((1, 3, 2, 2), 9.0)).max() <= 1, "9 deviations above the mean must come out as 1")
+    require(off < 1e-5, f"there and back again is off by {off:.3g}; is it times the deviation, then plus the mean?")
+    require(my_denormalise(np.full((1, 3, 2, 2), 9.0)).max() <= 1, "9 deviations above the mean must come out as 1")
 
 # %% [markdown]
 # A right answer turns the batch back into grey heads, flipped here and there and a little askew:
@@ -245,7 +247,7 @@ print(f"          and overlaps itself with Dice {dice(labels > 0, there_and_back
 
 # %%
 smaller = Grid(32)
-small_shares = class_shares(scan.seg, smaller, scan.spacing, centre)[k : k + 1] / np.float32(255)  # (1, 32, 32, 4)
+small_shares = soft_labels_on(scan.seg, smaller, scan.spacing, centre)[k : k + 1] / np.float32(255)  # (1, 32, 32, 4)
 shape = (96, 96, 1)
 up = smaller.up(small_shares, shape, (fine.pixel_mm,) * 2, (96.0, 96.0))[:, :, 0]  # (96, 96, 4)
 from_shares = up.argmax(axis=-1)
@@ -280,15 +282,15 @@ print(f"picture mirrored, mask left behind:          Dice {record('mirrored_dice
 
 
 # %% tags=["stub"]
-def my_flip(images, shares):
+def my_flip(images, soft_labels):
     """Both mirrored: (n, rows, columns, channels) and (n, rows, columns, classes)."""
     return ...
 
 
 # %% tags=["solution"]
-def my_flip(images, shares):
+def my_flip(images, soft_labels):
     """Both mirrored: (n, rows, columns, channels) and (n, rows, columns, classes)."""
-    return images[:, ::-1], shares[:, ::-1]
+    return images[:, ::-1], soft_labels[:, ::-1]
 
 
 # %% tags=["check"]
@@ -296,13 +298,13 @@ with exercise_check("Exercise 2"):
     dot, its_share = np.zeros((2, 6, 6, 2)), np.zeros((2, 6, 6, 4))
     dot[0, 1, 2], its_share[0, 1, 2, 3] = 5, 1
     given = filled(my_flip(dot, its_share))
-    answer(len(given) == 2, f"you return {len(given)} things; it should be two, images and shares")
+    require(len(given) == 2, f"you return {len(given)} things; it should be two, images and shares")
     where = tuple(int(i) for i in np.argwhere(np.asarray(given[0]))[0][:3])
-    answer(where[0] == 0, "the dot went to another slice of the batch; flip within a slice, not the batch")
-    answer(where != (0, 1, 3), "the dot at row 1, column 2 went to column 3: that exchanges face and back of the head")
-    answer(where == (0, 4, 2), f"the dot at row 1, column 2 went to {where[1:]}; expected (4, 2)")
+    require(where[0] == 0, "the dot went to another slice of the batch; flip within a slice, not the batch")
+    require(where != (0, 1, 3), "the dot at row 1, column 2 went to column 3: that exchanges face and back of the head")
+    require(where == (0, 4, 2), f"the dot at row 1, column 2 went to {where[1:]}; expected (4, 2)")
     place = tuple(int(i) for i in np.argwhere(np.asarray(given[1]))[0])
-    answer(place == (0, 4, 2, 3), f"the image went to (4, 2), but its label 3 is now at {place[1:]}; move both")
+    require(place == (0, 4, 2, 3), f"the image went to (4, 2), but its label 3 is now at {place[1:]}; move both")
 
 # %% [markdown]
 # A right answer flips the tumour with its head. May we flip at all? A brain's sides look alike, so a mirrored head could
@@ -312,9 +314,9 @@ with exercise_check("Exercise 2"):
 # keyboard there is a slider for each; move them, and watch that the outline stays on the tumour.
 
 # %%
-from helpers.show import viewers
+from helpers.show.viewer import api
 
-viewers.playground(image, shares, PAIR, SEED, title="Ways to vary one slice; the mask goes along")
+api.playground(image, soft_labels, PAIR, SEED, title="Ways to vary one slice; the mask goes along")
 
 # %% [markdown]
 # Two laws hold for each of them. Turned there and back, a mask keeps its labels and nearly its area; and the same seed
@@ -424,9 +426,9 @@ for name, volume in {"as it is": flair, "planted": grainy, "mended": preprocess.
 
 # %%
 from helpers.data.store import open_store
-from helpers.learn.predict import Segmenter
-from helpers.learn.train import Budget, Recipe, fit
 from helpers.models.unet import unet
+from helpers.tasks.brain.inference import Segmenter
+from helpers.tasks.brain.training import Budget, Recipe, fit_brain
 
 grid = Grid(SIZE)
 store = open_store(patients, folder / "slices", PAIR, grid)
@@ -437,7 +439,7 @@ def train(loss, focus, augmentation):
     keras.utils.set_random_seed(SEED)
     model, recipe = unet(SIZE, len(PAIR), filters=FILTERS), Recipe(loss, augmentation, focus, BATCH)
     place = folder / f"{loss}_{focus}_{augmentation}"
-    history = fit(model, store, split, place, Budget(epochs=EPOCHS), recipe, SEED, say=lambda _: None)
+    history = fit_brain(model, store, split, place, Budget(epochs=EPOCHS), recipe, SEED, log=lambda _: None)
     said = f"{loss}, {focus:.0%} tumour slices, augmentation {augmentation}"
     print(f"{said}: validation Dice {history.val_dice.max():.2f}")
     return Segmenter(model, PAIR, grid, flip=False)
@@ -521,29 +523,29 @@ for twin, name in zip(twins, ("plain", "augmented"), strict=True):
 #
 # Augmentation is the other way: let the network meet the faults in training, and nobody has to mend a scan, at no
 # hospital, on no day. Whether it was enough here, the two colours say; it was short, and its fields and noise were weaker
-# than ours. (On chest films, a public comparison found that CLAHE, Gaussian and Laplacian filters changed the score by
+# than ours. (On chest X-rays, a public comparison found that CLAHE, Gaussian and Laplacian filters changed the score by
 # less than 1 %.)
 #
 # ## Bands and letters
 #
-# Films of the chest carry something else. Here are a phantom film of each of two hospitals, as we shall meet them in
-# lesson 08, and what `helpers.prepare.films` leaves of them.
+# X-rays of the chest carry something else. Here are a phantom X-ray of each of two hospitals, as we shall meet them in
+# lesson 08, and what `helpers.prepare.radiograph_artifacts` leaves of them.
 
 # %%
-from helpers.data.phantom_film import plan_film
-from helpers.data.phantom_thorax import take_xray
-from helpers.prepare import films
+from helpers.data.phantoms.radiograph import plan_radiograph
+from helpers.data.phantoms.thorax import take_xray
+from helpers.prepare import radiograph_artifacts
 
 
 def expose(site, number):
     rng = np.random.default_rng([SEED, number])
-    return take_xray(rng, plan_film(rng, site, 192), tuberculosis=False, woman=bool(number % 2))
+    return take_xray(rng, plan_radiograph(rng, site, 192), tuberculosis=False, woman=bool(number % 2))
 
 
-def cleaned(film, lungs):
+def cleaned(radiograph, lungs):
     """Letters painted over, bands cut off; the mask loses the same rows and columns."""
-    box = films.without_bands(film)
-    return films.without_markers(film)[box], lungs[box]
+    box = radiograph_artifacts.without_bands(radiograph)
+    return radiograph_artifacts.without_markers(radiograph)[box], lungs[box]
 
 
 exposed = {site: [expose(site, number) for number in range(6)] for site in ("montgomery", "shenzhen")}
@@ -551,23 +553,27 @@ exposed = {site: [expose(site, number) for number in range(6)] for site in ("mon
 # %%
 figure = Figure(figsize=(8, 2.7))
 for pair, (site, (first, *_)) in zip(figure.subplots(1, 4).reshape(2, 2), exposed.items(), strict=True):
-    for ax, (film, lungs), title in zip(pair, (first, cleaned(*first)), (site.capitalize(), "cleaned"), strict=True):
-        ax.imshow(film, vmin=0, vmax=255)
+    for ax, (radiograph, lungs), title in zip(
+        pair, (first, cleaned(*first)), (site.capitalize(), "cleaned"), strict=True
+    ):
+        ax.imshow(radiograph, vmin=0, vmax=255)
         ax.contour(lungs, levels=[0.5], colors=["#56B4E9"], linewidths=1.2)
         ax.set_title(title)
         ax.set_axis_off()
 figure.suptitle("Band and letters say which hospital it was, and nothing about the lungs")
-style.alt(figure, "A chest film of each of two hospitals, with and without black band and letters; lungs outlined.")
+style.alt(
+    figure, "A chest radiograph of each of two hospitals, with and without black band and letters; lungs outlined."
+)
 
 
 # %% [markdown]
-# A band is cut off, from film and mask alike; a letter is painted over with what surrounds it. Does the band matter, if
-# no lung is in it? Z-score each film, and look where its lungs end up.
+# A band is cut off, from X-ray and mask alike; a letter is painted over with what surrounds it. Does the band matter, if
+# no lung is in it? Z-score each X-ray, and look where its lungs end up.
 
 
 # %%
-def lung_level(film, lungs):
-    return np.median(film[lungs] - film.mean()) / film.std()
+def lung_level(radiograph, lungs):
+    return np.median(radiograph[lungs] - radiograph.mean()) / radiograph.std()
 
 
 levels = {
@@ -637,12 +643,12 @@ from helpers.learn.losses import class_weights
 with exercise_check("Exercise 3"):
     toy = np.array([900.0, 64.0, 32.0, 4.0])
     given = np.asarray(filled(my_class_weights(toy)))
-    answer(given.shape == (4,), f"you give weights of shape {given.shape} for 4 classes")
-    answer(given[3] > given[0], f"the rarest class weighs {given[3]:.2f}, the commonest {given[0]:.2f}; turn it round")
+    require(given.shape == (4,), f"you give weights of shape {given.shape} for 4 classes")
+    require(given[3] > given[0], f"the rarest class weighs {given[3]:.2f}, the commonest {given[0]:.2f}; turn it round")
     ratio = given[3] / given[0]
-    answer(np.isclose(ratio, 15), f"a class 225 times rarer weighs {ratio:.0f} times as much; by the root it is 15")
+    require(np.isclose(ratio, 15), f"a class 225 times rarer weighs {ratio:.0f} times as much; by the root it is 15")
     mean = (given * toy).sum() / toy.sum()
-    answer(np.isclose(mean, 1), f"the mean pixel weighs {mean:.2f} instead of 1; did you take the mean over classes?")
+    require(np.isclose(mean, 1), f"the mean pixel weighs {mean:.2f} instead of 1; did you take the mean over classes?")
 
 # %% [markdown]
 # A right answer puts the background a little below 1 and the rarest class highest. The course's default comes from the

@@ -21,10 +21,10 @@ from helpers.data import sources
 from helpers.data.brats import read_catalogue
 from helpers.data.resample import Grid
 from helpers.data.volumes import read_scan
-from helpers.learn.predict import Segmenter
 from helpers.lessons.record import record
 from helpers.models.unet import unet
 from helpers.show import slices, style
+from helpers.tasks.brain.inference import Segmenter
 
 style.use()
 keras.utils.set_random_seed(SEED)
@@ -126,11 +126,11 @@ style.alt(figure, "A 4 x 4 array, its maxima of every four pixels, and these wri
 # enhancing rim (ET).
 
 # %%
-from helpers.data.resample import class_shares
+from helpers.data.resample import soft_labels_on
 from helpers.measure.overlap import dice
 
-shares = class_shares(scan.seg, grid, scan.spacing, centre)[k]  # (128, 128, 4), in 255ths
-truths = {"WT": shares[..., 1:].sum(axis=-1) > 127, "ET": shares[..., 3] > 127}  # (128, 128) each
+soft_labels = soft_labels_on(scan.seg, grid, scan.spacing, centre)[k]  # (128, 128, 4), in 255ths
+truths = {"WT": soft_labels[..., 1:].sum(axis=-1) > 127, "ET": soft_labels[..., 3] > 127}  # (128, 128) each
 
 
 def through(side: int, truth: np.ndarray) -> np.ndarray:
@@ -182,22 +182,22 @@ def block(x, features: int):
 
 
 # %% tags=["check"]
-from helpers.lessons.checks import answer, exercise_check, filled
+from helpers.lessons.checks import exercise_check, filled, require
 
 with exercise_check("Exercise 1"):
     start = keras.Input((16, 16, 2))
     end = filled(block(start, 5))
-    answer(
+    require(
         tuple(end.shape[1:3]) == (16, 16),
         f"your block turns 16 x 16 pixels into {end.shape[1]} x {end.shape[2]}; with padding='same' they stay",
     )
-    answer(end.shape[-1] == 5, f"you were asked for 5 features and return {end.shape[-1]}")
+    require(end.shape[-1] == 5, f"you were asked for 5 features and return {end.shape[-1]}")
     count = keras.Model(start, end).count_params()
-    answer(count == 95 + 230, f"your block has {count} parameters; two 3 x 3 convolutions with biases have 95 + 230")
+    require(count == 95 + 230, f"your block has {count} parameters; two 3 x 3 convolutions with biases have 95 + 230")
     lowest = float(
         np.min(keras.Model(start, end).predict(np.random.default_rng(0).normal(size=(1, 16, 16, 2)), verbose=0))
     )
-    answer(lowest >= 0, f"your block returns {lowest:.2f}; after a ReLU nothing is below 0")
+    require(lowest >= 0, f"your block returns {lowest:.2f}; after a ReLU nothing is below 0")
 
 # %% [markdown]
 # ## The way down
@@ -295,9 +295,9 @@ def parameters(side: int, before: int, after: int) -> int:
 # %% tags=["check"]
 with exercise_check("Exercise 2"):
     first = filled(parameters(3, 2, 32))
-    answer(first != 3 * 3 * 2 * 32, "you count the kernel and leave the 32 biases out")
-    answer(first == 608, f"you count {first} for 3 x 3 from 2 to 32 features; the layer above has 608")
-    answer(parameters(1, 32, 4) == 132, f"you count {parameters(1, 32, 4)} for the last layer; it has 132")
+    require(first != 3 * 3 * 2 * 32, "you count the kernel and leave the 32 biases out")
+    require(first == 608, f"you count {first} for 3 x 3 from 2 to 32 features; the layer above has 608")
+    require(parameters(1, 32, 4) == 132, f"you count {parameters(1, 32, 4)} for the last layer; it has 132")
 
 # %% [markdown]
 # In the next cell every convolution is listed with the pixels it works on. The work it does for one slice, in
@@ -452,8 +452,8 @@ rng = np.random.default_rng(SEED)
 rows = store.rows(split.train)
 some = np.sort(rng.choice(rows[store.has_brain[rows]], 16, replace=False))
 images = tf.constant(store.images[some], tf.float32)  # (16, size, size, 2)
-shares = tf.constant(store.shares[some] / np.float32(255))  # (16, size, size, 4)
-print(f"{1 - float(tf.reduce_mean(shares[..., 0])):.1%} of these pixels are tumour")
+soft_labels = tf.constant(store.soft_labels[some] / np.float32(255))  # (16, size, size, 4)
+print(f"{1 - float(tf.reduce_mean(soft_labels[..., 0])):.1%} of these pixels are tumour")
 
 # %% [markdown]
 # Sixteen slices, shown again and again: any network should learn them by heart. We watch the loss, and the length of
@@ -471,7 +471,7 @@ def learn_by_heart(floor: float) -> np.ndarray:
     def step():
         with tf.GradientTape() as tape:
             p = tf.clip_by_value(network(images, training=True), floor, 1.0)
-            loss = tf.reduce_mean(-tf.reduce_sum(shares * tf.math.log(p), axis=-1))
+            loss = tf.reduce_mean(-tf.reduce_sum(soft_labels * tf.math.log(p), axis=-1))
         gradients = tape.gradient(loss, network.trainable_variables)
         adam.apply(gradients, network.trainable_variables)
         return loss, tf.linalg.global_norm(gradients)
@@ -506,7 +506,7 @@ pd.DataFrame(last, index=["loss", "length of the gradient"]).T
 # at is exactly the price of the tumour: its share of the pixels, times -log of the floor.
 
 # %%
--np.log(keras.config.epsilon()) * float(1 - tf.reduce_mean(shares[..., 0])), float(last["floor 1e-7"][0])
+-np.log(keras.config.epsilon()) * float(1 - tf.reduce_mean(soft_labels[..., 0])), float(last["floor 1e-7"][0])
 
 # %% [markdown]
 # The network at the lower floor goes through the same moment and comes back. Keras's own `CategoricalCrossentropy`
@@ -518,11 +518,11 @@ pd.DataFrame(last, index=["loss", "length of the gradient"]).T
 # Now a short training with the loss of `helpers`, which lesson 06 explains. One line an epoch:
 
 # %%
-from helpers.learn.train import Budget, Recipe, fit
+from helpers.tasks.brain.training import Budget, Recipe, fit_brain
 
 keras.utils.set_random_seed(SEED)
 plain = build(lambda skip: skip)
-history = fit(
+history = fit_brain(
     plain,
     store,
     split,
@@ -637,7 +637,7 @@ style.alt(figure, "Two feature maps of the skip and the same after the Laplacian
 # %%
 keras.utils.set_random_seed(SEED)
 sharp = build(sharpen)
-fit(
+fit_brain(
     sharp,
     store,
     split,
@@ -742,9 +742,11 @@ def no_skips(skip):
 # %% tags=["check"]
 with exercise_check("Exercise 3"):
     given = np.array(filled(no_skips(keras.ops.ones((1, 4, 4, 3)))))
-    answer(given.shape == (1, 4, 4, 3), f"a skip of shape (1, 4, 4, 3) became {given.shape}; the shapes must still fit")
-    answer(not given.any(), "something of the skip still goes across; expected zeros")
-    answer(build(no_skips).count_params() == plain.count_params(), "the network changed its number of parameters")
+    require(
+        given.shape == (1, 4, 4, 3), f"a skip of shape (1, 4, 4, 3) became {given.shape}; the shapes must still fit"
+    )
+    require(not given.any(), "something of the skip still goes across; expected zeros")
+    require(build(no_skips).count_params() == plain.count_params(), "the network changed its number of parameters")
 
 # %% [markdown]
 # ## The question of the beginning

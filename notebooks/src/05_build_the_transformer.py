@@ -24,10 +24,10 @@ from helpers.data.resample import Grid
 from helpers.data.splits import make_split
 from helpers.data.store import open_store
 from helpers.data.volumes import read_scan
-from helpers.learn.gate import MODALITIES, OPTIONAL
 from helpers.lessons.record import record
 from helpers.show import style
 from helpers.show.panel import plane, show_slice
+from helpers.tasks.gate.inference import MODALITIES, OPTIONAL
 
 style.use()
 keras.utils.set_random_seed(SEED)
@@ -209,16 +209,16 @@ def attention(q, k, v):
 
 
 # %% tags=["check"]
-from helpers.lessons.checks import answer, exercise_check, filled
+from helpers.lessons.checks import exercise_check, filled, require
 
 with exercise_check("Exercise 1"):
     mine = np.array(filled(attention(q, k, v)))
-    answer(mine.shape == v.shape, f"you return {mine.shape} for values of shape {v.shape}; expected the same")
+    require(mine.shape == v.shape, f"you return {mine.shape} for values of shape {v.shape}; expected the same")
     without_root = np.abs(mine - obvious @ v).max() < 1e-4
-    answer(not without_root, "you leave the scores as they are; divide them by the root of d")
+    require(not without_root, "you leave the scores as they are; divide them by the root of d")
     transposed = np.abs(mine - scaled.swapaxes(1, 2) @ v).max() < 1e-4
-    answer(not transposed, "your weights sum to 1 over the queries; they should over the keys, the last axis")
-    answer(np.abs(mine - scaled @ v).max() < 1e-4, "your answer is not softmax(q k^T / sqrt(d)) v")
+    require(not transposed, "your weights sum to 1 over the queries; they should over the keys, the last axis")
+    require(np.abs(mine - scaled @ v).max() < 1e-4, "your answer is not softmax(q k^T / sqrt(d)) v")
 
 # %% [markdown]
 # Now shuffle the tokens, as in the figure above, and see what attention makes of it.
@@ -321,8 +321,8 @@ with exercise_check("Exercise 2"):
     small = transformer(32, 3, 2, Shape(16, 24, 2, heads=2))
     mine = filled(parameters(24, 2, 16, 32, 3, 2))
     missing = small.count_params() - mine
-    answer(missing == 0, f"for a small one you count {mine}; it has {small.count_params()}, {missing} more than you")
-    answer(parameters(768, 12) == 86_567_656, f"for ViT-B/16 you count {parameters(768, 12)}; expected 86,567,656")
+    require(missing == 0, f"for a small one you count {mine}; it has {small.count_params()}, {missing} more than you")
+    require(parameters(768, 12) == 86_567_656, f"for ViT-B/16 you count {parameters(768, 12)}; expected 86,567,656")
 
 # %% [markdown]
 # ## The same, from helpers
@@ -395,7 +395,7 @@ def ask(network, rows) -> np.ndarray:
 
 
 # %%
-from helpers.measure.detection import auc
+from helpers.measure.classification import auc
 
 
 def train_as_in_the_paper(network, rate, class_weight=None, labels=truth) -> list[float]:
@@ -435,12 +435,12 @@ curves["warm-up, cosine, weights"] = train_as_in_the_paper(networks["warm-up, co
 # The last help changes the network. A transformer has to learn from examples that neighbours belong together; a
 # convolution knows. So let a few convolutions, a **stem**, find the patches (Xiao et al. 2021). And let the training
 # ask more than yes or no: we have masks, so each patch is asked which tissue it covers, by a second head that is thrown
-# away afterwards. `helpers.learn.examine` does this, with the augmentation of lesson 03.
+# away afterwards. `helpers.tasks.gate.training` does this, with the augmentation of lesson 03.
 
 # %%
-from helpers.learn.examine import fit_gate
-from helpers.learn.gate import Gate
-from helpers.learn.train import Budget
+from helpers.tasks.brain.training import Budget
+from helpers.tasks.gate.inference import Gate
+from helpers.tasks.gate.training import fit_gate
 
 keras.utils.set_random_seed(SEED)
 compact = transformer(SIZE, 3, 2, replace(plain, mlp=2, stem=True), dropout=0.1)
@@ -471,21 +471,21 @@ style.alt(figure, "AUC on validation patients after each epoch for three trainin
 # that draws patients, since the slices of one head are no independent witnesses.
 
 # %%
-from helpers.measure.detection import interval
+from helpers.measure.classification import interval
 
 voices = {name: lambda rows, network=network: ask(network, rows)[:, 1] for name, network in networks.items()}
 voices["stem, and patches asked"] = lambda rows: gate.slice_probabilities(store.images[rows])
 
 
-def by_patient(say) -> list[tuple[np.ndarray, np.ndarray]]:
+def by_patient(log) -> list[tuple[np.ndarray, np.ndarray]]:
     """Truth and probabilities of each test patient's slices."""
-    return [(truth[rows_of([one])], say(rows_of([one]))) for one in split.test]
+    return [(truth[rows_of([one])], log(rows_of([one]))) for one in split.test]
 
 
 # %%
 scores = {}
-for name, say in voices.items():
-    told = by_patient(say)
+for name, log in voices.items():
+    told = by_patient(log)
     value = auc(*(np.concatenate(arrays) for arrays in zip(*told, strict=True)))
     scores[name] = {"AUC": value, **dict(zip(("from", "to"), interval(told, auc, samples=300), strict=True))}
 record("auc", {name: score["AUC"] for name, score in scores.items()})
@@ -503,11 +503,11 @@ pd.DataFrame(scores).T.round(3)
 # is lost. We choose on the validation patients; choosing on the test patients would be peeking.
 
 # %%
-from helpers.measure.detection import sensitivity, specificity, threshold_for
+from helpers.measure.classification import sensitivity, specificity, threshold_for
 
-say = voices["stem, and patches asked"]
-threshold = threshold_for(truth[chosen], say(chosen), sensitivity=0.98)
-decided = [(real, probabilities >= threshold) for real, probabilities in by_patient(say)]
+log = voices["stem, and patches asked"]
+threshold = threshold_for(truth[chosen], log(chosen), sensitivity=0.98)
+decided = [(real, probabilities >= threshold) for real, probabilities in by_patient(log)]
 real, passed = (np.concatenate(arrays) for arrays in zip(*decided, strict=True))
 print(f"threshold {threshold:.3f}")
 for name, statistic in (("sensitivity", sensitivity), ("specificity", specificity)):
@@ -583,7 +583,7 @@ pd.DataFrame(table, index=[f"is {name}" for name in names], columns=[f"said {nam
 # %%
 from helpers.models.attention import grad_cam, rollout, shuffled
 
-inside = store.shares[tested][..., 1:].sum(axis=-1) > 127  # (slices, size, size): where the tumour is
+inside = store.soft_labels[tested][..., 1:].sum(axis=-1) > 127  # (slices, size, size): where the tumour is
 largest = np.argsort(inside.sum(axis=(1, 2)))[::-1]
 looked_at = tested[largest[0]]
 slice_ = store.images[[looked_at]].astype("float32")  # (1, 64, 64, 3)
@@ -784,10 +784,10 @@ with exercise_check("Exercise 3"):
     origin = people % 2 == 0
     telling = origin[:, None] + toy.normal(0, 0.3, (400, 1))
     mine = filled(source_auc(telling, origin, people))
-    answer(mine > 0.9, f"for a feature that gives the source away your AUC is {mine:.2f}; it should be near 1")
+    require(mine > 0.9, f"for a feature that gives the source away your AUC is {mine:.2f}; it should be near 1")
     faces = toy.normal(size=(40, 40))[people] + toy.normal(0, 0.1, (400, 40))  # knows who it is, nothing more
     mine = source_auc(faces, origin, people)
-    answer(
+    require(
         mine < 0.8,
         f"for features that only know the patient your AUC is {mine:.2f}: slices of a patient are on both sides",
     )

@@ -27,14 +27,14 @@ from helpers.data.brats import read_catalogue
 from helpers.data.volumes import read_scan
 from helpers.learn import devices
 from helpers.learn.losses import DiceCrossEntropy
-from helpers.lessons.checks import answer, exercise_check, filled
+from helpers.lessons.checks import exercise_check, filled, require
 from helpers.lessons.record import record
 from helpers.models.unet import unet
 from helpers.show import panel, scores, slices, style
 
 # %%
 style.use()
-devices.use("auto" if tf.config.list_physical_devices("GPU") else "cpu:2")  # before any network
+devices.configure("auto" if tf.config.list_physical_devices("GPU") else "cpu:2")  # before any network
 keras.utils.set_random_seed(SEED)
 MODALITIES = ("flair", "t1ce")
 patients = read_catalogue(sources.brats(DATA_DIR)).require(MODALITIES)
@@ -70,33 +70,33 @@ def kernel_batch(patient):
 # %%
 def clocked(load, model, rounds):
     """Seconds spent loading and training, round by round: [(load, train), ...]."""
-    spent = []
+    fraction_spent = []
     for i in range(rounds):
         start = time.perf_counter()
         x, y = load(i)
         loaded = time.perf_counter()
         for k in range(0, len(x) - BATCH + 1, BATCH):
             model.train_on_batch(x[k : k + BATCH], y[k : k + BATCH])
-        spent.append((loaded - start, time.perf_counter() - loaded))
-    return spent
+        fraction_spent.append((loaded - start, time.perf_counter() - loaded))
+    return fraction_spent
 
 
 model = unet(SIZE, len(MODALITIES), filters=FILTERS)
 model.compile(keras.optimizers.Adam(1e-3), DiceCrossEntropy())
 clocked(lambda i: kernel_batch(patients[i]), model, 1)  # the first call builds the graph; it does not count
-spent = clocked(lambda i: kernel_batch(patients[i]), model, TIMED)
+fraction_spent = clocked(lambda i: kernel_batch(patients[i]), model, TIMED)
 
 # %%
 figure = Figure(figsize=(8, 1.7))
 ax = figure.subplots()
-ends = np.cumsum(np.ravel(spent))
-for i, (end, seconds) in enumerate(zip(ends, np.ravel(spent), strict=True)):
+ends = np.cumsum(np.ravel(fraction_spent))
+for i, (end, seconds) in enumerate(zip(ends, np.ravel(fraction_spent), strict=True)):
     label = ("waiting for files", "training")[i] if i < 2 else None
     ax.barh(0, seconds, left=end - seconds, color=("#E69F00", "#0072B2")[i % 2], label=label, edgecolor="white")
 ax.set(yticks=[], ylim=(-0.5, 0.5), xlabel="seconds")
 ax.grid(False)
 figure.legend(loc="outside upper right", ncols=2)
-waiting = np.sum(spent, axis=0)[0] / np.sum(spent)
+waiting = np.sum(fraction_spent, axis=0)[0] / np.sum(fraction_spent)
 figure.suptitle(f"{waiting:.0%} of this time nothing is learnt", x=0.02, ha="left")
 style.alt(figure, f"Time line of {TIMED} patients: loading and training take turns; loading is {waiting:.0%} of it.")
 
@@ -110,7 +110,7 @@ style.alt(figure, f"Time line of {TIMED} patients: loading and training take tur
 # Two speeds decide. Let us have both in the same unit, slices per second.
 
 # %%
-load_seconds, train_seconds = np.sum(spent, axis=0)
+load_seconds, train_seconds = np.sum(fraction_spent, axis=0)
 slices_seen = sum(nib.load(patient.file("seg")).shape[2] for patient in patients[:TIMED])
 kernel_speed = slices_seen / load_seconds
 device_speed = slices_seen // BATCH * BATCH / train_seconds
@@ -129,19 +129,21 @@ from helpers.data.store import open_store
 grid, start = Grid(SIZE), time.perf_counter()
 store = open_store(patients, folder / "slices", MODALITIES, grid)
 print(f"{len(patients)} patients in {time.perf_counter() - start:.1f} s, in {store.folder}")
-for name, array in {"images": store.images, "shares": store.shares}.items():
+for name, array in {"images": store.images, "soft_labels": store.soft_labels}.items():
     print(f"{name:7s}{array.shape!s:22s}{array.dtype!s:9s}{array.nbytes / 1e6:6.0f} MB")
 
 # %% [markdown]
 # Why these types? A z-score lies between -5 and 5, and **float16** keeps it to three digits in two bytes. A mask on a
-# coarser grid is no longer one label a pixel: a pixel on the rim is a bit of each. `shares` keeps the **share** of each
+# coarser grid is no longer one label a pixel: a pixel on the rim is a bit of each. `soft_labels` keeps the **share** of each
 # of the four classes in 255ths, one byte each.
 
 # %%
-rim = np.argwhere((store.shares[..., 1:].max(axis=-1) > 90) & (store.shares[..., 0] > 90))[0]
-print("one pixel on a rim, shares of (background, core, oedema, enhancing):", store.shares[tuple(rim)])
-wide = store.images.size * 8 + store.shares.size * 4
-print(f"as float64 images and float32 masks: {wide / (store.images.nbytes + store.shares.nbytes):.1f} times the bytes")
+rim = np.argwhere((store.soft_labels[..., 1:].max(axis=-1) > 90) & (store.soft_labels[..., 0] > 90))[0]
+print("one pixel on a rim, shares of (background, core, oedema, enhancing):", store.soft_labels[tuple(rim)])
+wide = store.images.size * 8 + store.soft_labels.size * 4
+print(
+    f"as float64 images and float32 masks: {wide / (store.images.nbytes + store.soft_labels.nbytes):.1f} times the bytes"
+)
 
 # %% [markdown]
 # The arrays are **memory-mapped**: they stay on the disk, look like arrays in memory, and only what you index is read.
@@ -156,8 +158,8 @@ type(store.images).__name__, store.images[rows].shape  # (BATCH, SIZE, SIZE, 2)
 
 # %%
 from helpers.data.splits import make_split
+from helpers.learn.augmented_model import augment
 from helpers.learn.batches import training_batches
-from helpers.learn.varied import vary
 
 split = make_split(patients, SEED)
 
@@ -173,12 +175,12 @@ def speed(batches, count):
 def gathers():
     for step in range(1000):
         rows = np.random.default_rng(step).integers(len(store.images), size=BATCH)
-        yield store.images[rows], store.shares[rows]
+        yield store.images[rows], store.soft_labels[rows]
 
 
 gather_speed = speed(gathers(), 300)
 plain_speed = speed(iter(training_batches(store, split.train, BATCH, SEED, "none")), 60)
-varied_speed = speed(map(vary, training_batches(store, split.train, BATCH, SEED, "usual")), 30)
+varied_speed = speed(map(augment, training_batches(store, split.train, BATCH, SEED, "usual")), 30)
 
 # %%
 speeds = {
@@ -265,7 +267,7 @@ rows = sampler(0)
 heads = {one for one in split.train if np.isin(store.rows([one]), rows).any()}
 figure = Figure(figsize=(8, 17 / (BATCH // 2) + 0.6))
 for i, (ax, row) in enumerate(zip(figure.subplots(2, BATCH // 2).ravel(), rows, strict=True)):
-    image, labels = store.images[row, ..., 0].astype("float32"), store.shares[row].argmax(axis=-1)
+    image, labels = store.images[row, ..., 0].astype("float32"), store.soft_labels[row].argmax(axis=-1)
     panel.show_slice(ax, image, view, (-2, 3), labels, marks=i == 0)
     ax.set_title(("any brain", "any brain", "tumour", "enhancing")[4 * i // BATCH])
 figure.suptitle(f"{BATCH} slices from {len(heads)} heads: FLAIR, tumour outlined")
@@ -285,14 +287,14 @@ from helpers.prepare import augment
 
 row = int(np.argmax(store.voxels_per_class[:, 1:].sum(axis=1)))  # the slice with most tumour
 images = np.repeat(store.images[row][None].astype("float32"), 3, axis=0)  # (3, SIZE, SIZE, 2)
-shares = np.repeat(store.shares[row][None] / np.float32(255), 3, axis=0)  # (3, SIZE, SIZE, 4)
+soft_labels = np.repeat(store.soft_labels[row][None] / np.float32(255), 3, axis=0)  # (3, SIZE, SIZE, 4)
 variation = augment.draw(np.random.default_rng(SEED + 4), 3, SIZE, 2)
-moved, moved_shares = (ops.convert_to_numpy(part) for part in augment.apply(images, shares, variation))
+moved, moved_shares = (ops.convert_to_numpy(part) for part in augment.apply(images, soft_labels, variation))
 
 panels = {
-    "as it is": (images[0], shares[0]),
+    "as it is": (images[0], soft_labels[0]),
     "both moved": (moved[0], moved_shares[0]),
-    "only the image moved": (moved[0], shares[0]),
+    "only the image moved": (moved[0], soft_labels[0]),
     "both, another draw": (moved[1], moved_shares[1]),
 }
 figure = Figure(figsize=(8, 2.8))
@@ -305,7 +307,7 @@ style.alt(
 )
 
 # %%
-stays = moved_shares[0].argmax(axis=-1) > 0, shares[0].argmax(axis=-1) > 0
+stays = moved_shares[0].argmax(axis=-1) > 0, soft_labels[0].argmax(axis=-1) > 0
 overlap = 2 * (stays[0] & stays[1]).sum() / (stays[0].sum() + stays[1].sum())
 print(f"overlap of the mask that stayed with the mask that moved: Dice {overlap:.2f}")
 
@@ -329,7 +331,7 @@ def my_cross_entropy(truth, probabilities):
 
 from helpers.learn.losses import cross_entropy  # the same code
 
-truth = shares[:1]  # (1, SIZE, SIZE, 4), the slice with most tumour of all
+truth = soft_labels[:1]  # (1, SIZE, SIZE, 4), the slice with most tumour of all
 asleep = np.broadcast_to(np.float32([0.97, 0.01, 0.01, 0.01]), truth.shape)  # "background", everywhere, 97 % sure
 print("cross-entropy of knowing nothing:  ", float(my_cross_entropy(truth, np.full_like(truth, 0.25))[0]))
 print("cross-entropy of 'all background': ", float(cross_entropy(truth, asleep)[0]))
@@ -367,18 +369,20 @@ def my_soft_dice_loss(truth, probabilities):
 from helpers.learn.losses import soft_dice_loss
 
 with exercise_check("Exercise 1"):
-    given = np.asarray(filled(my_soft_dice_loss(moved_shares, shares)))
-    answer(
+    given = np.asarray(filled(my_soft_dice_loss(moved_shares, soft_labels)))
+    require(
         given.shape == (3,), f"your loss has shape {given.shape} for a batch of 3; it needs one value per slice, (3,)"
     )
-    perfect = float(my_soft_dice_loss(np.round(shares), np.round(shares))[0])
-    answer(abs(perfect) < 1e-6, f"a perfect mask gets {perfect:.3f}; it should get 0")
+    perfect = float(my_soft_dice_loss(np.round(soft_labels), np.round(soft_labels))[0])
+    require(abs(perfect) < 1e-6, f"a perfect mask gets {perfect:.3f}; it should get 0")
     lazy = float(my_soft_dice_loss(truth, np.eye(4, dtype="float32")[np.zeros(truth.shape[:3], int)])[0])
-    answer(
+    require(
         lazy > 0.6,
         f"a mask of background only gets {lazy:.2f}, which is too kind; is the background among the classes?",
     )
-    answer(np.allclose(given, soft_dice_loss(moved_shares, shares), atol=1e-5), "close, but not the formula above")
+    require(
+        np.allclose(given, soft_dice_loss(moved_shares, soft_labels), atol=1e-5), "close, but not the formula above"
+    )
 
 # %% [markdown]
 # A right answer gives 0 for a perfect mask and nearly 1 for the sleeper:
@@ -418,14 +422,14 @@ one = unet(SIZE, len(MODALITIES), filters=FILTERS, dropout=0.0)  # dropout draws
 with devices.scope():
     two = unet(SIZE, len(MODALITIES), filters=FILTERS, dropout=0.0)
 record("replicas", devices.replicas(two))
-print(f"{devices.used()}: {devices.replicas(one)} replica and {devices.replicas(two)}")
+print(f"{devices.describe()}: {devices.replicas(one)} replica and {devices.replicas(two)}")
 
 # %% [markdown]
 # The promise is that nothing else changes: batch, learning rate and result. Ten steps from the same weights on the same
 # batches, by plain gradient descent, once with each. How far apart do they end, and how far has each come?
 
 # %%
-batches = [vary(batch) for batch in training_batches(store, split.train, BATCH, SEED, "none").take(RATE_STEPS)]
+batches = [augment(batch) for batch in training_batches(store, split.train, BATCH, SEED, "none").take(RATE_STEPS)]
 x, y = (ops.convert_to_numpy(ops.concatenate(part)) for part in zip(*batches[:10], strict=True))
 weights = one.get_weights()
 
@@ -466,12 +470,12 @@ print(f"one replica moves {step:.2e}, {devices.replicas(two)} move {doubled:.2e}
 # a batch that cannot be dealt out evenly gives one replica's slices more weight than the other's.
 
 # %%
-from helpers.data.errors import DataError
+from helpers.runtime.errors import DataError
 
 print("predict_on_batch:", two.predict_on_batch(x).shape, "for a batch of", len(x))
-print("devices.ask:     ", devices.ask(two, x).shape)
+print("devices.ask:     ", devices.predict_distributed(two, x).shape)
 try:
-    devices.share(two, BATCH + 1)
+    devices.check_divisible(two, BATCH + 1)
 except DataError as error:
     print(error)
 
@@ -491,8 +495,8 @@ from helpers.learn import precision
 
 chips = {"V100": (7, 0), "T4": (7, 5), "A100": (8, 0), "P100": (6, 0), "a CPU without bfloat16": None}
 for name, capability in chips.items():
-    print(f"{name:24s}{precision.suits(capability, frozenset())}")
-print(f"{'here':24s}{precision.choose()} (a CPU must gain {precision.GAIN} times in its trial)")
+    print(f"{name:24s}{precision.policy_for(capability, frozenset())}")
+print(f"{'here':24s}{precision.select_policy()} (a CPU must gain {precision.GAIN} times in its trial)")
 
 # %% [markdown]
 # float16 has fine steps and a short reach: a gradient below 6e-8 becomes 0, so the loss is multiplied by a large number
@@ -505,8 +509,8 @@ def training_speed(policy, size):
     keras.mixed_precision.set_global_policy(policy)
     network = unet(SIZE, len(MODALITIES), filters=FILTERS)
     keras.mixed_precision.set_global_policy("float32")
-    network.compile(precision.scaled(keras.optimizers.Adam(1e-3), network), DiceCrossEntropy())
-    x, y = store.images[:size].astype("float32"), store.shares[:size] / np.float32(255)
+    network.compile(precision.with_loss_scaling(keras.optimizers.Adam(1e-3), network), DiceCrossEntropy())
+    x, y = store.images[:size].astype("float32"), store.soft_labels[:size] / np.float32(255)
     seconds = []
     for _ in range(6):
         start = time.perf_counter()
@@ -515,7 +519,7 @@ def training_speed(policy, size):
     return size / np.median(seconds[2:])  # the first builds the graph
 
 
-half = "mixed_float16" if precision.choose() == "mixed_float16" else "mixed_bfloat16"
+half = "mixed_float16" if precision.select_policy() == "mixed_float16" else "mixed_bfloat16"
 rates = {policy: [training_speed(policy, size) for size in BATCHES] for policy in ("float32", half)}
 
 # %%
@@ -631,7 +635,7 @@ style.alt(figure, f"Loss against a learning rate that grows from step to step, o
 # one to start with (the dotted lines are the paper's two).
 #
 # We keep 0.001, and treat it with care at both ends: a **warm-up** over the first 20 steps, while Adam knows little about
-# the gradients, then half a **cosine** down to zero, so that the last steps only polish. `helpers.learn.train.fit` holds
+# the gradients, then half a **cosine** down to zero, so that the last steps only polish. `helpers.tasks.brain.training.fit_brain` holds
 # this loop.
 #
 # ## Training, first as the paper does it
@@ -640,11 +644,11 @@ style.alt(figure, f"Loss against a learning rate that grows from step to step, o
 # the accuracy, and the Dice of the three regions (1 is perfect, 0 is nothing found).
 
 # %%
-from helpers.learn.train import Budget, Recipe, fit
+from helpers.tasks.brain.training import Budget, Recipe, fit_brain
 
 keras.utils.set_random_seed(SEED)
 model = unet(SIZE, len(MODALITIES), filters=FILTERS)
-first = fit(
+first = fit_brain(
     model,
     store,
     split,
@@ -673,7 +677,7 @@ print(f"calling everything background: accuracy {background:.1%}")
 # %%
 keras.utils.set_random_seed(SEED)
 model = unet(SIZE, len(MODALITIES), filters=FILTERS)
-history = fit(
+history = fit_brain(
     model, store, split, folder / "both", Budget(epochs=EPOCHS), Recipe("dice+cross-entropy", batch_size=BATCH), SEED
 )
 
@@ -710,7 +714,7 @@ with exercise_check("Exercise 2"):
     kept = filled(epoch_to_keep(toy))
     because = {4: "that is the last one, and the most accurate", 3: "that is the one with the least loss",
                1: "epochs count from 1, rows from 0"}.get(kept, "that is none of them")  # fmt: skip
-    answer(kept == 2, f"you keep epoch {kept} of the toy table: {because}; the best Dice is in epoch 2")
+    require(kept == 2, f"you keep epoch {kept} of the toy table: {because}; the best Dice is in epoch 2")
 
 # %% [markdown]
 # And this is what each rule would have kept from our run:
@@ -738,9 +742,9 @@ for rule, row in {"most accurate": accurate, "best Dice": best, "the last one": 
 # %%
 from functools import partial
 
-from helpers.learn.budget import Schedule
+from helpers.learn.augmented_model import AugmentedModel
+from helpers.learn.budget import WarmupCosine
 from helpers.learn.checkpoint import Checkpoint
-from helpers.learn.varied import Varied
 
 
 class Stop(keras.callbacks.Callback):
@@ -752,12 +756,12 @@ class Stop(keras.callbacks.Callback):
 def short_run(name, callbacks=()):
     keras.utils.set_random_seed(SEED)
     network, budget = unet(SIZE, len(MODALITIES), filters=FILTERS), Budget(epochs=2)
-    trainer = Varied(network)
+    trainer = AugmentedModel(network)
     trainer.compile(keras.optimizers.Adam(), DiceCrossEntropy())
     (folder / name).mkdir(exist_ok=True)
     with Checkpoint(folder / name, seconds=0) as checkpoint:
         every = partial(training_batches, store, split.train, BATCH, SEED, "usual")
-        checkpoint.fit(trainer, every, 10, budget, [Schedule(budget, 10), *callbacks])
+        checkpoint.fit(trainer, every, 10, budget, [WarmupCosine(budget, 10), *callbacks])
     return network.get_weights()
 
 
@@ -799,7 +803,7 @@ print(f"largest difference between the kept model in memory and the one from the
 # makes of a patient that it has not trained on, on the patient's own grid.
 
 # %%
-from helpers.learn.predict import Segmenter
+from helpers.tasks.brain.inference import Segmenter
 
 patient = next(patient for patient in patients if patient.id == split.validation[0])
 scan = read_scan(patient, MODALITIES)

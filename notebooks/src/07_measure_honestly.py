@@ -20,7 +20,7 @@ from helpers.data import sources
 from helpers.data.brats import read_catalogue
 from helpers.data.splits import make_split
 from helpers.data.volumes import read_scan
-from helpers.lessons.checks import answer, exercise_check, filled
+from helpers.lessons.checks import exercise_check, filled, require
 from helpers.lessons.record import record
 from helpers.measure import regions
 from helpers.show import scores, slices, style
@@ -51,15 +51,15 @@ slices.compare(scan, scan.seg, nothing, title=f"{right:.1%} of this patient's vo
 # %%
 from helpers.data.resample import Grid
 from helpers.data.store import open_store
-from helpers.learn.predict import Segmenter
-from helpers.learn.train import Budget, Recipe, fit
 from helpers.models.unet import unet
+from helpers.tasks.brain.inference import Segmenter
+from helpers.tasks.brain.training import Budget, Recipe, fit_brain
 
 keras.utils.set_random_seed(SEED)
 grid = Grid(SIZE)
 store = open_store(patients, folder / "slices", MODALITIES, grid)
 model = unet(SIZE, len(MODALITIES), filters=FILTERS)
-fit(model, store, split, folder, Budget(epochs=EPOCHS), Recipe(batch_size=BATCH), SEED)
+fit_brain(model, store, split, folder, Budget(epochs=EPOCHS), Recipe(batch_size=BATCH), SEED)
 print(
     f"{len(split.train)} patients to learn from, {len(split.validation)} to choose by, {len(split.test)} to be scored on"
 )
@@ -134,11 +134,11 @@ from helpers.measure.overlap import dice
 with exercise_check("Exercise 1"):
     none, some, other = np.zeros(6, bool), np.arange(6) < 4, np.arange(6) > 1
     value = filled(my_dice(some, some))
-    answer(value == 1, f"your Dice of a mask with itself is {value}; it should be 1")
+    require(value == 1, f"your Dice of a mask with itself is {value}; it should be 1")
     value = my_dice(some, other)
-    answer(np.isclose(value, 0.5), f"two masks of 4 voxels that share 2 get {value:.3f}; it should be 0.5")
-    answer(my_dice(some, none) == 0, f"a mask against an empty one gets {my_dice(some, none)}; by our rule 0")
-    answer(
+    require(np.isclose(value, 0.5), f"two masks of 4 voxels that share 2 get {value:.3f}; it should be 0.5")
+    require(my_dice(some, none) == 0, f"a mask against an empty one gets {my_dice(some, none)}; by our rule 0")
+    require(
         my_dice(none, none) == 1, f"your Dice of two empty masks is {my_dice(none, none)}; by our rule it should be 1"
     )
 
@@ -301,7 +301,7 @@ note("per patient", per_patient)
 
 # %%
 seen = [store.volume(patient.id) for patient in tested]
-small_truths = [shares.argmax(axis=-1) for _, shares in seen]  # (slices, SIZE, SIZE)
+small_truths = [soft_labels.argmax(axis=-1) for _, soft_labels in seen]  # (slices, SIZE, SIZE)
 small_drawn = [segmenter.network_probabilities(images).argmax(axis=-1) for images, _ in seen]
 note("per patient, network's grid", per_patient, small_truths, small_drawn)
 
@@ -349,18 +349,18 @@ there_and_back = [nearest(nearest(truth, (SIZE, SIZE)), truth.shape) for truth i
 # And our way: shares of each class by area going down, shares interpolated going up, the largest wins at the end.
 
 # %%
-from helpers.data.resample import class_shares
+from helpers.data.resample import soft_labels_on
 
 by_shares = []
 for patient in tested:
     scan = read_scan(patient, MODALITIES)
     centre = grid.brain_centre(scan.images, scan.spacing)
-    shares = class_shares(scan.seg, grid, scan.spacing, centre) / np.float32(255)  # (slices, SIZE, SIZE, 4)
-    up = grid.up(shares, scan.seg.shape, scan.spacing, centre)  # (rows, columns, slices, 4)
+    soft_labels = soft_labels_on(scan.seg, grid, scan.spacing, centre) / np.float32(255)  # (slices, SIZE, SIZE, 4)
+    up = grid.up(soft_labels, scan.seg.shape, scan.spacing, centre)  # (rows, columns, slices, 4)
     up[..., 0] = 1 - up[..., 1:].sum(axis=-1)  # outside the window all is background
     by_shares.append(up.argmax(axis=-1))
 
-for name, masks in {"nearest neighbour": there_and_back, "shares": by_shares}.items():
+for name, masks in {"nearest neighbour": there_and_back, "soft_labels": by_shares}.items():
     moved = np.mean([moved_mm(t, m, mm) for t, m, mm in zip(truths, masks, spacings, strict=True)])
     print(
         f"{name:18s} the truth moved by {moved:.2f} mm and scores Dice {per_patient(truths, masks):.3f} against itself"
@@ -410,8 +410,8 @@ better = "A"
 
 # %% tags=["check"]
 with exercise_check("Exercise 2"):
-    answer(filled(better) in ("A", "B"), f'you answered {better!r}; answer "A" or "B"')
-    answer(
+    require(filled(better) in ("A", "B"), f'you answered {better!r}; answer "A" or "B"')
+    require(
         better == "A", "B's fleck is a small part of its volume but a larger part of its surface; measure from there"
     )
 

@@ -1,11 +1,11 @@
 # %% tags=["parameters"]
-SEED = 0  # of the split, the weights and the order of films
+SEED = 0  # of the split, the weights and the order of radiographs
 DATA_DIR = ""  # folder with the chest X-rays of both hospitals; empty: the Kaggle set, else phantoms
-OUTPUT_DIR = ""  # receives the films as the network sees them; empty: a scratch folder
+OUTPUT_DIR = ""  # receives the radiographs as the network sees them; empty: a scratch folder
 SIZE = 64  # pixels along each side of the network's square; 128 in the paper
 FILTERS = 8  # features of the U-Net's first level; 32 in the paper
 ROUNDS = 8  # of 20 steps each, for each of three trainings
-FOLDS = 3  # one film in so many is kept for the scores, in both hospitals
+FOLDS = 3  # one radiograph in so many is kept for the scores, in both hospitals
 
 # %%
 import tempfile
@@ -19,50 +19,50 @@ from matplotlib.figure import Figure
 
 from helpers.data import sources
 from helpers.data.chest import read_chest, read_xray
-from helpers.data.films import back, open_films, split_films
-from helpers.lessons.checks import answer, exercise_check, filled
+from helpers.data.radiographs import open_radiographs, split_radiographs, to_native_grid
+from helpers.lessons.checks import exercise_check, filled, require
 from helpers.lessons.record import record
 from helpers.measure.overlap import dice
 from helpers.measure.statistics import bootstrap_ci
-from helpers.show import films as show
+from helpers.show import radiographs as show
 from helpers.show import style
 
 # %%
 style.use()
 catalogue = read_chest(sources.chest(DATA_DIR))
 xrays = {xray.id: xray for xray in catalogue.require()}  # those with a mask
-split = split_films(list(xrays.values()), SEED, FOLDS)
+split = split_radiographs(list(xrays.values()), SEED, FOLDS)
 tested = [xrays[name] for name in split.test]
-store = open_films(list(xrays.values()), Path(OUTPUT_DIR or tempfile.mkdtemp()) / "films", SIZE)
+store = open_radiographs(list(xrays.values()), Path(OUTPUT_DIR or tempfile.mkdtemp()) / "xray", SIZE)
 record("split_digest", split.digest)
 
 # %%
 sites = ("montgomery", "shenzhen")
-mean = store.shares[store.rows(split.train), ..., 1].mean(axis=0) / 255  # (SIZE, SIZE), from 0 to 1
+mean = store.soft_labels[store.rows(split.train), ..., 1].mean(axis=0) / 255  # (SIZE, SIZE), from 0 to 1
 four = [[xray for xray in tested if xray.site == site][place] for site in sites for place in (0, -1)]
-films, truths = zip(*(read_xray(xray) for xray in four), strict=True)
-outlines = [back(mean, film.shape) > 0.5 for film in films]
+radiographs, truths = zip(*(read_xray(xray) for xray in four), strict=True)
+outlines = [to_native_grid(mean, radiograph.shape) > 0.5 for radiograph in radiographs]
 names = [xray.site.title() for xray in four]
-show.compare(films, truths, outlines, names, "Whoever drew the lower outlines has not looked at the films")
+show.compare(radiographs, truths, outlines, names, "Whoever drew the lower outlines has not looked at the radiographs")
 
 # %% [markdown]
-# Chest X-rays, **films** for short, from two hospitals. Above, the lungs as somebody outlined them by hand. Below, an
-# outline that is the same on every film: the mean of all training masks, cut at one half. We call it the **mean mask**.
+# Chest X-rays, **X-rays** for short, from two hospitals. Above, the lungs as somebody outlined them by hand. Below, an
+# outline that is the same on every X-ray: the mean of all training masks, cut at one half. We call it the **mean mask**.
 # It has not looked, and see what Dice it gets.
 #
-# The paper trains its U-Net on such films and reports a Dice of 0.957 (section 6.4). **What would you have to ask
+# The paper trains its U-Net on such X-rays and reports a Dice of 0.957 (section 6.4). **What would you have to ask
 # before you believe that number?** We train the same network, and collect the questions on the way.
 #
-# ## Each film and its mask
+# ## Each X-ray and its mask
 #
-# Lesson 01 has opened this set: `CXR_png` holds the films, `masks` the masks. A pair should be two files of one name.
+# Lesson 01 has opened this set: `CXR_png` holds the X-rays, `masks` the masks. A pair should be two files of one name.
 # How many pairs do you expect?
 
 # %%
 images = {path.stem for path in (catalogue.folder / "CXR_png").glob("*.png")}
 masks = {path.stem for path in (catalogue.folder / "masks").glob("*.png")}
 alike = images & masks
-print(f"{len(images)} films, {len(masks)} masks, {len(alike)} pairs of one name")
+print(f"{len(images)} radiographs, {len(masks)} masks, {len(alike)} pairs of one name")
 print("and they begin with:", ", ".join(sorted({name.split("_")[0] for name in alike})))
 
 # %% [markdown]
@@ -73,16 +73,16 @@ print("and they begin with:", ", ".join(sorted({name.split("_")[0] for name in a
 paired = images & {name.removesuffix("_mask") for name in masks}
 missing = sorted(images - paired)
 record("pairs", len(paired))
-print(f"{len(paired)} pairs; {len(missing)} films have no mask:")
+print(f"{len(paired)} pairs; {len(missing)} radiographs have no mask:")
 print(*missing[:6], "..." if len(missing) > 6 else "")
 
 # %% [markdown]
 # These are no faults of a download; nobody has outlined them. `read_chest` pairs as we did, keeps the list as
-# `catalogue.without_mask`, and `require()` leaves those films out.
+# `catalogue.without_mask`, and `require()` leaves those X-rays out.
 #
-# ## A film becomes a square
+# ## An X-ray becomes a square
 #
-# The network takes a square. Films are none:
+# The network takes a square. X-rays are none:
 
 # %%
 entries = store.patients.values()
@@ -90,7 +90,7 @@ shapes = pd.DataFrame({"hospital": e["site"], "width / height": e["shape"][1] / 
 shapes.groupby("hospital")["width / height"].agg(["min", "mean", "max"]).round(2)
 
 # %% [markdown]
-# The obvious way is one line: resize the film to a square. Here it is done to the widest film and to the tallest, to
+# The obvious way is one line: resize the X-ray to a square. Here it is done to the widest X-ray and to the tallest, to
 # the mask as well. We measure how wide the pair of lungs is, as a share of how tall. Guess: does resizing make them
 # wider or narrower?
 
@@ -112,80 +112,80 @@ def proportion(lungs):
 
 for name, xray in {"widest": widest, "tallest": tallest}.items():
     _, lungs = read_xray(xray)
-    print(f"the {name} film: lungs {proportion(lungs):.2f}, squeezed {proportion(squeezed(lungs)):.2f}")
+    print(f"the {name} radiograph: lungs {proportion(lungs):.2f}, squeezed {proportion(squeezed(lungs)):.2f}")
 
 # %% [markdown]
-# A wide film is squeezed from the sides, a tall one from above, so the same chest would change its proportions with the
-# way the film was turned. A network can learn that too. But it is one thing more to learn, it differs between
+# A wide X-ray is squeezed from the sides, a tall one from above, so the same chest would change its proportions with the
+# way the X-ray was turned. A network can learn that too. But it is one thing more to learn, it differs between
 # hospitals, and a heart that is wide for its chest is a finding.
 #
-# (Where both numbers of a line are nearly the same, your films are square. If *all* films are, somebody has squeezed
+# (Where both numbers of a line are nearly the same, your X-rays are square. If *all* X-rays are, somebody has squeezed
 # them before you, and nothing brings the proportions back.)
 #
-# So we fill up instead: the film in the middle of a square, and nothing beside it.
+# So we fill up instead: the X-ray in the middle of a square, and nothing beside it.
 #
-# **Exercise 1** (core, 5 minutes). Write `padded(film)`: a square array as long as the film's longer side, the film in
+# **Exercise 1** (core, 5 minutes). Write `padded(radiograph)`: a square array as long as the X-ray's longer side, the X-ray in
 # its middle, 0 beside it. Where one row or column is left over, it goes to the end.
 
 
 # %% tags=["stub"]
-def padded(film):
-    return ...  # film: (rows, columns)
+def padded(radiograph):
+    return ...  # radiograph: (rows, columns)
 
 
 # %% tags=["solution"]
-def padded(film):
-    side = max(film.shape)
-    before = [(side - n) // 2 for n in film.shape]
-    return np.pad(film, [(b, side - n - b) for b, n in zip(before, film.shape, strict=True)])
+def padded(radiograph):
+    side = max(radiograph.shape)
+    before = [(side - n) // 2 for n in radiograph.shape]
+    return np.pad(radiograph, [(b, side - n - b) for b, n in zip(before, radiograph.shape, strict=True)])
 
 
 # %% tags=["check"]
 with exercise_check("Exercise 1"):
     toy = np.arange(1, 13).reshape(3, 4)
     mine = filled(padded(toy))
-    answer(mine.shape == (4, 4), f"a film of 3 x 4 comes out as {mine.shape}; it should be (4, 4)")
-    answer(mine.sum() == toy.sum(), "the pixels of the film have changed, or there is something beside it")
-    answer((mine[3] == 0).all(), "of one row left over, yours stands at the beginning; it should go to the end")
+    require(mine.shape == (4, 4), f"a radiograph of 3 x 4 comes out as {mine.shape}; it should be (4, 4)")
+    require(mine.sum() == toy.sum(), "the pixels of the radiograph have changed, or there is something beside it")
+    require((mine[3] == 0).all(), "of one row left over, yours stands at the beginning; it should go to the end")
     tall = padded(toy.T.repeat(2, axis=0))  # 8 x 3
-    answer(tall.shape == (8, 8), f"a film of 8 x 3 comes out as {tall.shape}; it should be (8, 8)")
-    answer((tall[:, 2:5] == toy.T.repeat(2, axis=0)).all(), "a tall film does not stand in the middle of yours")
+    require(tall.shape == (8, 8), f"a radiograph of 8 x 3 comes out as {tall.shape}; it should be (8, 8)")
+    require((tall[:, 2:5] == toy.T.repeat(2, axis=0)).all(), "a tall radiograph does not stand in the middle of yours")
 
 # %% [markdown]
-# `see` in `helpers.data.films` pads and then averages down by area. The z-score of lesson 03 follows, over the film's
+# `see` in `helpers.data.radiographs` pads and then averages down by area. The z-score of lesson 03 follows, over the X-ray's
 # own pixels: the hospitals expose differently, and a grey has no unit.
 
 # %%
-from helpers.data.films import see
+from helpers.data.radiographs import preprocess
 
 figure = Figure(figsize=(8, 5.2))
 for row, xray in zip(figure.subplots(2, 3), (widest, tallest), strict=True):
-    film, lungs = read_xray(xray)
-    seen = see(film, SIZE)[..., 0]  # (rows, columns) -> (SIZE, SIZE)
-    show.show_film(row[0], film)
-    for ax, square, window in ((row[1], squeezed(film), (0, 255)), (row[2], seen, (-2.5, 2.5))):
+    radiograph, lungs = read_xray(xray)
+    seen = preprocess(radiograph, SIZE)[..., 0]  # (rows, columns) -> (SIZE, SIZE)
+    show.show_radiograph(row[0], radiograph)
+    for ax, square, window in ((row[1], squeezed(radiograph), (0, 255)), (row[2], seen, (-2.5, 2.5))):
         ax.imshow(square, vmin=window[0], vmax=window[1])
         ax.set_axis_off()
-for ax, name in zip(figure.axes, ("the film", "squeezed", "padded: what the network sees"), strict=False):
+for ax, name in zip(figure.axes, ("the radiograph", "squeezed", "padded: what the network sees"), strict=False):
     ax.set_title(name)
 figure.suptitle("Padding keeps the lungs as they are, and costs a few pixels")
-style.alt(figure, "A wide and a tall chest film, each as it is, squeezed into a square, and padded to one.")
+style.alt(figure, "A wide and a tall chest radiograph, each as it is, squeezed into a square, and padded to one.")
 
 # %% [markdown]
-# The padding is 0, and so is the mean grey of each film: the network is told nothing by it. The price is size: the
+# The padding is 0, and so is the mean grey of each X-ray: the network is told nothing by it. The price is size: the
 # lungs are smaller in a padded square than in a squeezed one.
 #
-# And back: probabilities go to the film's own grid by `back`, linear between pixel centres, and are cut at one half
+# And back: probabilities go to the X-ray's own grid by `back`, linear between pixel centres, and are cut at one half
 # there, as in lesson 07. Suppose a network answered with the exact share of lung in each of its pixels. Guess the Dice
-# of such an answer, on the film's own grid.
+# of such an answer, on the X-ray's own grid.
 
 # %%
-from helpers.data.films import lung_shares
+from helpers.data.radiographs import lung_soft_labels
 
 
 def there_and_back(truth):
-    shares = lung_shares(truth, SIZE)[..., 1] / 255  # (rows, columns) -> (SIZE, SIZE)
-    return back(shares, truth.shape) > 0.5  # (rows, columns)
+    soft_labels = lung_soft_labels(truth, SIZE)[..., 1] / 255  # (rows, columns) -> (SIZE, SIZE)
+    return to_native_grid(soft_labels, truth.shape) > 0.5  # (rows, columns)
 
 
 ceilings = [dice(truth, there_and_back(truth)) for truth in (read_xray(xray)[1] for xray in tested)]
@@ -214,7 +214,7 @@ pd.DataFrame({"softmax of (a, b), for lung": softmax([a, b], axis=0)[1], "sigmoi
 #
 # **Exercise 2** (core, 5 minutes). Write `one_channel(kernel, bias)`: from the last layer of a network with two
 # channels and a softmax, shapes (1, 1, features, 2) and (2,), make that of a network with one channel and a sigmoid,
-# (1, 1, features, 1) and (1,), which says the same of every film.
+# (1, 1, features, 1) and (1,), which says the same of every X-ray.
 
 
 # %% tags=["stub"]
@@ -235,12 +235,12 @@ with exercise_check("Exercise 2"):
     two = unet(32, channels=1, classes=2, filters=2)
     one = unet(32, channels=1, classes=1, filters=2)
     kernel, bias = filled(one_channel(*two.get_weights()[-2:]))
-    answer(np.shape(kernel) == (1, 1, 2, 1), f"your kernel has shape {np.shape(kernel)}; expected (1, 1, 2, 1)")
-    answer(np.shape(bias) == (1,), f"your bias has shape {np.shape(bias)}; expected (1,)")
+    require(np.shape(kernel) == (1, 1, 2, 1), f"your kernel has shape {np.shape(kernel)}; expected (1, 1, 2, 1)")
+    require(np.shape(bias) == (1,), f"your bias has shape {np.shape(bias)}; expected (1,)")
     one.set_weights([*two.get_weights()[:-2], kernel, bias])
-    film = np.random.default_rng(SEED).normal(size=(1, 32, 32, 1)).astype("float32")
-    apart = float(np.abs(np.array(one(film))[..., 0] - np.array(two(film))[..., 1]).max())
-    answer(apart < 1e-5, f"the two networks differ by {apart:.2f} in a pixel; subtract background from lung")
+    radiograph = np.random.default_rng(SEED).normal(size=(1, 32, 32, 1)).astype("float32")
+    apart = float(np.abs(np.array(one(radiograph))[..., 0] - np.array(two(radiograph))[..., 1]).max())
+    require(apart < 1e-5, f"the two networks differ by {apart:.2f} in a pixel; subtract background from lung")
 
 # %% [markdown]
 # The loss stays what it was. Cross-entropy over two classes, with $p$ for lung and $1 - p$ for background, is what
@@ -256,16 +256,16 @@ print(f"{record('parameters', whole.count_params()):,} parameters; with four cla
 #
 # ## Training, with four curves
 #
-# Films of both hospitals are on all three sides of the split. `fit_films` trains with Adam in rounds of 20 steps; the
-# loss is cross-entropy plus soft Dice, and no film is varied. After each round it says a line, and then we look at the
-# test films. Nothing learns from that, and nothing is chosen by it; we keep it for an experiment further down.
+# X-rays of both hospitals are on all three sides of the split. `fit_radiographs` trains with Adam in rounds of 20 steps; the
+# loss is cross-entropy plus soft Dice, and no X-ray is varied. After each round it says a line, and then we look at the
+# test X-rays. Nothing learns from that, and nothing is chosen by it; we keep it for an experiment further down.
 
 # %%
 from helpers.learn.budget import Budget
-from helpers.learn.films import fit_films
-from helpers.learn.outline import LungSegmenter
+from helpers.tasks.lungs.inference import LungSegmenter
+from helpers.tasks.lungs.training import fit_lungs
 
-truths = store.shares[store.rows(split.test), ..., 1] > 127  # (films, SIZE, SIZE)
+truths = store.soft_labels[store.rows(split.test), ..., 1] > 127  # (radiographs, SIZE, SIZE)
 
 
 def untrained() -> LungSegmenter:
@@ -273,13 +273,13 @@ def untrained() -> LungSegmenter:
     return LungSegmenter(unet(SIZE, channels=1, classes=1, filters=FILTERS), SIZE)
 
 
-def train(segmenter, sides, say=lambda line: None) -> pd.DataFrame:
+def train(segmenter, sides, log=lambda line: None) -> pd.DataFrame:
     budget = Budget(epochs=ROUNDS)
-    return fit_films(segmenter.network, store, sides, budget, augmentation="none", seed=SEED, say=say)
+    return fit_lungs(segmenter.network, store, sides, budget, augmentation="none", seed=SEED, log=log)
 
 
-def per_film(drawn) -> list[float]:
-    """Dice of each test film, on the network's grid."""
+def per_radiograph(drawn) -> list[float]:
+    """Dice of each test radiograph, on the network's grid."""
     return [dice(truth, one) for truth, one in zip(truths, drawn, strict=True)]
 
 
@@ -289,7 +289,7 @@ both, looks = untrained(), []
 
 def listen(line):
     print(line)
-    looks.append(per_film(both.network_probabilities(store.images[store.rows(split.test)]) > 0.5))
+    looks.append(per_radiograph(both.network_probabilities(store.images[store.rows(split.test)]) > 0.5))
 
 
 history = train(both, split, listen)
@@ -298,8 +298,8 @@ history = train(both, split, listen)
 # The paper draws loss, accuracy, Dice and Jaccard in its figure 14. So do we, and add the mean mask as a dotted line.
 
 # %%
-watched = store.shares[store.rows(split.validation), ..., 1] > 127  # (validation films, SIZE, SIZE)
-d = np.array([dice(truth, mean > 0.5) for truth in watched])  # (validation films,)
+watched = store.soft_labels[store.rows(split.validation), ..., 1] > 127  # (validation radiographs, SIZE, SIZE)
+d = np.array([dice(truth, mean > 0.5) for truth in watched])  # (validation radiographs,)
 not_looking = {"accuracy": (watched == (mean > 0.5)).mean(), "dice": d.mean(), "jaccard": (d / (2 - d)).mean()}
 show.curves(history, not_looking, "A curve says something from where it leaves the dotted line")
 
@@ -309,41 +309,43 @@ show.curves(history, not_looking, "A curve says something from where it leaves t
 #
 # ## What comes out
 #
-# The four films from above, now with the network's outlines: the paper's figure 15.
+# The four X-rays from above, now with the network's outlines: the paper's figure 15.
 
 # %%
-films, by_hand = zip(*(read_xray(xray) for xray in four), strict=True)
-show.compare(films, by_hand, [both.mask(film) for film in films], names, "Now somebody has looked")
+radiographs, by_hand = zip(*(read_xray(xray) for xray in four), strict=True)
+show.compare(
+    radiographs, by_hand, [both.mask(radiograph) for radiograph in radiographs], names, "Now somebody has looked"
+)
 
 # %% [markdown]
 # ## The score
 #
-# As in lesson 07: each film by itself, on its own grid, the mean with its interval, and whoever has not looked in the
+# As in lesson 07: each X-ray by itself, on its own grid, the mean with its interval, and whoever has not looked in the
 # same table. One score is new: the **average surface distance**, the mean way from one outline to the nearest point of
 # the other, both ways round. It is in pixels, since these files do not tell the millimetres; so compare it within a
 # hospital only.
 
 # %%
-from helpers.measure.films import score_film  # Dice, Jaccard, average surface distance
+from helpers.measure.radiographs import score_radiograph  # Dice, Jaccard, average surface distance
 
 
 def score(draw) -> pd.DataFrame:
-    """One row a test film; `draw` makes a mask from a film."""
+    """One row a test radiograph; `draw` makes a mask from a radiograph."""
     rows = []
     for xray in tested:
-        film, truth = read_xray(xray)
-        drawn = draw(film)
+        radiograph, truth = read_xray(xray)
+        drawn = draw(radiograph)
         right = float((drawn == truth).mean())
         rows.append({"id": xray.id, "site": xray.site, "label": xray.label, "accuracy": right})
-        rows[-1] |= score_film(truth, drawn)
+        rows[-1] |= score_radiograph(truth, drawn)
     return pd.DataFrame(rows)
 
 
 # %%
 scores = {
     "our network": score(both.mask),
-    "mean mask": score(lambda film: back(mean, film.shape) > 0.5),
-    "all background": score(lambda film: np.zeros(film.shape, bool)),
+    "mean mask": score(lambda radiograph: to_native_grid(mean, radiograph.shape) > 0.5),
+    "all background": score(lambda radiograph: np.zeros(radiograph.shape, bool)),
 }
 
 
@@ -358,7 +360,7 @@ pd.DataFrame({row: {metric: cell(some[metric], n) for metric, n in digits.items(
 
 # %% [markdown]
 # Read it from the bottom of each block upwards. Accuracy gives three quarters to whoever finds nothing, as lungs fill
-# about a quarter of a film. Dice gives nothing for that. But to the mean mask, which knows no more than that chests are
+# about a quarter of an X-ray. Dice gives nothing for that. But to the mean mask, which knows no more than that chests are
 # alike, it gives most of what there is to have. A tumour can be anywhere; lungs are always in the same place.
 #
 # So ask of a Dice what it adds to the mean mask. How much of what was left has the network taken?
@@ -372,15 +374,21 @@ for site in sites:
     print(f"{site}: of the {1 - lazy:.3f} that the mean mask leaves, {(ours - lazy) / (1 - lazy):.0%}")
 
 # %% [markdown]
-# ## The worst films
+# ## The worst X-rays
 #
 # Nobody is outlined by a mean. Look at the four worst.
 
 # %%
 worst = scores["our network"].nsmallest(4, "dice")
-films, masks = zip(*(read_xray(xrays[name]) for name in worst["id"]), strict=True)
+radiographs, masks = zip(*(read_xray(xrays[name]) for name in worst["id"]), strict=True)
 titles = [f"{site.title()}\n{label}" for site, label in zip(worst["site"], worst["label"], strict=True)]
-show.compare(films, masks, [both.mask(film) for film in films], titles, "The worst four: where is the colour?")
+show.compare(
+    radiographs,
+    masks,
+    [both.mask(radiograph) for radiograph in radiographs],
+    titles,
+    "The worst four: where is the colour?",
+)
 
 # %%
 scores["our network"].groupby(["site", "label"])["dice"].agg(["count", "mean", "min"]).round(3)
@@ -388,7 +396,7 @@ scores["our network"].groupby(["site", "label"])["dice"].agg(["count", "mean", "
 # %% [markdown]
 # Where is the orange, where the purple? A rim all round is a matter of size, or of how somebody draws. A whole corner
 # that is missed is another thing: opacities of tuberculosis look like what is not lung, and whoever outlines by hand
-# mostly goes through them, knowing that a lung is there. If the worst films are mostly of one hospital, or of the ill,
+# mostly goes through them, knowing that a lung is there. If the worst X-rays are mostly of one hospital, or of the ill,
 # no mean says so: the table does, with the count beside it.
 #
 # ## Three habits of the public kernel
@@ -409,11 +417,11 @@ kernel_train, kernel_validation = train_test_split(rest, test_size=0.1, random_s
 len(kernel_train), len(kernel_validation), len(kernel_test)
 
 # %% [markdown]
-# What is that worth? We have looked at every test film after every round. Now deal the test films into two halves,
+# What is that worth? We have looked at every test X-ray after every round. Now deal the test X-rays into two halves,
 # choose the best round by the one half, and read its score there and on the other; a thousand times over.
 
 # %%
-looked = np.array(looks)  # (rounds, test films)
+looked = np.array(looks)  # (rounds, test radiographs)
 rng, read = np.random.default_rng(SEED), []
 for _ in range(1000):
     chosen_by, others = np.array_split(rng.permutation(len(tested)), 2)
@@ -426,13 +434,13 @@ print(f"on the half that chose: {reported:.4f}; on the other: {true:.4f}; gained
 # %% [markdown]
 # The halves are dealt by chance, so a difference can come from nowhere but the choice. Here it is small: there are few
 # rounds to choose from, and the last hardly differ, as the learning rate has fallen to nothing. It grows with every
-# epoch, every setting and every loss that is tried on the same films, and it shrinks as films are added. `fit_films`
+# epoch, every setting and every loss that is tried on the same X-rays, and it shrinks as X-rays are added. `fit_radiographs`
 # chooses nothing: it keeps the last round.
 #
 # ### Pool the batch
 #
-# The kernel's Dice takes probabilities as they are, throws all films of a batch into one pot, and adds 1 above and
-# below the line. We hold it against ours, for the mean mask, for the network, and for a network that misses a film: the
+# The kernel's Dice takes probabilities as they are, throws all X-rays of a batch into one pot, and adds 1 above and
+# below the line. We hold it against ours, for the mean mask, for the network, and for a network that misses an X-ray: the
 # one with the smallest lungs.
 
 
@@ -441,24 +449,26 @@ def pooled(drawn):
     return (2 * (truths * drawn).sum() + 1) / (truths.sum() + drawn.sum() + 1)
 
 
-said = both.network_probabilities(store.images[store.rows(split.test)])  # (films, SIZE, SIZE)
+said = both.network_probabilities(store.images[store.rows(split.test)])  # (radiographs, SIZE, SIZE)
 smallest = truths.sum(axis=(1, 2)).argmin()
 missed = said * (np.arange(len(said)) != smallest)[:, None, None]
-columns = {"mean mask": np.array([mean] * len(said)), "our network": said, "smallest film missed": missed}
+columns = {"mean mask": np.array([mean] * len(said)), "our network": said, "smallest radiograph missed": missed}
 table = {
     "the kernel's: pooled, soft": {name: pooled(drawn) for name, drawn in columns.items()},
-    "ours: per film, cut at one half": {name: np.mean(per_film(drawn > 0.5)) for name, drawn in columns.items()},
+    "ours: per radiograph, cut at one half": {
+        name: np.mean(per_radiograph(drawn > 0.5)) for name, drawn in columns.items()
+    },
 }
 pd.DataFrame(table).T.round(4)
 
 # %%
 for name, row in table.items():
-    print(f"{name}: the missed film costs {row['our network'] - row['smallest film missed']:.3f}")
-print(f"one film of {len(truths)}: {1 / len(truths):.3f}")
+    print(f"{name}: the missed radiograph costs {row['our network'] - row['smallest radiograph missed']:.3f}")
+print(f"one radiograph of {len(truths)}: {1 / len(truths):.3f}")
 
 # %% [markdown]
 # The two rows bear one name, and neither can be held against the other: in the pot a pixel that is lung with a
-# probability of 0.9 counts 0.9. And a film that is missed altogether costs ours nearly its full share, one film in so
+# probability of 0.9 counts 0.9. And an X-ray that is missed altogether costs ours nearly its full share, one X-ray in so
 # many. The pot counts pixels, so it is cheapest to fail the patient with the smallest lungs. (The 1 that is added
 # matters where a truth is empty. Lungs never are; in lesson 07 that rule decided about most slices.)
 #
@@ -476,12 +486,12 @@ pd.crosstab(dealt["hospital"], dealt["side"])
 # Both hospitals stand on both sides, as they do in our own split so far. What is asked that way: how good is the
 # network at the hospitals it comes from? What a third hospital wants to know is something else. With two hospitals we
 # can ask it: train at one, test at the other. The network is the same, and so are the number of steps and the test
-# films. Before you run it: from Montgomery to Shenzhen, what Dice do you expect?
+# X-rays. Before you run it: from Montgomery to Shenzhen, what Dice do you expect?
 
 
 # %%
 def only(site):
-    """The split, with the films of one hospital alone."""
+    """The split, with the radiographs of one hospital alone."""
     train, validation = ([i for i in side if xrays[i].site == site] for side in (split.train, split.validation))
     return replace(split, train=tuple(train), validation=tuple(validation))
 
@@ -495,14 +505,14 @@ for site in sites:
 
 # %%
 def at(site, learnt):
-    """Dice of each test film of `site`, by the network that learnt there."""
+    """Dice of each test radiograph of `site`, by the network that learnt there."""
     return trained[learnt].query("site == @site")["dice"].to_numpy()
 
 
 columns = {"learnt at both": "both"} | {f"learnt at {site.title()}": site for site in sites}
 by_site = {name: {site: at(site, learnt) for site in sites} for name, learnt in columns.items()}
 lazy = {site: rows[site, "mean mask"]["dice"].mean() for site in sites}
-show.hospitals(by_site, lazy, "The same network, the same test films: where it learnt decides")
+show.site_comparison(by_site, lazy, "The same network, the same test radiographs: where it learnt decides")
 
 # %%
 ways = (sites, sites[::-1])  # home, away
@@ -510,13 +520,13 @@ for home, away in ways:
     own, strange = at(away, away), at(away, home)
     record(f"drop_{home}_to_{away}", round(float((own - strange).mean()), 4))
     print(f"at {away.title()}: its own network {own.mean():.3f}, that of {home.title()} {strange.mean():.3f},")
-    print(f"    a drop of {cell(own - strange, 3)} a film")
+    print(f"    a drop of {cell(own - strange, 3)} a radiograph")
 
 # %% [markdown]
-# The interval is over films, and paired: each film is its own control. Where it reaches 0, there are too few films to
+# The interval is over X-rays, and paired: each X-ray is its own control. Where it reaches 0, there are too few X-rays to
 # tell. (The hospitals differ in size, and a small one teaches less: its own network is not the best there could be.)
 #
-# A mixed split reports one number, the mean over its films:
+# A mixed split reports one number, the mean over its X-rays:
 
 # %%
 mixed = record("dice_mixed", round(float(trained["both"]["dice"].mean()), 4))
@@ -529,24 +539,24 @@ for (home, away), value in strange.items():
 # %%
 home, away = min(strange, key=strange.get)
 lost = trained[home].query("site == @away").nsmallest(4, "dice")["id"]
-films, masks = zip(*(read_xray(xrays[name]) for name in lost), strict=True)
-drawn = [networks[home].mask(film) for film in films]
-show.compare(films, masks, drawn, title=f"Learnt at {home.title()}, lost at {away.title()}")
+radiographs, masks = zip(*(read_xray(xrays[name]) for name in lost), strict=True)
+drawn = [networks[home].mask(radiograph) for radiograph in radiographs]
+show.compare(radiographs, masks, drawn, title=f"Learnt at {home.title()}, lost at {away.title()}")
 
 # %% [markdown]
 # At home this network does as well as the figure before says, and it has learnt nothing wrong there. It has learnt what
-# a film looks like in one hospital: how dark a lung is, where black begins, where the chest ends. See what it leaves
-# out, or takes for lung, where a film is exposed or framed in another way.
+# an X-ray looks like in one hospital: how dark a lung is, where black begins, where the chest ends. See what it leaves
+# out, or takes for lung, where an X-ray is exposed or framed in another way.
 #
 # ## The question again
 #
-# Before you believe a Dice of 0.957 on lungs, ask: what does the mean mask get on the same films? Is the score per
-# film, on the film's own grid, and how many films were there? Was anything chosen on them? And did films of their
+# Before you believe a Dice of 0.957 on lungs, ask: what does the mean mask get on the same X-rays? Is the score per
+# X-ray, on the X-ray's own grid, and how many X-rays were there? Was anything chosen on them? And did X-rays of their
 # hospital teach the network? The paper does not state its split. Its kernel mixes, chooses on what it reports, and
 # pools; that is no proof that the number is wrong, and no ground to expect it anywhere else.
 #
-# From a terminal, `python -m helpers train lungs` and `evaluate` do what this lesson did, with varied films;
-# `score_films` in `helpers.learn.outline` is our `score`. Left out: JSRT, a third public set, on which the same
+# From a terminal, `python -m helpers train lungs` and `evaluate` do what this lesson did, with varied X-rays;
+# `score_radiographs` in `helpers.tasks.lungs.inference` is our `score`. Left out: JSRT, a third public set, on which the same
 # networks are compared elsewhere (Idiap's `bob.ip.binseg`), and the question how well two people agree about a lung,
 # which no network should be asked to beat.
 #

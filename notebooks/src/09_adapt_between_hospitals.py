@@ -2,13 +2,13 @@
 SEED = 0  # of the split, and of what is drawn on this page
 DATA_DIR = ""  # folder with the chest X-rays of both hospitals; empty: the Kaggle set, else phantoms
 OUTPUT_DIR = ""  # where the trainings go, and are found again; empty: a scratch folder
-FROM = "montgomery"  # the hospital whose films come with masks
+FROM = "montgomery"  # the hospital whose radiographs come with masks
 TO = "shenzhen"  # the other one
-RUNGS = ["source", "histogram", "films", "adda", "target"]  # rungs of the ladder, see helpers.apply.ladder
+RUNGS = ["source", "histogram", "xray", "adda", "target"]  # rungs of the ladder, see helpers.tasks.adaptation.ladder
 SIZE = 48  # pixels along each side of what the network sees; a multiple of 16
 FILTERS = 8  # features of its first level; 32 in the paper
 EPOCHS = 6  # of each training, 20 steps each
-FOLDS = 2  # one film in so many is kept for the scores, in both hospitals
+FOLDS = 2  # one radiograph in so many is kept for the scores, in both hospitals
 
 # %%
 import json
@@ -22,51 +22,53 @@ from keras import ops
 from matplotlib.figure import Figure
 
 from helpers.data import sources
-from helpers.data.chest import list_films, read_chest, read_xray
-from helpers.data.films import lung_shares, see, split_films
-from helpers.lessons.checks import answer, exercise_check, filled
+from helpers.data.chest import list_radiographs, read_chest, read_xray
+from helpers.data.radiographs import lung_soft_labels, preprocess, split_radiographs
+from helpers.lessons.checks import exercise_check, filled, require
 from helpers.lessons.record import record
-from helpers.show import films as show
 from helpers.show import ladder as show_ladder
+from helpers.show import radiographs as show
 from helpers.show import style
 
 # %%
 style.use()
 data = sources.chest(DATA_DIR)
 catalogue = read_chest(data)
-split = split_films(list_films(data), SEED, FOLDS)
+split = split_radiographs(list_radiographs(data), SEED, FOLDS)
 tested = {site: [xray for xray in catalogue.require(site) if xray.id in split.test] for site in (FROM, TO)}
 runs = Path(OUTPUT_DIR or tempfile.mkdtemp())
-pd.Series({site: len(films) for site, films in tested.items()}, name="test films with a mask").to_frame()
+pd.Series(
+    {site: len(radiographs) for site, radiographs in tested.items()}, name="test radiographs with a mask"
+).to_frame()
 
 # %% [markdown]
-# Six films, three of each of two hospitals, with the lungs as somebody outlined them.
+# Six X-rays, three of each of two hospitals, with the lungs as somebody outlined them.
 
 # %%
 figure = Figure(figsize=(8, 5.4))
 for row, site in zip(figure.subplots(2, 3), (FROM, TO), strict=True):
     for ax, xray in zip(row, tested[site], strict=False):
-        show.show_film(ax, *read_xray(xray), marks=ax is row[0])
+        show.show_radiograph(ax, *read_xray(xray), marks=ax is row[0])
     row[0].set_title(site.title())
 figure.suptitle("Two hospitals, one organ")
-style.alt(figure, f"Three chest films of {FROM} above three of {TO}, with the lungs outlined.")
+style.alt(figure, f"Three chest radiographs of {FROM} above three of {TO}, with the lungs outlined.")
 
 # %% [markdown]
-# A network learns to outline lungs at the upper hospital, from its films and its masks. On films of that hospital
+# A network learns to outline lungs at the upper hospital, from its X-rays and its masks. On X-rays of that hospital
 # that were kept out it does well. **How well will it do at the lower one?** Write a number down.
 #
 # From here on the upper hospital is the **source**, whose masks we have, and the lower one the **target**, of which
-# we have films and no masks. (This set has them. They give the scores, the pictures and two yardsticks that will say
+# we have X-rays and no masks. (This set has them. They give the scores, the pictures and two yardsticks that will say
 # so; nothing that adapts ever sees one.)
 #
 # ## One hospital's model
 #
-# The network is lesson 08's. `helpers.apply.ladder` trains one model after the other on this page, each in a folder
-# of its own, and scores each on films of both hospitals that nobody trained on. What is finished is kept.
+# The network is lesson 08's. `helpers.tasks.adaptation.ladder` trains one model after the other on this page, each in a folder
+# of its own, and scores each on X-rays of both hospitals that nobody trained on. What is finished is kept.
 
 # %%
-from helpers.apply.ladder import climb, film_scores, run_folder
-from helpers.apply.standing import as_frame
+from helpers.tasks.adaptation.ladder import radiograph_scores, run_folder, run_ladder
+from helpers.tasks.adaptation.results import as_frame
 
 ROAD = f"{FROM}-{TO}"
 
@@ -74,51 +76,53 @@ ROAD = f"{FROM}-{TO}"
 def stand(*names) -> list[dict]:
     """Train and score these rungs, unless they are finished; their rows of the table."""
     made = {"epochs": EPOCHS, "size": SIZE, "filters": FILTERS, "split": split}
-    rows = climb(data, runs, [ROAD], names, say=lambda text: None, **made)
-    return [row for row in rows[ROAD] if row["rung"] in names]
+    rows = run_ladder(data, runs, [ROAD], names, log=lambda text: None, **made)
+    return [row for row in rows[ROAD] if row["experiment"] in names]
 
 
 as_frame(stand("source"))[["Dice, source", "Dice, target"]]
 
 # %% [markdown]
 # The first number is what a paper would report; the second is what the other hospital would get. Each is a mean over
-# films, with its 95 % interval. For comparison, the mean of the source's masks, which has looked at no film at all:
+# X-rays, with its 95 % interval. For comparison, the mean of the source's masks, which has looked at no X-ray at all:
 
 # %%
 scored = json.loads((run_folder(runs, ROAD, "source") / "metrics.json").read_text())
 pd.Series({site: scored["trivial"][site]["dice"]["mean"] for site in (FROM, TO)}, name="mean mask").to_frame().round(3)
 
 # %% [markdown]
-# And this is how it looks on the target's films that suffer most:
+# And this is how it looks on the target's X-rays that suffer most:
 
 # %%
-from helpers.learn.outline import LungSegmenter
+from helpers.tasks.lungs.inference import LungSegmenter
 
 plain = LungSegmenter.load(run_folder(runs, ROAD, "source"))
-scores = film_scores(runs, ROAD).query("seed == 0")
-of_source = scores[(scores["site"] == TO) & (scores["rung"] == "source")].sort_values("dice")
-worst = [next(xray for xray in tested[TO] if xray.id == name) for name in of_source["film"][:3]]
+scores = radiograph_scores(runs, ROAD).query("seed == 0")
+of_source = scores[(scores["site"] == TO) & (scores["experiment"] == "source")].sort_values("dice")
+worst = [next(xray for xray in tested[TO] if xray.id == name) for name in of_source["radiograph"][:3]]
 pictures, masks = zip(*map(read_xray, worst), strict=True)
 drawn = [plain.mask(picture) for picture in pictures]
 show.compare(pictures, masks, drawn, title=f"{FROM.title()}'s model at {TO.title()}, where it is worst")
 
 # %% [markdown]
-# What differs? The patients; who drew the masks, and how; and the films. Without a mask from there only the films can
-# be looked at, so begin with them. The network sees every film with mean 0 and spread 1 (lesson 08), so mere
+# What differs? The patients; who drew the masks, and how; and the X-rays. Without a mask from there only the X-rays can
+# be looked at, so begin with them. The network sees every X-ray with mean 0 and spread 1 (lesson 08), so mere
 # brightness is gone already. What is left?
 
 
 # %%
 def seen(xray) -> tuple[np.ndarray, np.ndarray]:
-    """What a network sees of a film, and where it is lung: (SIZE, SIZE, 1) float32 and (SIZE, SIZE) bool."""
-    film, mask = read_xray(xray)
-    return see(film, SIZE), lung_shares(mask, SIZE)[..., 1] > 127
+    """What a network sees of a radiograph, and where it is lung: (SIZE, SIZE, 1) float32 and (SIZE, SIZE) bool."""
+    radiograph, mask = read_xray(xray)
+    return preprocess(radiograph, SIZE), lung_soft_labels(mask, SIZE)[..., 1] > 127
 
 
-greys = {site: [np.stack(part) for part in zip(*map(seen, films), strict=True)] for site, films in tested.items()}
+greys = {
+    site: [np.stack(part) for part in zip(*map(seen, radiographs), strict=True)] for site, radiographs in tested.items()
+}
 figure = Figure(figsize=(8, 2.6))
 for ax, (site, (images, lungs)) in zip(figure.subplots(1, 2, sharey=True), greys.items(), strict=True):
-    for inside, colour, name in ((lungs, "#0072B2", "lungs"), (~lungs, "#9A9A9A", "the rest of the film")):
+    for inside, colour, name in ((lungs, "#0072B2", "lungs"), (~lungs, "#9A9A9A", "the rest of the radiograph")):
         ax.hist(images[inside & (images[..., 0] != 0)], np.linspace(-2.5, 2.5, 60), density=True, alpha=0.6,
                 color=colour, label=name)  # fmt: skip
     ax.set(title=site.title(), xlabel="grey, after the z-score", yticks=[])
@@ -127,17 +131,17 @@ figure.suptitle("Does one grey mean one thing in both hospitals?")
 style.alt(figure, "Histograms of z-scored greys inside and outside the lungs, one panel a hospital.")
 
 # %% [markdown]
-# Nearly: lungs are dark in both. But what surrounds them is spread otherwise. A film has a curve by which exposure
+# Nearly: lungs are dark in both. But what surrounds them is spread otherwise. An X-ray has a curve by which exposure
 # becomes grey, a frame around the chest, bands where nothing was exposed, letters in a corner. Each hospital has its
-# habits in all of these, and the network has met the habits of one. When the films change and the task stays, that is
+# habits in all of these, and the network has met the habits of one. When the X-rays change and the task stays, that is
 # called a **domain shift**. (The task stays only as far as both hospitals draw lungs alike, which is worth a look at
-# the worst films above.)
+# the worst X-rays above.)
 #
 # ## How large is the gap?
 #
-# The yardstick is a model of the target's own, trained on its masks, with its films varied as you will see below. It
+# The yardstick is a model of the target's own, trained on its masks, with its X-rays varied as you will see below. It
 # is called the **ceiling**, though a model may pass it; the plain model is the floor, and between them lies the
-# **gap**. That is not what is lost on the way: other films may be harder for everybody, or easier.
+# **gap**. That is not what is lost on the way: other X-rays may be harder for everybody, or easier.
 
 # %%
 rows = stand("source", "target")
@@ -154,108 +158,112 @@ print(f"gap at the target: {ceiling:.3f} - {floor:.3f} = {ceiling - floor:.3f}")
 # $$\mathrm{share} = \frac{a - s}{c - s}$$
 #
 # which is 0 for doing nothing and 1 for the ceiling. It needs an interval, and there is a trap. All three models are
-# scored on the same films, and a film that is hard for one tends to be hard for the others. Draw films, and take all
-# three scores of each along: then what makes films hard cancels. Draw anew for each model, and it adds up.
+# scored on the same X-rays, and an X-ray that is hard for one tends to be hard for the others. Draw X-rays, and take all
+# three scores of each along: then what makes X-rays hard cancels. Draw anew for each model, and it adds up.
 #
 # ### Exercise 1: a paired interval *(core, 8 minutes)*
 #
-# Write `share_interval(source, adapted, ceiling, rng)`: 2,000 times draw as many films as there are, with
-# replacement; take the share of their means; return the 2.5th and 97.5th percentile. A right answer for the films of
+# Write `share_interval(source, adapted, ceiling, rng)`: 2,000 times draw as many X-rays as there are, with
+# replacement; take the share of their means; return the 2.5th and 97.5th percentile. A right answer for the X-rays of
 # the check holds the planted share of 0.4, and is far narrower than one that draws anew for each model.
 
 
 # %% tags=["stub"]
 def share_interval(source, adapted, ceiling, rng):
-    """The middle 95 % of the share over draws of films; three arrays (films,) to two numbers."""
+    """The middle 95 % of the share over draws of radiographs; three arrays (radiographs,) to two numbers."""
     ...
 
 
 # %% tags=["solution"]
 def share_interval(source, adapted, ceiling, rng):
-    """The middle 95 % of the share over draws of films; three arrays (films,) to two numbers."""
-    films = rng.integers(len(source), size=(2000, len(source)))  # one draw for all three
-    s, a, c = (scores[films].mean(axis=1) for scores in (source, adapted, ceiling))  # (2000,) each
+    """The middle 95 % of the share over draws of radiographs; three arrays (radiographs,) to two numbers."""
+    radiographs = rng.integers(len(source), size=(2000, len(source)))  # one draw for all three
+    s, a, c = (scores[radiographs].mean(axis=1) for scores in (source, adapted, ceiling))  # (2000,) each
     return np.percentile((a - s) / (c - s), [2.5, 97.5])
 
 
 # %% tags=["check"]
-from helpers.measure.gap import gap_closed
+from helpers.measure.gap_closed import gap_closed
 
 with exercise_check("Exercise 1"):
     toy = np.random.default_rng(0)
-    hard = toy.normal(0, 0.05, 60)  # what makes a film hard for all three
+    hard = toy.normal(0, 0.05, 60)  # what makes a radiograph hard for all three
     three = [0.8 + gain + hard + toy.normal(0, 0.01, 60) for gain in (0, 0.04, 0.1)]
     low, high = filled(share_interval(*three, np.random.default_rng(1)))
-    answer(low < 0.4 < high, f"the planted share is 0.4; your interval runs from {low:.2f} to {high:.2f}")
+    require(low < 0.4 < high, f"the planted share is 0.4; your interval runs from {low:.2f} to {high:.2f}")
     lowest, highest = gap_closed(*three)[1]
     wide = f"yours is {high - low:.2f} wide, ours {highest - lowest:.2f}"
-    answer(high - low < 2 * (highest - lowest), f"{wide}; draw films once, for all three models")
-    answer(high - low > 0.5 * (highest - lowest), f"{wide}; draw as many films as there are, with replacement")
+    require(high - low < 2 * (highest - lowest), f"{wide}; draw radiographs once, for all three models")
+    require(high - low > 0.5 * (highest - lowest), f"{wide}; draw as many radiographs as there are, with replacement")
 
 # %% [markdown]
-# `helpers.measure.gap.gap_closed` is the same, and refuses where the gap may be nothing: a share of nothing can be
+# `helpers.measure.gap_closed.gap_closed` is the same, and refuses where the gap may be nothing: a share of nothing can be
 # any number. From here on it is a column of the table.
 #
 # ## The first rung: borrowed greys
 #
-# The obvious remedy touches no network: bring the greys of a target's film to those of the source. **Histogram
+# The obvious remedy touches no network: bring the greys of a target's X-ray to those of the source. **Histogram
 # matching** sends the darkest tenth of its pixels to the greys of the source's darkest tenth, and so on up.
 
 # %%
-from helpers.prepare.greys import grey_counts, match_greys
+from helpers.prepare.histogram_matching import histogram, match_histogram
 
 learned = [xray for xray in catalogue.require(FROM) if xray.id in split.train]
-counts = grey_counts(read_xray(xray)[0] for xray in learned)  # (256,): how often the source has each grey
-film = pictures[0]  # (rows, columns) uint8, the worst one
+counts = histogram(read_xray(xray)[0] for xray in learned)  # (256,): how often the source has each grey
+radiograph = pictures[0]  # (rows, columns) uint8, the worst one
 
-held = np.bincount(film.ravel(), minlength=256) / film.size  # (256,): how often this film has it
-rank, wanted = (np.cumsum(shares) - shares / 2 for shares in (held, counts))  # share of pixels that are darker
+held = np.bincount(radiograph.ravel(), minlength=256) / radiograph.size  # (256,): how often this radiograph has it
+rank, wanted = (
+    np.cumsum(soft_labels) - soft_labels / 2 for soft_labels in (held, counts)
+)  # share of pixels that are darker
 table = np.interp(rank, wanted, np.arange(256)).round().astype("uint8")  # (256,): for each grey the one of equal rank
-matched = table[film]  # (rows, columns) uint8
-(matched == match_greys(film, counts)).all()  # `helpers.prepare.greys` has the same
+matched = table[radiograph]  # (rows, columns) uint8
+(matched == match_histogram(radiograph, counts)).all()  # `helpers.prepare.histogram_matching` has the same
 
 # %%
 figure = Figure(figsize=(8, 3.2))
-three = (film, matched, read_xray(tested[FROM][0])[0])
-names = (f"{TO.title()}, as it is", f"in {FROM.title()}'s greys", f"a film of {FROM.title()}")
+three = (radiograph, matched, read_xray(tested[FROM][0])[0])
+names = (f"{TO.title()}, as it is", f"in {FROM.title()}'s greys", f"a radiograph of {FROM.title()}")
 for ax, picture, name in zip(figure.subplots(1, 3), three, names, strict=True):
-    show.show_film(ax, picture, marks=picture is film)
+    show.show_radiograph(ax, picture, marks=picture is radiograph)
     ax.set_title(name)
-figure.suptitle("The middle film has the greys of the right one's hospital. In the right places?")
-style.alt(figure, "A film of the target, the same with matched greys, and a film of the source.")
+figure.suptitle("The middle radiograph has the greys of the right one's hospital. In the right places?")
+style.alt(figure, "A radiograph of the target, the same with matched greys, and a radiograph of the source.")
 
 # %%
 as_frame(stand("source", "histogram"))[["Dice, target", "gap closed"]]
 
 # %% [markdown]
-# Matching knows how many pixels are dark, not which. Where only the source's films have broad black bands, it takes
+# Matching knows how many pixels are dark, not which. Where only the source's X-rays have broad black bands, it takes
 # the black that it needs from the air beside the patient, or from the lungs. Where only the target's have them, the
 # band itself turns grey.
 #
 # ## The second rung: more habits than one
 #
 # Instead of dressing the target up as the source, show the network in training more habits than any one hospital has.
-# That needs no film of the target in training. Lesson 03 has the tools, and anyone who has seen a few films can say
+# That needs no X-ray of the target in training. Lesson 03 has the tools, and anyone who has seen a few X-rays can say
 # what may vary: contrast and exposure, frame and tilt, black bands. Not left and right; the heart has a side.
-# (Somebody did look at films: the bands here are as wide as Montgomery's. The rung `intensity` goes without.)
+# (Somebody did look at X-rays: the bands here are as wide as Montgomery's. The rung `intensity` goes without.)
 
 # %%
 from helpers.prepare.augment import AUGMENTATIONS, apply, draw
 
-film, mask = read_xray(tested[FROM][0])
-square, shares = (array[None].repeat(5, axis=0) for array in (see(film, 128), lung_shares(mask, 128) / 255))
-variation = draw(np.random.default_rng(SEED + 1), 5, 128, 1, AUGMENTATIONS["films"])
-varied, _ = apply(square, shares.astype("float32"), variation)  # (5, 128, 128, 1); a band ends where lung begins
+radiograph, mask = read_xray(tested[FROM][0])
+square, soft_labels = (
+    array[None].repeat(5, axis=0) for array in (preprocess(radiograph, 128), lung_soft_labels(mask, 128) / 255)
+)
+variation = draw(np.random.default_rng(SEED + 1), 5, 128, 1, AUGMENTATIONS["xray"])
+varied, _ = apply(square, soft_labels.astype("float32"), variation)  # (5, 128, 128, 1); a band ends where lung begins
 
 figure = Figure(figsize=(8, 1.9))
 for ax, picture in zip(figure.subplots(1, 6), [square[0], *np.array(varied)], strict=True):
     ax.imshow(picture[..., 0], vmin=-2, vmax=2)
     ax.set_axis_off()
-figure.suptitle("One film of the source, and five hospitals that do not exist")
-style.alt(figure, "A film as it is, and varied five times in contrast, frame, tilt and bands.")
+figure.suptitle("One radiograph of the source, and five hospitals that do not exist")
+style.alt(figure, "A radiograph as it is, and varied five times in contrast, frame, tilt and bands.")
 
 # %%
-as_frame(stand("source", "histogram", "films"))[["Dice, source", "Dice, target", "gap closed"]]
+as_frame(stand("source", "histogram", "xray"))[["Dice, source", "Dice, target", "gap closed"]]
 
 # %% [markdown]
 # Keep the last row in mind. It is cheap, and many papers on adaptation leave it out of their tables. Everything below
@@ -263,7 +271,7 @@ as_frame(stand("source", "histogram", "films"))[["Dice, source", "Dice, target",
 #
 # ## A game
 #
-# Now the target's films take part, still without masks. Inside the network a film becomes **features**: maps that the
+# Now the target's X-rays take part, still without masks. Inside the network an X-ray becomes **features**: maps that the
 # encoder hands to the decoder. If those of the two hospitals looked alike, a decoder that reads the source's could
 # read the target's as well.
 #
@@ -326,18 +334,18 @@ def turn_round(x, strength):
 # %% tags=["check"]
 with exercise_check("Exercise 2"):
     value = float(filled(turn_round(ops.ones(()) * 3, 0.5)))
-    answer(abs(value - 3) < 1e-6, f"a 3 comes out as {value}; on the way forward nothing should change")
+    require(abs(value - 3) < 1e-6, f"a 3 comes out as {value}; on the way forward nothing should change")
     moved = moved_by(lambda x: turn_round(x, 0.5))
-    answer(moved != 0, "the weight stays where it is; only one of the two terms may stand in stop_gradient")
-    answer(abs(moved - 0.5) < 1e-6, f"the weight moves by {moved:+.1f}; reversed at strength 0.5 it goes up by 0.5")
+    require(moved != 0, "the weight stays where it is; only one of the two terms may stand in stop_gradient")
+    require(abs(moved - 0.5) < 1e-6, f"the weight moves by {moved:+.1f}; reversed at strength 0.5 it goes up by 0.5")
 
 # %% [markdown]
-# `reverse` in `helpers.learn.adversary` is this line. And what is a discriminator's loss? The cross-entropy of its
+# `reverse` in `helpers.tasks.adaptation.adversarial` is this line. And what is a discriminator's loss? The cross-entropy of its
 # answer d. Written with its output before the sigmoid, the **logit** z, nothing overflows:
 
 
 # %%
-from helpers.learn.adversary import judged
+from helpers.tasks.adaptation.adversarial import patch_bce
 
 
 def cross_entropy(z, label):
@@ -345,16 +353,16 @@ def cross_entropy(z, label):
     return ops.softplus(z) - label * z
 
 
-z = np.random.default_rng(SEED).normal(0, 3, (5, 4, 4)).astype("float32")  # (films, rows, columns): one a patch
-ours = ops.mean(cross_entropy(z, 1.0), axis=(1, 2))  # (films,)
-theirs = judged(z, np.ones(5, "float32"))  # the same, from helpers
+z = np.random.default_rng(SEED).normal(0, 3, (5, 4, 4)).astype("float32")  # (radiographs, rows, columns): one a patch
+ours = ops.mean(cross_entropy(z, 1.0), axis=(1, 2))  # (radiographs,)
+theirs = patch_bce(z, np.ones(5, "float32"))  # the same, from helpers
 float(ops.max(ops.abs(ours - theirs)))
 
 # %% [markdown]
 # ### Second move: invert the label
 #
-# Reversal has a weakness. Suppose that the discriminator wins, and is sure of every film. How strong is the pull on
-# the encoder then? Take a film of the target, label 0, and let the discriminator get surer and surer.
+# Reversal has a weakness. Suppose that the discriminator wins, and is sure of every X-ray. How strong is the pull on
+# the encoder then? Take an X-ray of the target, label 0, and let the discriminator get surer and surer.
 
 # %%
 d = np.linspace(0.5, 0.001, 100)  # from "I do not know" to "of the target, surely"
@@ -375,7 +383,7 @@ style.alt(
 #
 # ADDA (adversarial discriminative domain adaptation, Tzeng et al. 2017; the method of the paper) adds a thought. The
 # source's features are good as they are, since the decoder reads them. So their encoder $E_s$ stays as it is. The
-# target gets an encoder $E_t$ of its own, a copy at first, and only that one learns. There are two losses, with films
+# target gets an encoder $E_t$ of its own, a copy at first, and only that one learns. There are two losses, with X-rays
 # $x_s$ and $x_t$ of source and target:
 #
 # $$L_D = -\log d(E_s(x_s)) - \log(1 - d(E_t(x_t))) \qquad L_E = -\log d(E_t(x_t))$$
@@ -389,27 +397,27 @@ logit = keras.layers.Conv2D(1, 3, padding="same")  # (4, 4, 4, 8) -> (4, 4, 4, 1
 
 loss_d = cross_entropy(logit(of_s), 1.0) + cross_entropy(logit(ops.stop_gradient(of_t)), 0.0)  # E_t has no part in it
 loss_e = cross_entropy(logit(of_t), 1.0)  # the inverted label; the discriminator must have no part in this one
-{"discriminator": float(ops.mean(loss_d)), "deceiver": float(ops.mean(loss_e))}
+{"discriminator": float(ops.mean(loss_d)), "adversarial": float(ops.mean(loss_e))}
 
 # %% [markdown]
-# `helpers.learn.adversary.Adda` has both in one training step, and there d is frozen inside $L_E$ in the way you know,
-# by `stop_gradient` on its weights. It gives a verdict for each patch of a film: one verdict for the whole film would
+# `helpers.tasks.adaptation.adversarial.ADDA` has both in one training step, and there d is frozen inside $L_E$ in the way you know,
+# by `stop_gradient` on its weights. It gives a verdict for each patch of an X-ray: one verdict for the whole X-ray would
 # be decided by the easiest thing there is, a letter in a corner. And its $L_D$ is the mean of the two terms, with 0.9
 # for the source instead of 1, so that it never gets infinitely sure.
 #
 # ### Where must it look?
 #
 # Tzeng's networks told digits apart: one road through the network, features at its end. A U-Net has five roads, four
-# skips and the bottleneck. Which carries the lungs? Guess, and then we cut them one at a time: on one road every film
-# gets the mean of all films, on the others its own.
+# skips and the bottleneck. Which carries the lungs? Guess, and then we cut them one at a time: on one road every X-ray
+# gets the mean of all X-rays, on the others its own.
 
 # %%
-from helpers.learn.adversary import encoder, skips_and_bottleneck
+from helpers.tasks.adaptation.adversarial import encoder, skips_and_bottleneck
 
 network = plain.network
-roads = encoder(network)  # a film -> maps of five levels, each half as fine as the one before
+roads = encoder(network)  # a radiograph -> maps of five levels, each half as fine as the one before
 decoder = keras.Model(skips_and_bottleneck(network), network.output)  # and from them to (SIZE, SIZE, 1)
-images, lungs = greys[FROM]  # (films, SIZE, SIZE, 1), (films, SIZE, SIZE)
+images, lungs = greys[FROM]  # (radiographs, SIZE, SIZE, 1), (radiographs, SIZE, SIZE)
 maps = roads.predict(images, verbose=0)
 names = [*(f"skip {level}" for level in range(1, len(maps))), "bottleneck"]
 {name: part.shape[1:] for name, part in zip(names, maps, strict=True)}
@@ -419,11 +427,11 @@ from helpers.measure.overlap import dice
 
 
 def dice_without(road) -> float:
-    """Mean Dice on the source's test films where one road carries the same for every film; None cuts nothing."""
+    """Mean Dice on the source's test radiographs where one road carries the same for every radiograph; None cuts nothing."""
     parts = [
         part.mean(axis=0, keepdims=True).repeat(len(part), 0) if i == road else part for i, part in enumerate(maps)
     ]
-    said = decoder.predict(parts, verbose=0)[..., 0] > 0.5  # (films, SIZE, SIZE)
+    said = decoder.predict(parts, verbose=0)[..., 0] > 0.5  # (radiographs, SIZE, SIZE)
     return float(np.mean([dice(truth, mask) for truth, mask in zip(lungs, said, strict=True)]))
 
 
@@ -432,31 +440,31 @@ record("dice_by_road_cut", cut)
 pd.Series(cut, name="Dice at the source, without").to_frame().round(3)
 
 # %% [markdown]
-# The lower a number, the more is lost that no other road makes up for. (Nothing can fall to 0: the mean of all films
+# The lower a number, the more is lost that no other road makes up for. (Nothing can fall to 0: the mean of all X-rays
 # is still a pair of lungs.) No road carries the outline alone. An adversary that sees the bottleneck by itself aligns
-# one row of this table, and the rest of the film goes by.
+# one row of this table, and the rest of the X-ray goes by.
 #
 # And on which can the hospital be read? A **probe**, as in lesson 05: a straight line, fitted to the means of a map
-# over some films and tried on others. An AUC of 1 says that the hospitals are told apart without fail, one half that
+# over some X-rays and tried on others. An AUC of 1 says that the hospitals are told apart without fail, one half that
 # a coin would do.
 
 # %%
-from helpers.measure.probe import told_apart
+from helpers.measure.domain_probe import domain_probe_auc
 
 
 def features(roads, site) -> list[np.ndarray]:
-    """(films, features) for each road: the mean of each map over the film."""
+    """(radiographs, features) for each road: the mean of each map over the radiograph."""
     return [part.mean(axis=(1, 2)) for part in roads.predict(greys[site][0], verbose=0)]
 
 
 here, there = features(roads, FROM), features(roads, TO)
-aucs = {name: told_apart(one, other) for name, one, other in zip(names, here, there, strict=True)}
+aucs = {name: domain_probe_auc(one, other) for name, one, other in zip(names, here, there, strict=True)}
 pd.Series(aucs, name="AUC of a probe for the hospital").to_frame().round(2)
 
 # %% [markdown]
 # Wherever the AUC is near 1 the hospital can be read. Which roads should the discriminator see, then? No table on this
-# page decides that. The two finest show every film's own grain, which an encoder can hardly hide and still hand on the
-# edges of the lungs. On films that nobody is scored on we tried all five and the last three, and kept the three. (The
+# page decides that. The two finest show every X-ray's own grain, which an encoder can hardly hide and still hand on the
+# edges of the lungs. On X-rays that nobody is scored on we tried all five and the last three, and kept the three. (The
 # encoder's way to those leads through the other two, which move along, and nobody watches them.)
 #
 # ### Two players go in circles
@@ -497,7 +505,7 @@ style.alt(figure, "The path of two players winds outwards round the origin; its 
 
 # %%
 adda = stand("source", "adda")
-show_ladder.game(run_folder(runs, ROAD, "adda") / "history.csv", title="Does anybody win?")
+show_ladder.adversarial_curves(run_folder(runs, ROAD, "adda") / "history.csv", title="Does anybody win?")
 
 # %% [markdown]
 # Read the middle. At 1 the discriminator sees through everything. At one half it guesses: then either the features
@@ -505,8 +513,8 @@ show_ladder.game(run_folder(runs, ROAD, "adda") / "history.csv", title="Does any
 # neither rise nor fall may be a game in full swing. Nothing in the first two panels says whether the *outlines* got
 # better; that is what makes such trainings hard.
 #
-# The features can be looked at. Each dot is a film, its maps' means laid onto the plane in which all films differ
-# most (a PCA). The source's films go through the encoder that was left alone, in both panels; on the right the
+# The features can be looked at. Each dot is an X-ray, its maps' means laid onto the plane in which all X-rays differ
+# most (a PCA). The source's X-rays go through the encoder that was left alone, in both panels; on the right the
 # target's go through the other one, its running mean as the game ended.
 
 
@@ -514,16 +522,16 @@ show_ladder.game(run_folder(runs, ROAD, "adda") / "history.csv", title="Does any
 last = LungSegmenter.load(run_folder(runs, ROAD, "adda")).network
 
 
-def ended(rung) -> keras.Model:
+def ended(experiment) -> keras.Model:
     """The network as the game of this rung ended: the same network each time, with other weights."""
-    checkpoints = run_folder(runs, ROAD, rung) / "checkpoints"
+    checkpoints = run_folder(runs, ROAD, experiment) / "checkpoints"
     last.load_weights(max(checkpoints.glob("*.weights.h5")))  # they are named by their epoch
     return last
 
 
-before = {FROM: np.concatenate(here, axis=1), TO: np.concatenate(there, axis=1)}  # (films, features)
+before = {FROM: np.concatenate(here, axis=1), TO: np.concatenate(there, axis=1)}  # (radiographs, features)
 after = {FROM: before[FROM], TO: np.concatenate(features(encoder(ended("adda")), TO), axis=1)}
-apart = [told_apart(*moment.values()) for moment in (before, after)]
+apart = [domain_probe_auc(*moment.values()) for moment in (before, after)]
 print(f"a probe tells the hospitals apart with an AUC of {apart[0]:.2f} before, and {apart[1]:.2f} after")
 show_ladder.features(before, after, title="Did the two clouds meet?")
 
@@ -534,12 +542,12 @@ show_ladder.features(before, after, title="Did the two clouds meet?")
 
 
 # %%
-from helpers.learn import predict
+from helpers.tasks.brain import inference
 
 
 def dice_at(site, network) -> float:
     images, lungs = greys[site]
-    drawn = predict.answer(network, images)[..., 0] > 0.5  # (films, SIZE, SIZE)
+    drawn = inference.predict_batches(network, images)[..., 0] > 0.5  # (radiographs, SIZE, SIZE)
     return float(np.mean([dice(*pair) for pair in zip(lungs, drawn, strict=True)]))
 
 
@@ -552,13 +560,13 @@ pd.Series(moments, name="Dice at the target").to_frame().round(3)
 #
 # A game has no last move that is its best. Up to ten checkpoints were kept; which of them is the model? With masks of
 # the target one would take the best, and we have none. A paper that takes it all the same has used the labels that it
-# says it can do without. Ours goes by three things that can be had: Dice on the source's validation films, less the
+# says it can do without. Ours goes by three things that can be had: Dice on the source's validation X-rays, less the
 # **doubt** (by how much the entropy of its outlines is higher there than at home), less the share of **odd** outlines
 # there, which by number or size are no pair of lungs. The highest is taken. The panel on the right above has all of
 # them. (Doubt at the target alone would not do: whoever goes on learning the source's masks gets surer of everything.)
 #
 # What does not knowing cost? The column "oracle" has the Dice of the checkpoint that the masks of the target's
-# validation films would have chosen. It is there to be compared with, and counts for nothing else.
+# validation X-rays would have chosen. It is there to be compared with, and counts for nothing else.
 
 # %%
 as_frame(adda)[["Dice, source", "Dice, target", "gap closed", "oracle"]]
@@ -566,7 +574,7 @@ as_frame(adda)[["Dice, source", "Dice, target", "gap closed", "oracle"]]
 # %%
 row = adda[1]
 history = pd.read_csv(run_folder(runs, ROAD, "adda") / "history.csv").query("saved > 0")  # those that were kept
-chosen = history.loc[history["choice"].idxmax(), "epoch"]
+chosen = history.loc[history["selection_score"].idxmax(), "epoch"]
 record("epoch_chosen", int(chosen))
 print(f"of {len(history)} checkpoints, that of epoch {chosen} was chosen")
 print(f"the oracle would have gained {row['oracle']['mean'] - row['target']['mean']:+.3f}")
@@ -577,13 +585,13 @@ print(f"the oracle would have gained {row['oracle']['mean'] - row['target']['mea
 # is hardly ever fooled. The encoder still takes its steps, each about as long as Adam's rate allows, and nothing in
 # Tzeng's two losses asks whether the decoder can read what comes of it. For digits that was often good enough. A small
 # rate for the encoder, as here, puts the harm off, and that is all. So a third player is called in, which we have met:
-# the source's masks. **ADDA with an anchor** trains encoder and decoder on the source's films all the while. It is a
+# the source's masks. **ADDA with an anchor** trains encoder and decoder on the source's X-rays all the while. It is a
 # rung of its own, `adda+anchor`; add it to RUNGS, and the ladder below has it.
 #
 # ## Was it the game?
 #
 # A number that rose may have risen for other reasons. Two checks. **The source to itself**: there is nothing to gain,
-# so what is lost is the method's doing. **Shuffled names**: if the discriminator is told at random where a film comes
+# so what is lost is the method's doing. **Shuffled names**: if the discriminator is told at random where an X-ray comes
 # from, it has nothing to learn and is right half of the time; what the target gains even so was not the game. What it
 # loses was not the game either: the encoder takes its steps all the same, after a discriminator that says anything.
 #
@@ -592,7 +600,7 @@ print(f"the oracle would have gained {row['oracle']['mean'] - row['target']['mea
 # else; hold them against it.)
 
 # %%
-checks = {row["rung"]: row for row in [adda[1], *stand("itself", "shuffled")]}
+checks = {row["experiment"]: row for row in [adda[1], *stand("itself", "shuffled")]}
 games = {name: pd.read_csv(run_folder(runs, ROAD, name) / "history.csv") for name in checks}
 right = {name: game["accuracy"].iloc[-1] for name, game in games.items()}
 record("discriminator_right", right)
@@ -603,7 +611,7 @@ as_frame(checks.values())[["change at home", "Dice, target"]]
 pd.DataFrame(
     {
         "epoch chosen": {
-            name: game[game["saved"] > 0].set_index("epoch")["choice"].idxmax() for name, game in games.items()
+            name: game[game["saved"] > 0].set_index("epoch")["selection_score"].idxmax() for name, game in games.items()
         },
         "discriminator right, at the end": right,
         "Dice, source, at the end": {name: dice_at(FROM, ended(name)) for name in checks},
@@ -616,7 +624,7 @@ pd.DataFrame(
 #
 # All rungs of this run. In a terminal, `python -m helpers ladder --data DIR --out DIR` climbs every one there is, in
 # both directions, and goes on where it was stopped: among them a **mean teacher** (Tarvainen and Valpola 2017), a
-# steady copy of the network that outlines the target's films for it to learn from, and tuning on 1 to 20 films of the
+# steady copy of the network that outlines the target's X-rays for it to learn from, and tuning on 1 to 20 X-rays of the
 # target *with* their masks.
 
 # %%
@@ -624,32 +632,32 @@ rows = stand(*RUNGS)
 show_ladder.ladder(rows, title=f"From {FROM.title()} to {TO.title()}: who closes the gap?")
 
 # %%
-record("dice_at_target", {row["rung"]: round(row["target"]["mean"], 4) for row in rows})
+record("dice_at_target", {row["experiment"]: round(row["target"]["mean"], 4) for row in rows})
 as_frame(rows)
 
 # %% [markdown]
-# Now the question for which the table was made. Does the game beat augmentation? Both were scored on the same films,
-# so compare film by film.
+# Now the question for which the table was made. Does the game beat augmentation? Both were scored on the same X-rays,
+# so compare X-ray by X-ray.
 
 # %%
 from helpers.measure.statistics import bootstrap_ci
 
-scores = film_scores(runs, ROAD)
-by_film = scores[scores["site"] == TO].pivot_table(index="film", columns="rung", values="dice")
-difference = by_film["adda"] - by_film["films"]
+scores = radiograph_scores(runs, ROAD)
+by_radiograph = scores[scores["site"] == TO].pivot_table(index="radiograph", columns="experiment", values="dice")
+difference = by_radiograph["adda"] - by_radiograph["xray"]
 low, high = bootstrap_ci(difference)
-verdict = "ADDA is ahead" if low > 0 else "augmentation is ahead" if high < 0 else "these films cannot tell"
-record("adda_minus_films", difference.mean())
+verdict = "ADDA is ahead" if low > 0 else "augmentation is ahead" if high < 0 else "these radiographs cannot tell"
+record("adda_minus_radiographs", difference.mean())
 print(f"ADDA less augmentation: {difference.mean():+.3f}, between {low:+.3f} and {high:+.3f}: {verdict}")
 
 # %%
 CHECKS = ("longer", "itself", "shuffled")
-without = [row for row in rows if not row["rung"].startswith(("source", "target", "labelled", *CHECKS))]
+without = [row for row in rows if not row["experiment"].startswith(("source", "target", "labelled", *CHECKS))]
 best = max(without, key=lambda row: row["target"]["mean"])
 record("dice_best", best["target"]["mean"])
 record("dice_best_less_source", best["target"]["mean"] - floor)
 print(
-    f"without a mask of the target, {best['rung']} gets furthest: {best['target']['mean']:.3f}, ceiling {ceiling:.3f}"
+    f"without a mask of the target, {best['experiment']} gets furthest: {best['target']['mean']:.3f}, ceiling {ceiling:.3f}"
 )
 
 # %% [markdown]
@@ -658,17 +666,17 @@ print(
 # adversary. There is a reason. Augmentation learns from *masks*: of every hospital that it makes up it knows where the
 # lungs are. The adversary knows that two clouds ought to coincide, and clouds can coincide with one hospital's lungs
 # where the other's hearts are. It also hides what differs for good reason: more children, more of the sick. The game
-# may be worth its trouble where nobody can say what differs. Here anyone can who looks at ten films. And the two are
-# no rivals: an adaptation can begin with the varied model, as the rung `films-mean-teacher` does.
+# may be worth its trouble where nobody can say what differs. Here anyone can who looks at ten X-rays. And the two are
+# no rivals: an adaptation can begin with the varied model, as the rung `radiographs-mean-teacher` does.
 #
 # ## Back to the question
 #
-# How well does a hospital's model do at the next one? Not as its own test films say: you subtracted the two, and no
+# How well does a hospital's model do at the next one? Not as its own test X-rays say: you subtracted the two, and no
 # score from home shows it. How much of what is missing there is a hospital's habits, that one can make up in training,
-# the row `films` says; whatever is cleverer has to be measured against that row. And a part of it is nobody's habit
-# but that of the people who draw: no film without its mask can show that.
+# the row `radiographs` says; whatever is cleverer has to be measured against that row. And a part of it is nobody's habit
+# but that of the people who draw: no X-ray without its mask can show that.
 #
-# We left out adversaries that see entropy (Vu et al. 2019), translation of films into the other hospital's style (Zhu
-# et al. 2017), and networks that adapt to a single film. And a handful of masks is often an afternoon's work: what
+# We left out adversaries that see entropy (Vu et al. 2019), translation of X-rays into the other hospital's style (Zhu
+# et al. 2017), and networks that adapt to a single X-ray. And a handful of masks is often an afternoon's work: what
 # they are worth stands in the ladder's rungs `labelled-1` to `labelled-20`, and lesson 11 does it for a hospital of
 # your own. Lesson 10 comes first, and puts the whole system together.

@@ -24,7 +24,7 @@ from helpers.data import sources
 from helpers.data.brats import read_catalogue
 from helpers.data.splits import make_split
 from helpers.data.volumes import read_scan
-from helpers.lessons.checks import answer, exercise_check, filled
+from helpers.lessons.checks import exercise_check, filled, require
 from helpers.lessons.record import record
 from helpers.show import certainty, slices, style
 
@@ -57,26 +57,26 @@ slices.modalities(stranger, title="A patient whom none of our models has met")
 # %%
 from helpers.data.resample import Grid
 from helpers.data.store import open_store
-from helpers.learn.predict import Segmenter
-from helpers.learn.train import Budget, Recipe, fit
 from helpers.models.unet import unet
+from helpers.tasks.brain.inference import Segmenter
+from helpers.tasks.brain.training import Budget, Recipe, fit_brain
 
 keras.utils.set_random_seed(SEED)
 grid = Grid(SIZE)
 store = open_store(patients, folder / "slices", MODALITIES, grid)
 model = unet(SIZE, len(MODALITIES), filters=FILTERS)
-fit(model, store, split, folder / "unet", Budget(epochs=EPOCHS), Recipe(batch_size=BATCH), SEED)
+fit_brain(model, store, split, folder / "unet", Budget(epochs=EPOCHS), Recipe(batch_size=BATCH), SEED)
 segmenter = Segmenter(model, MODALITIES, grid)
 
 # %% [markdown]
 # Then the gate of lesson 05, with two channels instead of three.
 
 # %%
-from helpers.learn.examine import fit_gate
-from helpers.learn.gate import Gate
-from helpers.learn.screening import SENSITIVITY
-from helpers.measure.detection import auc, threshold_for
+from helpers.measure.classification import auc, threshold_for
 from helpers.models.transformer import Shape, transformer
+from helpers.tasks.gate.commands import SENSITIVITY
+from helpers.tasks.gate.inference import Gate
+from helpers.tasks.gate.training import fit_gate
 
 keras.utils.set_random_seed(SEED)
 network = transformer(SIZE, len(MODALITIES), 2, Shape(8, 64, 3, 4, mlp=2, stem=True), dropout=0.1)
@@ -151,9 +151,9 @@ slices.three_planes(replace(scan, seg=labels), title="The outlined core on three
 
 # %%
 from helpers.apply.system import System
-from helpers.data.familiar import ranges
+from helpers.data.out_of_distribution import fit_ranges
 
-usual = ranges([store.patients[identity]["looks"] for identity in split.train])  # explained below
+usual = fit_ranges([store.patients[identity]["fingerprint"] for identity in split.train])  # explained below
 system = System(segmenter, gate, usual, PASSES)
 outline = system.outline(scan)
 print(f"the same mask: {(outline.labels == labels).all()}")
@@ -166,14 +166,14 @@ print(f"the same mask: {(outline.labels == labels).all()}")
 # island** is a connected part of the outline that touches no part of the true tumour.
 
 # %%
-from helpers.apply.experiment import WAYS, examine, gate_table
+from helpers.apply.gate_ablation import ARMS, evaluate_case, gate_table
 
-examined = [examine(system, patient) for patient in tested]
+examined = [evaluate_case(system, patient) for patient in tested]
 gate_table(examined).round(2)
 
 # %%
-means = {way: np.mean([one[way]["dice"]["WT"] for one in examined]) for way in WAYS}
-islands = {way: np.mean([one[way]["islands"] for one in examined]) for way in WAYS}
+means = {way: np.mean([one[way]["dice"]["WT"] for one in examined]) for way in ARMS}
+islands = {way: np.mean([one[way]["false_positive_components"] for one in examined]) for way in ARMS}
 record("dice_wt", round(float(means["with gate"]), 4))
 record("dice_wt_without_gate", round(float(means["without gate"]), 4))
 record("false_islands", {way: round(float(count), 2) for way, count in islands.items()})
@@ -209,13 +209,13 @@ with exercise_check("Exercise 1"):
     toy = np.zeros((4, 4, 3), int)
     toy[1:3, 1:3] = 2  # four voxels of tumour in each of three slices
     value = filled(thrown_away(toy, np.array([True, False, True]), (10, 10, 5)))
-    answer(np.isclose(value, 2), f"four voxels of 0.5 ml in one lost slice give {value}; it should be 2 ml")
+    require(np.isclose(value, 2), f"four voxels of 0.5 ml in one lost slice give {value}; it should be 2 ml")
     value = thrown_away(toy, np.array([True, True, True]), (10, 10, 5))
-    answer(value == 0, f"nothing was held back, and you count {value} ml")
+    require(value == 0, f"nothing was held back, and you count {value} ml")
 
 # %%
 lost = pd.DataFrame(
-    {"lost ml": [one["missed_ml"] for one in examined], "tumour ml": [one["true_ml"]["WT"] for one in examined]}
+    {"lost ml": [one["false_negative_ml"] for one in examined], "tumour ml": [one["true_ml"]["WT"] for one in examined]}
 )
 lost.assign(share=lost["lost ml"] / lost["tumour ml"]).describe().loc[["mean", "max"]].round(3)
 
@@ -243,7 +243,7 @@ asked.shape
 p = np.clip(asked.mean(axis=0), 1e-7, 1)
 entropy = -(p * np.log2(p)).sum(axis=-1)  # (passed slices, SIZE, SIZE)
 print(f"{(entropy > 0.5).mean():.1%} of the voxels are in doubt by more than half a bit")
-certainty.outline_and_doubt(scan, outline.labels, outline.entropy, title="Where do the passes not agree?")
+certainty.outline_and_entropy(scan, outline.labels, outline.entropy, title="Where do the passes not agree?")
 
 # %% [markdown]
 # A reader wants one number a patient as well. We take the mean Dice between the outline and each pass, the
@@ -253,7 +253,7 @@ certainty.outline_and_doubt(scan, outline.labels, outline.entropy, title="Where 
 # %%
 confidence = np.array([one["agreement"]["WT"] for one in examined])
 dices = np.array([one["with gate"]["dice"]["WT"] for one in examined])
-certainty.doubt_and_error(confidence, dices, title="Are the patients it is sure of those it gets right?")
+certainty.confidence_and_error(confidence, dices, title="Are the patients it is sure of those it gets right?")
 
 # %% [markdown]
 # On the left, dots that climb mean that confidence is worth something. On the right is the **risk-coverage curve**: keep
@@ -261,16 +261,16 @@ certainty.doubt_and_error(confidence, dices, title="Are the patients it is sure 
 # nothing gives the dashed line; one that knows all, the dotted one.
 
 # %%
-from helpers.apply.uncertainty import halves, risk_coverage
+from helpers.apply.uncertainty import risk_coverage, split_by_confidence
 
-surest, rest = halves(confidence, dices)
+surest, rest = split_by_confidence(confidence, dices)
 record("surest_half_dice_wt", round(surest, 4))
 record("rest_dice_wt", round(rest, 4))
 print(f"mean WT Dice of the surest half {surest:.3f}, of the rest {rest:.3f}; {len(dices)} patients")
 
 # %% [markdown]
 # With so few patients the two may even change places by chance; on 20 real ones the course's own models are measured in
-# the same way (`helpers.apply.experiment.over_folds`).
+# the same way (`helpers.apply.gate_ablation.evaluate_folds`).
 #
 # And the volumes? From the passes we get a lowest and a highest. It is tempting to print that as an interval. How often does it hold the true
 # volume?
@@ -313,10 +313,10 @@ def refer(confidence, share):
 # %% tags=["check"]
 with exercise_check("Exercise 2"):
     chosen = np.asarray(filled(refer(np.array([0.9, 0.2, 0.8, 0.5]), 0.5)))
-    answer(chosen.sum() == 2, f"you chose {chosen.sum()} of four patients; half of them are 2")
-    answer(bool(chosen[1] and chosen[3]), "the least sure are the ones with 0.2 and 0.5; you left one of them out")
+    require(chosen.sum() == 2, f"you chose {chosen.sum()} of four patients; half of them are 2")
+    require(bool(chosen[1] and chosen[3]), "the least sure are the ones with 0.2 and 0.5; you left one of them out")
     kept = 1 - dices[~refer(confidence, 0.5)].mean()
-    answer(
+    require(
         kept <= risk_coverage(confidence, 1 - dices)[1].max() + 1e-9,
         "those you keep have more error than any share by confidence",
     )
@@ -344,9 +344,9 @@ figure
 # are bright, as vessels are on T1ce, or dark.
 
 # %%
-from helpers.data import familiar
+from helpers.data import out_of_distribution
 
-looks = familiar.fingerprint(scan)
+looks = out_of_distribution.fingerprint(scan)
 pd.DataFrame({name: looks[name] for name in MODALITIES}).round(2)
 
 # %% [markdown]
@@ -370,7 +370,7 @@ def alarms(change):
 
 def warned(one, change):
     changed = replace(one, images=change(one.images).astype(np.float32))
-    return familiar.warnings(familiar.fingerprint(changed), usual)
+    return out_of_distribution.warnings(out_of_distribution.fingerprint(changed), usual)
 
 
 silent, caught = ~alarms(lambda images: images), alarms(lambda images: images[..., ::-1])
@@ -384,7 +384,7 @@ print(f"{silent.sum()} of {len(tested)} untouched patients pass in silence, {cau
 # %% tags=["long"]
 from scipy import ndimage
 
-from helpers.data.errors import DataError
+from helpers.runtime.errors import DataError
 
 
 def with_skull(images):
@@ -435,12 +435,12 @@ def fault(images):
 # %% tags=["check"]
 with exercise_check("Exercise 3"):
     changed = np.asarray(filled(fault(scan.images.copy())))
-    answer(changed.shape == scan.images.shape, f"the shape became {changed.shape}; keep {scan.images.shape}")
+    require(changed.shape == scan.images.shape, f"the shape became {changed.shape}; keep {scan.images.shape}")
     warning = warned(scan, lambda _: changed)
-    answer(not warning, f"it was noticed: {warning[0] if warning else ''}")
+    require(not warning, f"it was noticed: {warning[0] if warning else ''}")
     misled = system.outline(replace(scan, images=changed.astype(np.float32))).labels
     score = 2 * ((misled > 0) & (scan.seg > 0)).sum() / ((misled > 0).sum() + (scan.seg > 0).sum())
-    answer(score < 0.5, f"the mask still has a Dice of {score:.2f}; a fault that misleads should cost more than half")
+    require(score < 0.5, f"the mask still has a Dice of {score:.2f}; a fault that misleads should cost more than half")
 
 # %% [markdown]
 # A check can only find what somebody thought of. That is why a warning is a help, and silence no proof.
@@ -492,13 +492,13 @@ slices.compare(
 # learned, and their fingerprint.
 
 # %%
-from helpers.learn.trained import learned, save_model, write_run
+from helpers.learn.run_folder import save_model, training_provenance, write_run
 
 parameters = {"modalities": list(MODALITIES), "size": SIZE, "extent_mm": grid.extent_mm}
 (folder / "gate").mkdir(exist_ok=True)
 save_model(network, folder / "gate" / "model.keras")
-write_run(folder / "gate", "gate", parameters, split, **learned(store, split), threshold=gate.threshold)
-write_run(folder / "unet", "brain", parameters, split, **learned(store, split))
+write_run(folder / "gate", "gate", parameters, split, **training_provenance(store, split), threshold=gate.threshold)
+write_run(folder / "unet", "brain", parameters, split, **training_provenance(store, split))
 sorted(path.name for path in (folder / "unet").iterdir())
 
 # %% [markdown]

@@ -4,11 +4,11 @@ import keras
 import pytest
 
 from helpers.apply.system import System
-from helpers.data.familiar import fingerprint, ranges
+from helpers.data.out_of_distribution import fingerprint, fit_ranges
 from helpers.data.resample import Grid
 from helpers.data.volumes import read_scan
-from helpers.learn.gate import Gate
-from helpers.learn.predict import Segmenter
+from helpers.tasks.brain.inference import Segmenter
+from helpers.tasks.gate.inference import Gate
 
 MODALITIES = ("flair", "t1ce")
 
@@ -44,7 +44,7 @@ def gate_network(size=32):
 
 @pytest.fixture(scope="session")
 def usual(patients):
-    return ranges([fingerprint(read_scan(patient, MODALITIES)) for patient in patients])
+    return fit_ranges([fingerprint(read_scan(patient, MODALITIES)) for patient in patients])
 
 
 @pytest.fixture(scope="session")

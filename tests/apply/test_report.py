@@ -10,9 +10,9 @@ import pytest
 
 from helpers.apply import report as module
 from helpers.apply.report import PURPOSE, report
-from helpers.data.errors import DataError
 from helpers.data.volumes import to_disk
-from helpers.learn.trained import save_model
+from helpers.learn.run_folder import save_model
+from helpers.runtime.errors import DataError
 
 PARAMETERS = {"modalities": ["flair", "t1ce"], "extent_mm": 192.0}
 
@@ -27,7 +27,7 @@ def models(system, usual, tmp_path_factory):
     root = tmp_path_factory.mktemp("models")
     for task, part, further in (
         ("gate", system.gate, {"threshold": system.gate.threshold}),
-        ("brain", system.segmenter, {"statistics": {"familiar": usual, "fitted_on": []}}),
+        ("brain", system.segmenter, {"statistics": {"ranges": usual, "fitted_on": []}}),
     ):
         (root / task).mkdir()
         save_model(part.model, root / task / "model.keras")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from helpers.apply.system import NOT_COMPARED
-from helpers.data.errors import DataError
 from helpers.data.volumes import Scan
+from helpers.runtime.errors import DataError
 
 
 @pytest.fixture(scope="module")

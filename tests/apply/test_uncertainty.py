@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.apply.uncertainty import agreement, entropy, halves, risk_coverage
+from helpers.apply.uncertainty import agreement, entropy, risk_coverage, split_by_confidence
 
 
 def test_entropy_runs_from_certain_to_all_alike():
@@ -27,11 +27,11 @@ def test_risk_rises_with_coverage_if_confidence_knows_the_risk_and_falls_if_it_i
 
 
 def test_halves_hold_all_patients():
-    surest, rest = halves([3, 1, 2, 0, 5], [0.9, 0.5, 0.7, 0.1, 1.0])
+    surest, rest = split_by_confidence([3, 1, 2, 0, 5], [0.9, 0.5, 0.7, 0.1, 1.0])
     assert surest == pytest.approx(0.95)
     assert rest == pytest.approx((0.7 + 0.5 + 0.1) / 3)
     with pytest.raises(ValueError, match="at least two"):
-        halves([1], [1])
+        split_by_confidence([1], [1])
 
 
 def test_one_number_per_patient_in_each():

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from helpers.bench import footprint, loader
-from helpers.bench.apart import NoPeerError
+from helpers.bench.subprocess_peer import NoPeerError
 from helpers.cli import app
 
 COARSE = {"shape": (60, 60, 39), "spacing": (4.0, 4.0, 155 / 39)}

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from helpers.bench import cold_start, prediction
 from helpers.cli import app
 from helpers.data.brats import MODALITIES
-from helpers.learn.brain import train_brain
+from helpers.tasks.brain.commands import train_brain
 
 COARSE = {"shape": (60, 60, 39), "spacing": (4.0, 4.0, 155 / 39)}
 TINY = {"size": 16, "filters": 2}
@@ -25,7 +25,7 @@ def here(monkeypatch, capsys):
         cold_start.main(str(model), str(out), [str(folder) for folder in folders])
         return json.loads(capsys.readouterr().out.splitlines()[-1])
 
-    monkeypatch.setattr(prediction, "fresh", fresh)
+    monkeypatch.setattr(prediction, "run_fresh", fresh)
 
 
 def test_the_network_is_the_one_that_train_brain_builds():

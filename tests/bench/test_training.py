@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from helpers.bench import apart, training
+from helpers.bench import subprocess_peer, training
 from helpers.cli import app
 from helpers.models.unet import unet
 
 TINY = {"size": 16, "channels": 2, "classes": 4, "filters": 2, "depth": 2, "dropout": 0.2}
 # torch is no dependency of the course: name a Python that has it, or have it here.
-TORCH = os.environ.get(apart.PYTHON) or (sys.executable if importlib.util.find_spec("torch") else None)
-needs_torch = pytest.mark.skipif(not TORCH, reason=f"{apart.PYTHON} names no Python with PyTorch")
+TORCH = os.environ.get(subprocess_peer.PYTHON) or (sys.executable if importlib.util.find_spec("torch") else None)
+needs_torch = pytest.mark.skipif(not TORCH, reason=f"{subprocess_peer.PYTHON} names no Python with PyTorch")
 
 
 @pytest.fixture
 def peer_script(monkeypatch):
     """The peer's module; it needs no PyTorch to be imported."""
-    monkeypatch.syspath_prepend(str(apart.PEERS))
+    monkeypatch.syspath_prepend(str(subprocess_peer.PEERS))
     return importlib.import_module("unet_step")
 
 
@@ -92,7 +92,7 @@ def test_another_network_is_no_peer(pytorch):
 
 def test_without_pytorch_ours_is_still_measured_beside_the_matrix_product(monkeypatch, tmp_path):
     def missing(*_, **__):
-        raise apart.NoPeerError("torch is not installed: …")
+        raise subprocess_peer.NoPeerError("torch is not installed: …")
 
     monkeypatch.setattr(training, "Peer", missing)
     found = tiny(precisions=("float32",))
@@ -131,7 +131,7 @@ def test_with_the_same_weights_both_networks_and_losses_give_the_same(tmp_path):
         layer.bias.assign(rng.standard_normal(layer.bias.shape))
         held[f"kernel_{number}"], held[f"bias_{number}"] = layer.get_weights()
     np.savez(tmp_path / "in.npz", **held)
-    subprocess.run([TORCH, "-c", SAME, apart.PEERS, tmp_path / "in.npz", tmp_path / "out.npz"], check=True)
+    subprocess.run([TORCH, "-c", SAME, subprocess_peer.PEERS, tmp_path / "in.npz", tmp_path / "out.npz"], check=True)
     found, ours = np.load(tmp_path / "out.npz"), model.predict(held["images"], verbose=0)
     np.testing.assert_allclose(found["answer"], ours, atol=1e-5)
     mean = float(np.mean(training.DiceCrossEntropy(reduction=None)(held["truth"], ours)))
@@ -140,7 +140,7 @@ def test_with_the_same_weights_both_networks_and_losses_give_the_same(tmp_path):
 
 @needs_torch
 def test_pytorch_takes_its_turns(monkeypatch):
-    monkeypatch.setenv(apart.PYTHON, TORCH)
+    monkeypatch.setenv(subprocess_peer.PYTHON, TORCH)
     result = tiny(precisions=("float32",))
     assert result["pytorch"]["parameters"] == result["parameters"]
     assert result["rates"]["float32"]["pytorch"]["low"] > 0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from helpers.data.brats import MODALITIES, read_catalogue
-from helpers.data.errors import DataError
+from helpers.runtime.errors import DataError
 
 
 def _first(root, kind="flair"):

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from helpers.data.chest import read_chest, read_xray
-from helpers.data.errors import DataError
 from helpers.data.pictures import read_image, read_mask
+from helpers.runtime.errors import DataError
 
 
 def _file(root: Path, kind: str, pattern: str) -> Path:
@@ -110,10 +110,10 @@ def test_every_way_to_store_a_grey_picture_reads_alike(tmp_path, rng):
         np.testing.assert_array_equal(read, grey, err_msg=name)
 
 
-def test_picture_in_colour_is_no_film_but_one_with_a_coloured_letter_is(tmp_path, rng):
-    film = np.repeat(rng.integers(0, 256, (80, 80, 1), np.uint8), 3, axis=-1)
-    film[:8, :8] = 255, 0, 0
-    _save(film, tmp_path / "letter.png")
+def test_picture_in_colour_is_no_radiograph_but_one_with_a_coloured_letter_is(tmp_path, rng):
+    radiograph = np.repeat(rng.integers(0, 256, (80, 80, 1), np.uint8), 3, axis=-1)
+    radiograph[:8, :8] = 255, 0, 0
+    _save(radiograph, tmp_path / "letter.png")
     assert read_image(tmp_path / "letter.png").shape == (80, 80)
     _save(rng.integers(0, 256, (80, 80, 3), np.uint8), tmp_path / "photograph.png")
     with pytest.raises(DataError, match=r"photograph\.png: a picture in colour"):

@@ -20,8 +20,8 @@ import pytest
 from helpers.data import sources
 from helpers.data.brats import read_catalogue
 from helpers.data.download import RECORD, download
-from helpers.data.errors import DataError
 from helpers.data.sets import BRATS, BRATS_2019, CHEST, brats_files
+from helpers.runtime.errors import DataError
 from tests.kaggle_server import TOKEN, tree, zipped
 
 ROUTE = "DatasetApiService/DownloadDataset"

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from helpers.data.brats import read_catalogue
-from helpers.data.errors import DataError
-from helpers.data.resample import Grid, axis_weights, class_shares
+from helpers.data.resample import Grid, axis_weights, soft_labels_on
 from helpers.data.volumes import read_scan
 from helpers.measure.overlap import dice
 from helpers.measure.regions import mask
+from helpers.runtime.errors import DataError
 
 
 def _ball(shape=(120, 110, 8), centre=(57.3, 61.8), radius=20):
@@ -50,18 +50,18 @@ def test_area_is_kept_on_the_way_in(size):
 @pytest.mark.parametrize(("size", "least"), [(48, 0.97), (64, 0.98), (100, 0.999)])
 def test_mask_survives_the_round_trip(size, least):
     grid, ball = Grid(size, 100.0), _ball()
-    shares = class_shares(ball.astype(np.uint8), grid, (1, 1, 1), (57.0, 60.0))
-    back = grid.up(shares / np.float32(255), ball.shape, (1, 1, 1), (57.0, 60.0))
+    soft_labels = soft_labels_on(ball.astype(np.uint8), grid, (1, 1, 1), (57.0, 60.0))
+    back = grid.up(soft_labels / np.float32(255), ball.shape, (1, 1, 1), (57.0, 60.0))
     assert dice(ball, back[..., 1] > 0.5) > least
 
 
 def test_shares_sum_to_255_and_hold_no_foreign_class(rng):
     labels = rng.integers(0, 4, (40, 40, 3)).astype(np.uint8)
     labels[labels == 2] = 0  # no oedema in, so none may come out, whatever lies between core and enhancing
-    shares = class_shares(labels, Grid(16, 40.0), (1, 1, 1), (20, 20))
-    assert (shares.astype(int).sum(axis=-1) == 255).all()
-    assert (shares[..., 2] == 0).all()
-    assert (shares[..., 1] > 0).any()
+    soft_labels = soft_labels_on(labels, Grid(16, 40.0), (1, 1, 1), (20, 20))
+    assert (soft_labels.astype(int).sum(axis=-1) == 255).all()
+    assert (soft_labels[..., 2] == 0).all()
+    assert (soft_labels[..., 1] > 0).any()
 
 
 def test_spacing_is_honoured():
@@ -101,8 +101,8 @@ def test_real_masks_survive_the_round_trip(real_data, size, least):
     patient = read_catalogue(real_data / "brats18").require(("flair",))[1]
     scan, grid = read_scan(patient, ("flair",)), Grid(size)
     centre = grid.brain_centre(scan.images, scan.spacing)
-    shares = class_shares(scan.seg, grid, scan.spacing, centre)
-    back = grid.up(shares[..., 1:] / np.float32(255), scan.seg.shape, scan.spacing, centre)
+    soft_labels = soft_labels_on(scan.seg, grid, scan.spacing, centre)
+    back = grid.up(soft_labels[..., 1:] / np.float32(255), scan.seg.shape, scan.spacing, centre)
     labels = np.concatenate([1 - back.sum(axis=-1, keepdims=True), back], axis=-1).argmax(axis=-1)
     for region, bound in zip(("WT", "TC", "ET"), least, strict=True):
         assert dice(mask(scan.seg, region), mask(labels, region)) > bound

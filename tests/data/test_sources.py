@@ -9,8 +9,8 @@ import pytest
 
 from helpers.data import sets, sources
 from helpers.data.brats import read_catalogue
-from helpers.data.errors import DataError
-from helpers.data.phantom_chest import make_chest
+from helpers.data.phantoms.chest import make_chest
+from helpers.runtime.errors import DataError
 
 
 @pytest.fixture(scope="module")

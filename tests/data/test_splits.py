@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from helpers.data.brats import Patient
-from helpers.data.errors import DataError
 from helpers.data.splits import Split, load_split, make_split, save_split
+from helpers.runtime.errors import DataError
 
 
 def _patients(n=369, low_grade=76):

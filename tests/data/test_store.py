@@ -11,13 +11,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from helpers.data import disk
 from helpers.data.brats import read_catalogue
-from helpers.data.errors import DataError
 from helpers.data.normalise import zscore
-from helpers.data.resample import Grid, class_shares
+from helpers.data.resample import Grid, soft_labels_on
 from helpers.data.store import load_store, open_store, voxel_hashes
 from helpers.data.volumes import read_scan
+from helpers.runtime import disk
+from helpers.runtime.errors import DataError
 
 MODALITIES = ("flair", "t1ce")
 
@@ -35,16 +35,16 @@ def test_store_holds_every_slice_as_the_network_sees_it(patients, store):
     patient = patients[2]
     scan = read_scan(patient, MODALITIES)
     centre = store.grid.brain_centre(scan.images, scan.spacing)
-    images, shares = store.volume(patient.id)
+    images, soft_labels = store.volume(patient.id)
     np.testing.assert_array_equal(images, store.grid.down(zscore(scan.images), scan.spacing, centre).astype(np.float16))
-    np.testing.assert_array_equal(shares, class_shares(scan.seg, store.grid, scan.spacing, centre))
+    np.testing.assert_array_equal(soft_labels, soft_labels_on(scan.seg, store.grid, scan.spacing, centre))
 
 
 def test_arrays_are_halves_and_bytes_in_memory_maps(store, patients):
     assert store.images.shape == (39 * len(patients), 32, 32, 2)
-    assert (store.images.dtype, store.shares.dtype) == (np.float16, np.uint8)
+    assert (store.images.dtype, store.soft_labels.dtype) == (np.float16, np.uint8)
     assert isinstance(store.images, np.memmap)
-    assert isinstance(store.shares, np.memmap)
+    assert isinstance(store.soft_labels, np.memmap)
 
 
 def test_rows_of_patients_do_not_overlap(store, patients):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from helpers.data.brats import read_catalogue
-from helpers.data.errors import DataError
 from helpers.data.volumes import read_scan, to_disk, to_network, write_segmentation
+from helpers.runtime.errors import DataError
 
 
 def _patient(root):

@@ -22,14 +22,14 @@ def train(slices: Path, split: Path, out: Path, epochs: int) -> None:
     from helpers.data.store import load_store
     from helpers.learn.budget import Budget
     from helpers.learn.checkpoint import Checkpoint
-    from helpers.learn.train import Recipe, fit
     from helpers.models.unet import unet
+    from helpers.tasks.brain.training import Recipe, fit_brain
 
     keras.utils.set_random_seed(0)
     network = unet(32, 2, filters=2, dropout=0.2)
     with Checkpoint(out, {"epochs": epochs}, seconds=0) as checkpoint:
         recipe = Recipe(augmentation="all")
-        fit(network, load_store(slices), load_split(split), out, Budget(epochs), recipe, checkpoint=checkpoint)
+        fit_brain(network, load_store(slices), load_split(split), out, Budget(epochs), recipe, checkpoint=checkpoint)
         shutil.copy(checkpoint.path, out / "end.npz")
 
 
@@ -86,7 +86,7 @@ def _main(kills: int) -> None:
     import tempfile
 
     from helpers.data.brats import read_catalogue
-    from helpers.data.phantom import make_brats
+    from helpers.data.phantoms.brats import make_brats
     from helpers.data.resample import Grid
     from helpers.data.splits import make_split, save_split
     from helpers.data.store import open_store

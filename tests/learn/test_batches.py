@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from helpers.learn.batches import gathered, training_batches
-from helpers.learn.varied import vary
+from helpers.learn.augmented_model import augment
+from helpers.learn.batches import gather_rows, training_batches
 
 
 def _take(n, *arguments, **options):
@@ -26,13 +26,13 @@ def test_batch_depends_on_seed_and_number_alone(store, split):
 
 def test_plain_batches_hold_what_the_store_holds(store, split):
     (batch,) = _take(1, store, split.train, 8, seed=0, augmentation="none")
-    assert {name: array.dtype for name, array in batch.items()} == {"images": np.float16, "shares": np.uint8}
+    assert {name: array.dtype for name, array in batch.items()} == {"images": np.float16, "soft_labels": np.uint8}
     allowed = store.images[store.rows(split.train)]
     assert all((allowed == image).all(axis=(1, 2, 3)).any() for image in batch["images"])
-    x, y = (keras.ops.convert_to_numpy(part) for part in vary(batch))
+    x, y = (keras.ops.convert_to_numpy(part) for part in augment(batch))
     assert (x.shape, y.shape) == ((8, 32, 32, 2), (8, 32, 32, 4))
     np.testing.assert_array_equal(x, batch["images"].astype(np.float32))
-    np.testing.assert_allclose(y, batch["shares"] / np.float32(255), atol=1e-6)
+    np.testing.assert_allclose(y, batch["soft_labels"] / np.float32(255), atol=1e-6)
 
 
 @pytest.mark.parametrize("augmentation", ["none", "usual", "all"])
@@ -46,13 +46,13 @@ def test_every_array_has_the_batch_first(store, split, augmentation):
 def test_numbers_are_a_small_part_of_what_travels(store, split):
     """They do not grow with the slices, which have 32 pixels here, and 96 or 128 in earnest."""
     (batch,) = _take(1, store, split.train, 8, seed=0, augmentation="all")
-    numbers = sum(array.nbytes for name, array in batch.items() if name not in ("images", "shares"))
+    numbers = sum(array.nbytes for name, array in batch.items() if name not in ("images", "soft_labels"))
     assert numbers / 8 < 1000  # bytes a slice
 
 
 def test_varied_shares_still_sum_to_one(store, split):
     (batch,) = _take(1, store, split.train, 8, seed=0, augmentation="all")
-    _, y = vary(batch)
+    _, y = augment(batch)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(y).sum(axis=-1), 1, atol=1e-5)
 
 
@@ -65,6 +65,6 @@ def test_nothing_tunes_the_batches(store, split):
 def test_gathered_rows_are_those_asked_for_and_lie_where_tensors_begin(dtype):
     array = np.arange(5 * 3 * 3).reshape(5, 3, 3, 1).astype(dtype)
     for rows in ([4, 0, 4], [2]):
-        found = gathered(array, np.array(rows))
+        found = gather_rows(array, np.array(rows))
         np.testing.assert_array_equal(found, array[rows])
         assert found.ctypes.data % 64 == 0

@@ -19,21 +19,21 @@ def _ago(seconds):
 
 def test_time_ends_before_what_follows_begins():
     budget = Budget(seconds=100, reserve=20, started=_ago(40))
-    assert budget.spent(7) == pytest.approx(0.5, abs=0.01)
+    assert budget.fraction_spent(7) == pytest.approx(0.5, abs=0.01)
     assert budget.left(7) == pytest.approx(60, abs=1)
 
 
 def test_time_left_of_epochs_is_told_by_their_pace_and_not_by_what_came_before_them():
     budget = Budget(epochs=10, started=_ago(1000))  # the slices had to be prepared first
-    budget.go_on(0, 0)
+    budget.resume(0, 0)
     budget._first = _ago(30), 0
-    assert budget.spent(3) == pytest.approx(0.3)
+    assert budget.fraction_spent(3) == pytest.approx(0.3)
     assert budget.left(3) == pytest.approx(70, abs=1)
 
 
 def test_pace_is_this_sessions():
     budget = Budget(epochs=10, started=_ago(10))
-    budget.go_on(500, 4)
+    budget.resume(500, 4)
     budget._first = _ago(30), 4
     assert budget.left(7) == pytest.approx(30, abs=1)
 

@@ -12,11 +12,11 @@ import keras
 import numpy as np
 import pytest
 
-from helpers.data.errors import DataError
 from helpers.data.splits import save_split
-from helpers.learn import precision, trained
-from helpers.learn.budget import Budget, Schedule
+from helpers.learn import precision, run_folder
+from helpers.learn.budget import Budget, WarmupCosine
 from helpers.learn.checkpoint import Checkpoint
+from helpers.runtime.errors import DataError
 from tests.learn.killed import end, train, train_and_kill
 
 STEPS, EPOCHS = 4, 3
@@ -43,7 +43,7 @@ def _train(checkpoint, trainer=None, budget=None, callbacks=()):
     tell = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: checkpoint.history.append({"epoch": epoch, **logs})
     )
-    checkpoint.fit(trainer, _batches, STEPS, budget, [Schedule(budget, STEPS), tell, *callbacks])
+    checkpoint.fit(trainer, _batches, STEPS, budget, [WarmupCosine(budget, STEPS), tell, *callbacks])
     state = [*trainer.variables, *trainer.optimizer.variables]
     return [keras.ops.convert_to_numpy(variable).copy() for variable in state], checkpoint.history
 
@@ -111,7 +111,7 @@ def test_crash_after_any_step_leaves_no_trace(whole, tmp_path, stop):
 def test_crash_after_every_third_step_leaves_no_trace(whole, tmp_path):
     for session in range(20):  # noqa: B007 - counted
         try:
-            ended = _train(Checkpoint(tmp_path, seconds=0, say=lambda _: None), callbacks=[_At(3, _crash)])
+            ended = _train(Checkpoint(tmp_path, seconds=0, log=lambda _: None), callbacks=[_At(3, _crash)])
         except RuntimeError:
             continue
         break
@@ -130,7 +130,7 @@ def test_ctrl_c_loses_nothing_and_says_how_to_go_on(whole, tmp_path, stop):
         _train(checkpoint, callbacks=[_At(stop, _interrupt)])
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     said = []
-    _assert_same(_train(Checkpoint(tmp_path, say=said.append)), whole)
+    _assert_same(_train(Checkpoint(tmp_path, log=said.append)), whole)
     assert said == [f"Going on after {told}."]
 
 
@@ -177,19 +177,19 @@ def test_stopped_training_goes_on_in_the_precision_it_began_in(tmp_path, monkeyp
     met = []
 
     def session(faster, crash):
-        monkeypatch.setattr(precision, "choose", lambda: faster)
+        monkeypatch.setattr(precision, "select_policy", lambda: faster)
 
         def learn(checkpoint):
             trainer = _trainer()
             met.append({layer.compute_dtype for layer in trainer.layers})
             _train(checkpoint, trainer, callbacks=[_At(3, _crash)] if crash else [])
 
-        trained.train_once(tmp_path, {}, Budget(epochs=EPOCHS), 0, learn, lambda: None, lambda line: None)
+        run_folder.run_training(tmp_path, {}, Budget(epochs=EPOCHS), 0, learn, lambda: None, lambda line: None)
 
     def hasty(*args):
         return Checkpoint(*args, seconds=0)
 
-    monkeypatch.setattr(trained, "Checkpoint", hasty)
+    monkeypatch.setattr(run_folder, "Checkpoint", hasty)
     with pytest.raises(RuntimeError):
         session("mixed_bfloat16", crash=True)
     session("float32", crash=False)

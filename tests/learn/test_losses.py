@@ -185,14 +185,14 @@ def test_no_weight_for_a_class_without_pixels():
 def test_the_default_weights_are_of_this_kind(real_data):
     """The constant is `class_weights` of real patients, to a tenth."""
     from helpers.data.brats import read_catalogue
-    from helpers.data.resample import Grid, class_shares
+    from helpers.data.resample import Grid, soft_labels_on
     from helpers.data.volumes import read_scan
 
     pixels, grid = np.zeros(4), Grid(64)
     for patient in read_catalogue(real_data / "brats18").require(("flair",)):
         scan = read_scan(patient, ("flair",))
-        shares = class_shares(scan.seg, grid, scan.spacing, grid.brain_centre(scan.images, scan.spacing))
-        pixels += shares[scan.images.any(axis=(0, 1, 3))].sum(axis=(0, 1, 2)) / 255
+        soft_labels = soft_labels_on(scan.seg, grid, scan.spacing, grid.brain_centre(scan.images, scan.spacing))
+        pixels += soft_labels[scan.images.any(axis=(0, 1, 3))].sum(axis=(0, 1, 2)) / 255
     np.testing.assert_allclose(class_weights(pixels), CLASS_WEIGHTS, atol=0.1)
 
 

@@ -33,7 +33,7 @@ def half(request):
      ((8, 9), "mixed_bfloat16"), ((9, 0), "mixed_bfloat16")],
 )  # fmt: skip
 def test_nvidia_chip_has_its_precision(chip, policy):
-    assert precision.suits(chip, frozenset({"avx512_bf16"}), lambda: False) == policy
+    assert precision.policy_for(chip, frozenset({"avx512_bf16"}), lambda: False) == policy
 
 
 @pytest.mark.parametrize(
@@ -42,14 +42,14 @@ def test_nvidia_chip_has_its_precision(chip, policy):
      ({"amx_bf16"}, True, "mixed_bfloat16")],
 )  # fmt: skip
 def test_cpu_has_half_precision_where_it_can_and_gains(flags, gains, policy):
-    assert precision.suits(None, frozenset(flags), lambda: gains) == policy
+    assert precision.policy_for(None, frozenset(flags), lambda: gains) == policy
 
 
 def test_cpu_that_cannot_is_not_tried():
     def tried():
         raise RuntimeError("tried")
 
-    assert precision.suits(None, frozenset(), tried) == "float32"
+    assert precision.policy_for(None, frozenset(), tried) == "float32"
 
 
 def test_flags_are_those_of_linux(tmp_path):
@@ -59,15 +59,15 @@ def test_flags_are_those_of_linux(tmp_path):
 
 
 def test_policy_is_the_chips_inside_and_as_before_outside(monkeypatch):
-    monkeypatch.setattr(precision, "choose", lambda: "mixed_bfloat16")
-    with precision.chosen() as name:
+    monkeypatch.setattr(precision, "select_policy", lambda: "mixed_bfloat16")
+    with precision.policy_scope() as name:
         assert name == keras.mixed_precision.global_policy().name == "mixed_bfloat16"
     assert keras.mixed_precision.global_policy().name == "float32"
 
 
 def test_policy_that_somebody_set_is_kept(monkeypatch, half):
-    monkeypatch.setattr(precision, "choose", lambda: "float32")
-    with precision.chosen() as name:
+    monkeypatch.setattr(precision, "select_policy", lambda: "float32")
+    with precision.policy_scope() as name:
         assert name == half
     assert keras.mixed_precision.global_policy().name == half
 
@@ -97,21 +97,21 @@ def test_losses_sum_in_float32(name, dtype):
 
 def test_float16_alone_has_its_loss_scaled():
     adam = keras.optimizers.Adam()
-    assert precision.scaled(adam, NETWORKS["unet"]()) is adam
+    assert precision.with_loss_scaling(adam, NETWORKS["unet"]()) is adam
     for policy, scaled in {"mixed_float16": True, "mixed_bfloat16": False}.items():
         keras.mixed_precision.set_global_policy(policy)
         try:
             network = NETWORKS["unet"]()
         finally:
             keras.mixed_precision.set_global_policy("float32")
-        assert isinstance(precision.scaled(keras.optimizers.Adam(), network), precision.LossScale) == scaled
+        assert isinstance(precision.with_loss_scaling(keras.optimizers.Adam(), network), precision.LossScale) == scaled
 
 
 def test_network_from_another_chip_gets_this_ones_precision(monkeypatch, tmp_path, half, rng):
-    monkeypatch.setattr(precision, "choose", lambda: "float32")
+    monkeypatch.setattr(precision, "select_policy", lambda: "float32")
     network = NETWORKS["transformer"]()
     network.save(tmp_path / "model.keras")
-    loaded = precision.suited(keras.models.load_model(tmp_path / "model.keras", compile=False))
+    loaded = precision.cast_model(keras.models.load_model(tmp_path / "model.keras", compile=False))
     assert {layer.compute_dtype for layer in loaded.layers} == {"float32"}
     images = rng.normal(size=(2, 16, 16, 2)).astype(np.float32)
     np.testing.assert_allclose(loaded.predict_on_batch(images), network.predict_on_batch(images), atol=0.02)
@@ -119,4 +119,4 @@ def test_network_from_another_chip_gets_this_ones_precision(monkeypatch, tmp_pat
 
 def test_network_in_float32_stays_as_it_is():
     network = NETWORKS["unet"]()
-    assert precision.suited(network) is network
+    assert precision.cast_model(network) is network

@@ -14,18 +14,18 @@ import tensorflow as tf
 
 from helpers.data.splits import load_split
 from helpers.data.store import load_store
+from helpers.learn.augmented_model import AugmentedModel
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
-from helpers.learn.devices import ask, replicas, scope, share, use
-from helpers.learn.examine import Examined
+from helpers.learn.devices import check_divisible, configure, predict_distributed, replicas, scope
 from helpers.learn.losses import LOSSES, DiceCrossEntropy
 from helpers.learn.precision import LossScale
-from helpers.learn.train import Recipe, fit
-from helpers.learn.varied import Varied
 from helpers.models.convnet import convnet
 from helpers.models.transformer import Shape, transformer
 from helpers.models.unet import sharp_unet, unet
 from helpers.prepare.augment import draw
+from helpers.tasks.brain.training import Recipe, fit_brain
+from helpers.tasks.gate.training import GateTrainer
 
 SIZE, BATCH = 16, 8
 TINY = Shape(patch=4, width=8, depth=1, heads=2, mlp=2, stem=True)
@@ -46,9 +46,9 @@ def slices(classes: int = 4, varied: bool = False) -> tf.data.Dataset:
     labels = rng.integers(0, classes, (5 * BATCH, SIZE, SIZE))
     arrays = {
         "images": rng.normal(labels[..., None] / 2, 1, (5 * BATCH, SIZE, SIZE, 2)).astype(np.float16),
-        "shares": np.eye(classes, dtype=np.uint8)[labels] * np.uint8(255),
+        "soft_labels": np.eye(classes, dtype=np.uint8)[labels] * np.uint8(255),
     }
-    arrays["shares"][::2, ..., 1:], arrays["shares"][::2, ..., 0] = 0, 255  # every second slice shows nothing
+    arrays["soft_labels"][::2, ..., 1:], arrays["soft_labels"][::2, ..., 0] = 0, 255  # every second slice shows nothing
     if varied:
         arrays |= draw(rng, len(labels), SIZE, 2).arrays()
     return tf.data.Dataset.from_tensor_slices(arrays).batch(BATCH).repeat()
@@ -56,7 +56,7 @@ def slices(classes: int = 4, varied: bool = False) -> tf.data.Dataset:
 
 def descend(devices: str, build: Callable[[], keras.Model], compiled: Callable, data: tf.data.Dataset, steps=10):
     """All weights before and after some steps, and the loss that was reported."""
-    use(devices)
+    configure(devices)
     keras.utils.set_random_seed(0)
     with scope():
         network = build()
@@ -75,7 +75,7 @@ def compared(build: Callable[[], keras.Model], compiled: Callable, data: tf.data
 
 def with_loss(loss: keras.losses.Loss, rate: float = 0.05) -> Callable[[keras.Model], keras.Model]:
     def compiled(network: keras.Model) -> keras.Model:
-        step = Varied(network)
+        step = AugmentedModel(network)
         step.compile(keras.optimizers.SGD(rate), loss)
         return step
 
@@ -83,7 +83,7 @@ def with_loss(loss: keras.losses.Loss, rate: float = 0.05) -> Callable[[keras.Mo
 
 
 def examined(network: keras.Model) -> keras.Model:
-    step = Examined(network)
+    step = GateTrainer(network)
     step.compile(keras.optimizers.SGD(0.05))
     return step
 
@@ -98,23 +98,23 @@ class OneNumber(keras.losses.Loss):
 def answers() -> dict:
     """A network on two devices is asked, the way it is done and the obvious way."""
     _, _, _, network = descend("2", NETWORKS["unet"], with_loss(DiceCrossEntropy()), slices(), 1)
-    use("1")
+    configure("1")
     alone = NETWORKS["unet"]()
     alone.set_weights(network.get_weights())
     batch = np.random.default_rng(1).normal(size=(5, SIZE, SIZE, 2)).astype(np.float32)
-    expected, said = alone.predict_on_batch(batch), ask(network, batch)
+    expected, said = alone.predict_on_batch(batch), predict_distributed(network, batch)
     return {
         "shape": said.shape,
         "apart": float(np.abs(said - expected).max()),
         "obvious": network.predict_on_batch(batch).shape,
-        "few": ask(network, batch[:1]).shape,
+        "few": predict_distributed(network, batch[:1]).shape,
         "replicas": [replicas(network), replicas(alone)],
     }
 
 
 def overflow(optimizer: type) -> dict:
     """One step in which the gradients of the second device's slices overflow."""
-    use("2")
+    configure("2")
     with scope():
         network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
         network.compile(optimizer(keras.optimizers.SGD(0.1), initial_scale=2.0), "mse")
@@ -129,7 +129,7 @@ def overflow(optimizer: type) -> dict:
 
 def trained(devices: str, store, split, folder: Path, stops: bool = False) -> tuple[list, list]:
     """A whole training as `train brain` does it; `stops` breaks it off after an epoch, and goes on."""
-    use(devices)
+    configure(devices)
     for attempt in range(1 + stops):
         keras.utils.set_random_seed(0)
         with scope():
@@ -137,7 +137,7 @@ def trained(devices: str, store, split, folder: Path, stops: bool = False) -> tu
         try:
             with Checkpoint(folder, {}, lambda line: None, seconds=0) as checkpoint:
                 recipe = Recipe(augmentation="usual", batch_size=16)
-                history = fit(network, store, split, folder, Budget(2), recipe, 0, _stop if stops and not attempt
+                history = fit_brain(network, store, split, folder, Budget(2), recipe, 0, _stop if stops and not attempt
                               else lambda line: None, checkpoint)  # fmt: skip
         except KeyboardInterrupt:
             continue
@@ -161,7 +161,7 @@ def _far(one: list[np.ndarray], other: list[np.ndarray]) -> float:
 
 
 def main(slices_at: str, split_at: str, folder: Path) -> None:
-    use("cpu:2")
+    configure("cpu:2")
     small = lambda: unet(SIZE, 2, filters=2, depth=1, dropout=0.0)  # noqa: E731
     found = {"losses": {name: compared(small, with_loss(loss()), slices(), 10) for name, loss in LOSSES.items()}}
     found["networks"] = {
@@ -175,17 +175,17 @@ def main(slices_at: str, split_at: str, folder: Path) -> None:
     found["one number"] = compared(small, with_loss(OneNumber()), slices(), 1)
     found["answers"] = answers()
     found["overflow"] = {"ours": overflow(LossScale), "keras": overflow(keras.optimizers.LossScaleOptimizer)}
-    use("1")
+    configure("1")
     outside = small()
-    use("2")
+    configure("2")
     found["built outside"] = replicas(outside)
     with_loss(DiceCrossEntropy())(outside).fit(slices(), steps_per_epoch=1, verbose=0)
     with scope():
         inside = small()
     found["refused"] = {
-        "uneven batch": _refused(share, inside, 9),
-        "too many": _refused(use, "3"),
-        "too late": _refused(use, "cpu:3"),
+        "uneven batch": _refused(check_divisible, inside, 9),
+        "too many": _refused(configure, "3"),
+        "too late": _refused(configure, "cpu:3"),
     }
     store, split = load_store(slices_at), load_split(split_at)
     (one, rows), (two, also), (again, same) = (

@@ -15,13 +15,13 @@ from helpers.data.splits import load_split
 from helpers.data.store import load_store
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
-from helpers.learn.devices import replicas, scope, use
-from helpers.learn.train import Recipe, fit
+from helpers.learn.devices import configure, replicas, scope
 from helpers.models.unet import unet
+from helpers.tasks.brain.training import Recipe, fit_brain
 
 
 def main(slices: str, split: str, folder: Path, devices: str) -> None:
-    use(devices)
+    configure(devices)
     keras.utils.set_random_seed(0)
     with scope():
         network = unet(32, 2, filters=2, depth=2, dropout=0.0)
@@ -30,7 +30,9 @@ def main(slices: str, split: str, folder: Path, devices: str) -> None:
     start = network.get_weights()
     with Checkpoint(folder, {}, seconds=0) as checkpoint:
         recipe = Recipe(augmentation="usual", batch_size=16)
-        history = fit(network, load_store(slices), load_split(split), folder, Budget(12), recipe, checkpoint=checkpoint)
+        history = fit_brain(
+            network, load_store(slices), load_split(split), folder, Budget(12), recipe, checkpoint=checkpoint
+        )
     moved = max(float(np.abs(a - b).max()) for a, b in zip(start, network.get_weights(), strict=True))
     np.savez(folder / "weights.npz", *network.get_weights())
     told = {"replicas": replicas(network), "moved": moved, "rows": history.drop(columns="seconds").to_dict("list")}

@@ -12,7 +12,7 @@ from helpers.lessons.manifest import Course, read_manifest
 ENTRY = {
     "title": "First",
     "question": "Why?",
-    "objectives": ["see", "say"],
+    "objectives": ["see", "log"],
     "minutes": {"read": 1, "work": 2},
     "needs": "none",
     "prerequisites": [],

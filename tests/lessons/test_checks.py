@@ -1,11 +1,11 @@
 import pytest
 
-from helpers.lessons.checks import NotYetError, answer, exercise_check, filled
+from helpers.lessons.checks import NotYetError, exercise_check, filled, require
 
 
 def attempt(value):
     with exercise_check("Exercise 1"):
-        answer(filled(value) == 4, f"twice 2 is 4; yours gives {value}")
+        require(filled(value) == 4, f"twice 2 is 4; yours gives {value}")
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from helpers.data.brats import read_catalogue
-from helpers.data.phantom import make_brats
+from helpers.data.phantoms.brats import make_brats
 from helpers.data.sets import brats_files
 from helpers.lessons.execute import execute
 from tests.kaggle_server import tree

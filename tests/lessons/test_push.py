@@ -51,7 +51,7 @@ def metrics(dice: float, token: str = "abc") -> bytes:
 
 def pushed(staged, workshop, tmp_path):
     """The one result of a push."""
-    (result,) = push(*staged, tmp_path / "out", 0.01, workshop.course, say=lambda _: None)
+    (result,) = push(*staged, tmp_path / "out", 0.01, workshop.course, log=lambda _: None)
     return result
 
 

@@ -268,7 +268,7 @@ def test_the_hours_are_said_before_a_long_run_without_gpu(workshop, run, papermi
     workshop.build()
     hours = {name: {"parameters": {}, "hours": {"cpu": 2, "t4x2": 0.5}} for name in ("00_first", "03_second")}
     workshop.profile(lessons=hours)
-    monkeypatch.setattr("helpers.learn.machine.gpus", lambda: gpus)
+    monkeypatch.setattr("helpers.runtime.machine.gpus", lambda: gpus)
     run()
     printed = " ".join(capsys.readouterr().out.split())
     assert ("Expect about 4.0 hours for these 2 lessons (an estimate; 1.0 on Kaggle's two T4)" in printed) is said

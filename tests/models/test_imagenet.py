@@ -15,9 +15,9 @@ from safetensors.numpy import save_file
 from scipy.special import softmax
 from scipy.stats import norm
 
-from helpers.data.errors import DataError
 from helpers.models import imagenet
 from helpers.models.transformer import Shape, transformer
+from helpers.runtime.errors import DataError
 
 SMALL = Shape(patch=8, width=16, depth=2, heads=2)
 D = 8  # features of a head
@@ -194,7 +194,7 @@ def test_without_a_file_the_same_call_says_from_scratch_and_changes_nothing(tmp_
     monkeypatch.setattr(imagenet, "KAGGLE_INPUT", tmp_path)
     model, said = transformer(32, 3, 2, SMALL), []
     before = model.get_weights()
-    assert not imagenet.load(model, say=said.append)
+    assert not imagenet.load(model, log=said.append)
     assert "from scratch" in said[0]
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
@@ -206,7 +206,7 @@ def test_what_kaggle_attached_is_found_in_both_layouts(mount, tmp_path, monkeypa
     folder = tmp_path / mount
     folder.mkdir(parents=True)
     file, said = write(google(), folder, "hugging face"), []
-    assert imagenet.load(transformer(32, 3, 2, SMALL), say=said.append)
+    assert imagenet.load(transformer(32, 3, 2, SMALL), log=said.append)
     assert str(file) in said[0]
 
 

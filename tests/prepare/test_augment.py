@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from helpers.prepare.augment import ALL, AUGMENTATIONS, KINDS, USUAL, Variation, apply, draw, single
+from helpers.prepare.augment import ALL, AUGMENTATIONS, TRANSFORMS, USUAL, AugmentationParams, apply, draw, single
 
 GEOMETRY = ("rotation", "scale", "shift", "flip", "elastic")
 SIZE = 48
@@ -23,11 +23,11 @@ def scene():
     images[:, 6:-6, 6:-6] = -0.5
     images[:, 30:34, 34:38] = -2
     images[:, 14:24, 18:30] = 2
-    shares = np.zeros((8, SIZE, SIZE, 4), np.float32)
-    shares[..., 0] = 1
-    shares[:, 14:24, 18:30] = (0, 0, 1, 0)
-    shares[:, 16:22, 19:25] = (0, 1, 0, 0)
-    return images, shares
+    soft_labels = np.zeros((8, SIZE, SIZE, 4), np.float32)
+    soft_labels[..., 0] = 1
+    soft_labels[:, 14:24, 18:30] = (0, 0, 1, 0)
+    soft_labels[:, 16:22, 19:25] = (0, 1, 0, 0)
+    return images, soft_labels
 
 
 def _applied(scene, variation):
@@ -48,19 +48,19 @@ def _middle(weights):
 
 
 def test_an_empty_variation_changes_nothing(scene):
-    images, shares = _applied(scene, Variation())
+    images, soft_labels = _applied(scene, AugmentationParams())
     np.testing.assert_array_equal(images, scene[0])
-    np.testing.assert_allclose(shares, scene[1], atol=1e-6)
+    np.testing.assert_allclose(soft_labels, scene[1], atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TRANSFORMS)
 def test_strength_zero_changes_nothing_and_the_sliders_end_something(kind, scene):
-    images, shares = _one(kind, 0, scene)
+    images, soft_labels = _one(kind, 0, scene)
     np.testing.assert_allclose(images, scene[0][:1], atol=1e-5)
-    np.testing.assert_allclose(shares, scene[1][:1], atol=1e-5)
-    images, shares = _one(kind, KINDS[kind].high, scene)
+    np.testing.assert_allclose(soft_labels, scene[1][:1], atol=1e-5)
+    images, soft_labels = _one(kind, TRANSFORMS[kind].high, scene)
     assert np.abs(images - scene[0][:1]).max() > 0.2
-    assert (np.abs(shares - scene[1][:1]).max() > 0.2) == (kind in GEOMETRY)
+    assert (np.abs(soft_labels - scene[1][:1]).max() > 0.2) == (kind in GEOMETRY)
 
 
 def test_unknown_kind_is_named():
@@ -102,10 +102,10 @@ def test_image_and_mask_move_together(kinds, scene):
     variation = _drawn(1, kinds)
     if "elastic" in kinds:  # training bends one slice of three; here every one
         variation = replace(variation, elastic=single("elastic", 0.05, SIZE, 2).elastic.repeat(8, axis=0))
-    geometry = Variation(affine=variation.affine, elastic=variation.elastic)
-    images, shares = _applied(scene, geometry)
+    geometry = AugmentationParams(affine=variation.affine, elastic=variation.elastic)
+    images, soft_labels = _applied(scene, geometry)
     moved = 0
-    for image, share in zip(images, shares, strict=True):
+    for image, share in zip(images, soft_labels, strict=True):
         tumour = share[..., 1:].sum(axis=-1)
         bright = np.clip(image[..., 0] - 0.5, 0, None)
         np.testing.assert_allclose(_middle(bright), _middle(tumour), atol=0.5)
@@ -114,11 +114,11 @@ def test_image_and_mask_move_together(kinds, scene):
 
 
 def test_a_turn_moves_the_square_where_it_should(scene):
-    _, shares = _one("rotation", 20, scene)
+    _, soft_labels = _one("rotation", 20, scene)
     about, angle = (SIZE - 1) / 2, np.deg2rad(20)
     row, column = _middle(scene[1][0, ..., 1:].sum(axis=-1)) - about
     expected = [row * np.cos(angle) - column * np.sin(angle), column * np.cos(angle) + row * np.sin(angle)]
-    np.testing.assert_allclose(_middle(shares[0, ..., 1:].sum(axis=-1)) - about, expected, atol=0.1)
+    np.testing.assert_allclose(_middle(soft_labels[0, ..., 1:].sum(axis=-1)) - about, expected, atol=0.1)
 
 
 @pytest.mark.parametrize("degrees", [7, 20])
@@ -134,10 +134,10 @@ def test_mask_keeps_labels_and_area_there_and_back(degrees, scene):
 
 
 def test_shares_still_sum_to_one(scene):
-    _, shares = _applied(scene, _drawn(2))
-    np.testing.assert_allclose(shares.sum(axis=-1), 1, atol=1e-5)
-    assert shares.min() > -1e-5
-    assert shares.max() < 1 + 1e-5
+    _, soft_labels = _applied(scene, _drawn(2))
+    np.testing.assert_allclose(soft_labels.sum(axis=-1), 1, atol=1e-5)
+    assert soft_labels.min() > -1e-5
+    assert soft_labels.max() < 1 + 1e-5
 
 
 def test_background_stays_zero(scene):
@@ -152,7 +152,7 @@ def test_background_stays_zero(scene):
 def test_intensities_change_inside_the_brain_only(scene):
     variation = _drawn(3)
     intensity = {name: array for name, array in variation.arrays().items() if name not in ("affine", "elastic")}
-    images, _ = _applied(scene, Variation(**intensity))
+    images, _ = _applied(scene, AugmentationParams(**intensity))
     np.testing.assert_array_equal(images != 0, scene[0] != 0)
 
 
@@ -164,22 +164,22 @@ def test_a_modality_that_ends_early_stays_empty_there(scene):
 
 
 @pytest.fixture
-def film(rng):
-    """A film with grey on it, letterboxed: four columns beside it are empty; one lung."""
+def radiograph(rng):
+    """A radiograph with grey on it, letterboxed: four columns beside it are empty; one lung."""
     images = np.zeros((2, SIZE, SIZE, 1), np.float32)
     images[:, :, 4:-4] = rng.normal(0, 1, (2, SIZE, SIZE - 8, 1))
-    shares = np.zeros((2, SIZE, SIZE, 2), np.float32)
-    shares[:, 10:30, 12:36, 1] = 1
-    shares[..., 0] = 1 - shares[..., 1]
-    return images, shares
+    soft_labels = np.zeros((2, SIZE, SIZE, 2), np.float32)
+    soft_labels[:, 10:30, 12:36, 1] = 1
+    soft_labels[..., 0] = 1 - soft_labels[..., 1]
+    return images, soft_labels
 
 
-def test_bands_are_the_darkest_of_the_film_and_as_wide_as_asked(film):
+def test_bands_are_the_darkest_of_the_radiograph_and_as_wide_as_asked(radiograph):
     widths = np.array([[0.1, 0.05, 0.125, 0.25], [0, 0, 0, 0.5]], np.float32)  # left, right, top, bottom
-    images, shares = _applied(film, Variation(bands=widths))
-    np.testing.assert_array_equal(shares, film[1])
+    images, soft_labels = _applied(radiograph, AugmentationParams(bands=widths))
+    np.testing.assert_array_equal(soft_labels, radiograph[1])
     columns = SIZE - 8
-    for image, before, (left, right, top, bottom) in zip(images[..., 0], film[0][..., 0], widths, strict=True):
+    for image, before, (left, right, top, bottom) in zip(images[..., 0], radiograph[0][..., 0], widths, strict=True):
         shown = image[:, 4:-4]
         band = np.ones(shown.shape, bool)
         band[
@@ -192,22 +192,22 @@ def test_bands_are_the_darkest_of_the_film_and_as_wide_as_asked(film):
         assert np.corrcoef(inside, shown[~band])[0, 1] == pytest.approx(1, abs=1e-5)
 
 
-def test_a_film_with_bands_is_z_scored_as_it_was(film):
-    images, _ = _applied(film, single("bands", 0.2, SIZE, 1))
-    for image, before in zip(images, film[0], strict=True):
+def test_a_radiograph_with_bands_is_z_scored_as_it_was(radiograph):
+    images, _ = _applied(radiograph, single("bands", 0.2, SIZE, 1))
+    for image, before in zip(images, radiograph[0], strict=True):
         assert (image[:, :4] == 0).all()
         assert image[:, 4:-4].mean() == pytest.approx(before[:, 4:-4].mean(), abs=1e-5)
         assert image[:, 4:-4].std() == pytest.approx(before[:, 4:-4].std(), abs=1e-5)
         assert (
             image[15:25, 15:25] > before[15:25, 15:25]
-        ).mean() > 0.8  # the chest is brighter, as where films have them
+        ).mean() > 0.8  # the chest is brighter, as where radiographs have them
 
 
-def test_a_band_ends_where_the_mask_begins(film):
-    images, _ = _applied(film, Variation(bands=np.full((2, 4), 0.4, np.float32)))
-    lung = film[1][..., 1] > 0
+def test_a_band_ends_where_the_mask_begins(radiograph):
+    images, _ = _applied(radiograph, AugmentationParams(bands=np.full((2, 4), 0.4, np.float32)))
+    lung = radiograph[1][..., 1] > 0
     assert (images[lung] > images.min()).mean() > 0.99
-    without, _ = apply(film[0], None, Variation(bands=np.full((2, 4), 0.4, np.float32)))
+    without, _ = apply(radiograph[0], None, AugmentationParams(bands=np.full((2, 4), 0.4, np.float32)))
     hidden = keras.ops.convert_to_numpy(without)[lung]
     assert (hidden == hidden.min()).mean() > 0.3  # nobody said where the lung is
 
@@ -215,10 +215,10 @@ def test_a_band_ends_where_the_mask_begins(film):
 _ON_JAX = """
 import sys
 import numpy as np, keras
-from helpers.prepare.augment import Variation, apply
+from helpers.prepare.augment import AugmentationParams, apply
 held = dict(np.load(sys.argv[1]))
-images, shares = apply(held.pop("images"), held.pop("shares"), Variation(**held))
-np.savez(sys.argv[2], images=keras.ops.convert_to_numpy(images), shares=keras.ops.convert_to_numpy(shares))
+images, soft_labels = apply(held.pop("images"), held.pop("soft_labels"), AugmentationParams(**held))
+np.savez(sys.argv[2], images=keras.ops.convert_to_numpy(images), soft_labels=keras.ops.convert_to_numpy(soft_labels))
 print(keras.backend.backend())
 """
 
@@ -227,8 +227,8 @@ def test_tensorflow_and_jax_agree(scene, tmp_path):
     pytest.importorskip("jax")
     if keras.backend.backend() != "tensorflow":
         pytest.skip("Keras runs on another backend here")
-    variation = _drawn(7, tuple(KINDS))
-    np.savez(tmp_path / "in.npz", images=scene[0], shares=scene[1], **variation.arrays())
+    variation = _drawn(7, tuple(TRANSFORMS))
+    np.savez(tmp_path / "in.npz", images=scene[0], soft_labels=scene[1], **variation.arrays())
     done = subprocess.run(
         [sys.executable, "-c", _ON_JAX, tmp_path / "in.npz", tmp_path / "out.npz"],
         env={**os.environ, "KERAS_BACKEND": "jax"},
@@ -240,6 +240,6 @@ def test_tensorflow_and_jax_agree(scene, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["jax"]
     theirs = np.load(tmp_path / "out.npz")
-    images, shares = _applied(scene, variation)
+    images, soft_labels = _applied(scene, variation)
     np.testing.assert_allclose(theirs["images"], images, atol=2e-4)
-    np.testing.assert_allclose(theirs["shares"], shares, atol=1e-5)
+    np.testing.assert_allclose(theirs["soft_labels"], soft_labels, atol=1e-5)

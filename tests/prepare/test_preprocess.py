@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from helpers.data.errors import DataError
 from helpers.prepare.preprocess import bias_field, clahe, match_histogram, median, noise_level, nonlocal_means
+from helpers.runtime.errors import DataError
 
 ALL = {
     "median": median,

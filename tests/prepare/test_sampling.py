@@ -50,10 +50,10 @@ def test_with_full_focus_every_slice_shows_tumour(store, split):
 
 def test_more_focus_makes_every_tumour_class_less_rare(store, split):
     """Over-sampling does what it is for, and no more: most pixels of a tumour slice are background still."""
-    shares = []
+    soft_labels = []
     for focus in (0, 0.5, 1):
         sampler = SliceSampler(store, split.train, 16, seed=0, focus=focus)
         pixels = store.voxels_per_class[np.concatenate([sampler(step) for step in range(100)])].sum(axis=0)
-        shares.append(pixels / pixels.sum())
-    assert (np.diff(shares, axis=0)[:, 1:] > 0).all()
-    assert shares[-1][0] > 0.5
+        soft_labels.append(pixels / pixels.sum())
+    assert (np.diff(soft_labels, axis=0)[:, 1:] > 0).all()
+    assert soft_labels[-1][0] > 0.5

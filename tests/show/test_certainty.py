@@ -20,7 +20,7 @@ def test_every_key_slice_shows_tumour():
 
 
 def test_outline_stands_above_its_doubt(scan):
-    figure = certainty.outline_and_doubt(scan, scan.seg, np.where(scan.seg > 0, 1.0, 0.0), ks=[9])
+    figure = certainty.outline_and_entropy(scan, scan.seg, np.where(scan.seg > 0, 1.0, 0.0), ks=[9])
     above, below = figure.axes[:2]
     assert above.get_title(loc="left") == "FLAIR, slice 9"
     painted = below.images[-1].get_array()
@@ -33,7 +33,7 @@ def test_scan_without_the_modality_is_drawn_with_its_first(scan):
 
     other = replace(scan, images=scan.images[..., 2:3], modalities=("t1ce",))
     assert (
-        certainty.outline_and_doubt(other, scan.seg, np.zeros(scan.seg.shape))
+        certainty.outline_and_entropy(other, scan.seg, np.zeros(scan.seg.shape))
         .axes[0]
         .get_title(loc="left")
         .startswith("T1ce")
@@ -48,6 +48,6 @@ def test_strip_parts_the_slices_at_the_threshold():
 
 
 def test_curve_starts_with_the_surest_patient():
-    figure = certainty.doubt_and_error([0.9, 0.5, 0.7], [0.8, 0.2, 0.6])
+    figure = certainty.confidence_and_error([0.9, 0.5, 0.7], [0.8, 0.2, 0.6])
     line = figure.axes[1].get_lines()[0]
     np.testing.assert_allclose(line.get_ydata(), [0.2, 0.3, 1.4 / 3])

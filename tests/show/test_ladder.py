@@ -5,15 +5,16 @@ import pytest
 from helpers.show import ladder as show
 
 HISTORY = pd.DataFrame(
-    {"epoch": [0, 1, 2, 3], "deceiver": [None, 0.6, 0.8, 0.9], "discriminator": [None, 0.7, 0.6, 0.5],
-     "accuracy": [None, 0.5, 0.9, 0.7], "val_dice": [0.92, 0.9, 0.92, 0.91], "doubt": [0.2, 0.1, 0.05, 0.02],
-     "choice": [0.72, 0.80, 0.87, 0.89], "saved": [0, 3, 6, 0]}
+    {"epoch": [0, 1, 2, 3], "adversarial": [None, 0.6, 0.8, 0.9], "discriminator": [None, 0.7, 0.6, 0.5],
+     "accuracy": [None, 0.5, 0.9, 0.7], "val_dice": [0.92, 0.9, 0.92, 0.91],
+     "relative_entropy_gap": [0.2, 0.1, 0.05, 0.02],
+     "selection_score": [0.72, 0.80, 0.87, 0.89], "saved": [0, 3, 6, 0]}
 )  # fmt: skip
 
 
 def row(name, dice, share, oracle=None, seeds=(0.8,)):
     return {
-        "rung": name,
+        "experiment": name,
         "target": {"mean": dice, "ci95": [dice - 0.02, dice + 0.02], "by_seed": list(seeds)},
         "gap": {"share": share},
         "oracle": oracle and {"mean": oracle},
@@ -38,7 +39,7 @@ def test_every_rung_stands_at_its_dice_with_its_share(rows):
     ax = show.ladder(rows).axes[0]
     dots = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"]
     assert dots == [row["target"]["mean"] for row in rows]
-    assert [text.get_text() for text in ax.get_yticklabels()] == [row["rung"] for row in rows]
+    assert [text.get_text() for text in ax.get_yticklabels()] == [row["experiment"] for row in rows]
     assert words(ax) == ["0%", "60%", "100%", "-", "gap\nclosed"]
 
 
@@ -69,7 +70,7 @@ def test_several_seeds_are_marked_one_by_one(rows):
 
 
 def test_the_game_shows_the_discriminator_beside_a_coin():
-    losses, accuracy, choice = show.game(HISTORY).axes
+    losses, accuracy, choice = show.adversarial_curves(HISTORY).axes
     assert len(losses.lines) == 3
     assert losses.lines[2].get_ydata()[0] == pytest.approx(0.693, abs=1e-3)  # what a coin costs
     assert list(accuracy.lines[0].get_ydata()) == [0.5, 0.9, 0.7]
@@ -79,10 +80,10 @@ def test_the_game_shows_the_discriminator_beside_a_coin():
 
 
 def test_the_game_draws_what_is_there(tmp_path):
-    HISTORY[["epoch", "deceiver"]].to_csv(tmp_path / "history.csv")
-    assert len(show.game(tmp_path / "history.csv").axes) == 1
+    HISTORY[["epoch", "adversarial"]].to_csv(tmp_path / "history.csv")
+    assert len(show.adversarial_curves(tmp_path / "history.csv").axes) == 1
     with pytest.raises(ValueError, match="expected `epoch`"):
-        show.game(HISTORY.drop(columns="epoch"))
+        show.adversarial_curves(HISTORY.drop(columns="epoch"))
 
 
 def test_features_are_drawn_on_one_plane_for_both_moments():

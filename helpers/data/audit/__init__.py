@@ -1,0 +1,1 @@
+"""What would make a score on these folders mislead: overlap, files at fault, missing masks, copies."""

@@ -1,0 +1,204 @@
+"""What the audit reads: the patients of a folder, what each can be recognised by, and what is odd in the folder."""
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from helpers.data.audit.report.perceptual_hash import PictureHash, near_duplicates, picture_hash
+from helpers.data.brats import MODALITIES, Patient, read_catalogue
+from helpers.data.chest import IMAGES, SITES, TEST, read_chest
+from helpers.data.phantoms.brats import NOTE
+from helpers.data.pictures import pictures, read_image
+from helpers.data.store import voxel_hashes
+from helpers.data.volumes import Scan, read_scan
+from helpers.runtime.errors import DataError
+
+CARD_BRATS = {"BraTS20_Training": 369, "BraTS20_Validation": 125, "BraTS19": 335}
+CARD_CHEST = {"montgomery images": 138, "shenzhen images": 662, "masks": 704}
+
+Progress = Callable[[str, int, int], None]
+"""Told the folder, how many of its patients are read, and how many it has."""
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing the audit found.
+
+    Attributes:
+        level: an "error" spoils a score or stops a training; a "note" is good to know.
+        check: which check found it. folder: where. message: what, and what to do. names: the files or patients.
+    """
+
+    level: Literal["error", "note"]
+    check: str
+    folder: str
+    message: str
+    names: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.folder}: {self.check}: {self.message}" + (f": {', '.join(self.names)}" if self.names else "")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One patient of a folder: its id, the hashes of its voxels or pixels, and how it looks (None where unknown)."""
+
+    folder: Path
+    id: str
+    digests: frozenset[str]
+    likeness: PictureHash | None = None
+
+
+def read_folder(folder: Path, progress: Progress) -> tuple[list[Member], list[Finding]]:
+    """The members of a folder of X-rays (the Kaggle layout, or loose PNG files) or of BraTS patients, and its findings.
+
+    Every file is read to its end.
+
+    Raises:
+        DataError: there is no such folder, or nothing of the kind in it.
+    """
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}. Give folders of patients, or of finished trainings.")
+    members, findings = [], []
+    if any(folder.rglob(IMAGES)):
+        _add(_read_chest_folder(folder, progress), members, findings)
+    elif pictures(folder):
+        _add(_read_pictures(folder, pictures(folder), progress), members, findings)
+    if any(folder.rglob("*.nii")) or any(folder.rglob("*.nii.gz")):
+        _add(_read_brats_folder(folder, progress), members, findings)
+    if not members and not findings:
+        raise DataError(f"Nothing to audit under {folder}: expected {IMAGES}/, PNG files, BraTS patients, or run.json.")
+    return members, findings
+
+
+def _add(found: tuple[list, list], members: list[Member], findings: list[Finding]) -> None:
+    members += found[0]
+    findings += found[1]
+
+
+def _read_chest_folder(folder: Path, progress: Progress) -> tuple[list[Member], list[Finding]]:
+    catalogue = read_chest(folder)
+    where = str(catalogue.folder)
+    findings = [Finding("error", "file at fault", where, str(problem)) for problem in catalogue.problems]
+    for copy in catalogue.copies:
+        message = f"its images have the names of those in {where}. Name one folder, never search both"
+        findings.append(Finding("note", "unused copy", str(copy), message))
+
+    broken = {problem.path for problem in catalogue.problems}
+    images = [xray.image for xray in catalogue.xrays if xray.image not in broken]
+    members, at_fault = _read_pictures(folder, images, progress)
+    repeats, faults_of_test = _read_pictures(folder, pictures(catalogue.folder / TEST), progress)
+    findings += at_fault + faults_of_test
+    pairs = near_duplicates([member.likeness for member in members + repeats])
+    repeated = sorted({repeats[j - len(members)].id for i, j, _ in pairs if i < len(members) <= j})
+    if repeated:
+        message = f"{len(repeated)} of {len(repeats)} images are in {IMAGES}/ too: no unseen patients"
+        findings.append(Finding("note", "unused copy", str(catalogue.folder / TEST), message, tuple(repeated)))
+    if catalogue.without_mask:
+        message = f"{len(catalogue.without_mask)} images have no mask; they can be looked at, not learned from"
+        findings.append(Finding("note", "missing mask", where, message, catalogue.without_mask))
+
+    held = {f"{site} images": sum(xray.site == site for xray in catalogue.xrays) for site in SITES.values()}
+    held["masks"] = len(catalogue.xrays) - len(catalogue.without_mask)
+    note = _phantom_note(catalogue.folder)
+    card = {f"{site} images": note.get(site) for site in SITES.values()} if note else CARD_CHEST
+    return members, findings + _counts(where, held, card)
+
+
+def _read_pictures(folder: Path, paths: list[Path], progress: Progress) -> tuple[list[Member], list[Finding]]:
+    def one(path: Path) -> Member | Finding:
+        try:
+            seen = picture_hash(read_image(path))
+        except DataError as error:
+            return Finding("error", "file at fault", str(path.parent), f"{path.stem}: {error}")
+        return Member(folder, path.stem, frozenset([seen.digest]), seen)
+
+    return _members_and_findings(_in_threads(one, paths, folder, progress))
+
+
+def _read_brats_folder(folder: Path, progress: Progress) -> tuple[list[Member], list[Finding]]:
+    catalogue = read_catalogue(folder)
+    where = str(folder)
+    findings = [Finding("error", "file at fault", where, str(problem)) for problem in catalogue.problems]
+    broken = {problem.patient for problem in catalogue.problems}
+
+    def one(patient: Patient) -> Member | Finding:
+        modalities = tuple(name for name in MODALITIES if name in patient.images)
+        try:
+            scan = read_scan(patient, modalities, seg=patient.seg is not None)
+        except DataError as error:
+            return Finding("error", "file at fault", where, f"{patient.id}: {error}")
+        return Member(folder, patient.id, frozenset(voxel_hashes(scan).values()), picture_hash(_middle(scan)))
+
+    whole = [patient for patient in catalogue.patients if patient.id not in broken]
+    members, at_fault = _members_and_findings(_in_threads(one, whole, folder, progress))
+    members += [Member(folder, identity, frozenset()) for identity in sorted(broken)]  # still known by name
+    findings += at_fault
+
+    for kind in (*MODALITIES, "seg"):
+        lacking = [p.id for p in catalogue.patients if p.file(kind) is None]
+        if kind == "seg":
+            lacking = [identity for identity in lacking if "_Validation_" not in identity]  # none of these has one
+        if lacking:
+            message = f"{len(lacking)} of {len(catalogue.patients)} patients have no {kind} file"
+            findings.append(
+                Finding("note", "missing mask" if kind == "seg" else "missing file", where, message, tuple(lacking))
+            )
+    for patient in catalogue.patients:
+        if patient.seg and not re.fullmatch(rf"{re.escape(patient.id)}_seg\.nii(\.gz)?", patient.seg.name):
+            message = (
+                f"{patient.id}: the segmentation is called {patient.seg.name}; it is found by pattern all the same"
+            )
+            findings.append(Finding("note", "odd name", where, message))
+
+    prefixes = (prefix for p in catalogue.patients for prefix in CARD_BRATS if p.id.startswith(prefix))
+    held = dict(Counter(prefixes))
+    note = _phantom_note(catalogue.patients[0].folder)
+    phantoms = {"BraTS20_Training": note.get("patients"), "BraTS20_Validation": note.get("validation")}
+    return members, findings + _counts(where, held, phantoms if note else CARD_BRATS)
+
+
+def _middle(scan: Scan) -> np.ndarray:
+    """The middle slice of the first modality as grey levels."""
+    image = scan.images[:, :, scan.images.shape[2] // 2, 0]
+    return np.clip(image * (255 / max(float(image.max()), 1e-6)), 0, 255).astype(np.uint8)
+
+
+def _phantom_note(folder: Path) -> dict:
+    """The note of the phantom set that a folder belongs to; empty for real data."""
+    note = next((one / NOTE for one in (folder, *folder.resolve().parents) if (one / NOTE).is_file()), None)
+    return json.loads(note.read_text(encoding="utf-8")) if note else {}
+
+
+def _counts(where: str, held: dict[str, int], card: dict[str, int | None]) -> list[Finding]:
+    return [
+        Finding("note", "count", where, f"{count} {what}; the card says {card[what]}")
+        for what, count in held.items()
+        if card.get(what) not in (None, count)
+    ]
+
+
+def _in_threads(
+    one: Callable[[_Item], Member | Finding], items: list[_Item], folder: Path, progress: Progress
+) -> Iterable[Member | Finding]:
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:  # unpacking leaves the interpreter free
+        for done, result in enumerate(pool.map(one, items), start=1):
+            progress(str(folder), done, len(items))
+            yield result
+
+
+def _members_and_findings(results: Iterable[Member | Finding]) -> tuple[list[Member], list[Finding]]:
+    members, findings = [], []
+    for result in results:
+        (members if isinstance(result, Member) else findings).append(result)
+    return members, findings

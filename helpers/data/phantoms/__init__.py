@@ -1,0 +1,1 @@
+"""Made-up patients and radiographs, in the layout, the types and with the faults of the real sets."""

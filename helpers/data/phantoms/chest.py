@@ -1,0 +1,110 @@
+"""Made-up chest X-rays on disk, laid out and named as Kaggle's *Chest X-ray Masks and Labels*, odd spots and all.
+
+Two hospitals that expose, frame and mark their radiographs each in its own way; some patients with opacities as
+tuberculosis leaves them; some Shenzhen images without a mask, which `test/` repeats; and the whole of it twice.
+Cartoons: good for learning how things work and for tests, worthless for medicine.
+"""
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from helpers.data.chest import IMAGES, MASKS, READINGS, SITES, TEST
+from helpers.data.phantoms.brats import build_beside
+from helpers.data.phantoms.radiograph import plan_radiograph
+from helpers.data.phantoms.thorax import take_xray
+from helpers.runtime.errors import DataError
+
+QUICK_CHEST = {"montgomery": 16, "shenzhen": 28, "size": 192}
+"""Arguments of `make_chest` for a set that appears in seconds."""
+
+_VERSION = 1
+_FOLDER, _COPY = "Lung Segmentation", "data/Lung Segmentation"
+_FINDINGS = {  # of the kind of the real readings
+    "0": ("normal",),
+    "1": ("right upper PTB", "bilateral PTB", "left upper infiltrates, old TB", "cavitary infiltrate, active TB"),
+}
+
+
+def make_chest(
+    root: str | os.PathLike, montgomery: int = 138, shenzhen: int = 662, size: int = 512, seed: int = 0
+) -> Path:
+    """Write a set of made-up chest X-rays, or return at once where `root` holds this very set.
+
+    The set is built beside `root` and moved into place. An X-ray depends on `seed`, its hospital and its number alone:
+    a larger set holds the smaller one. Every other patient has tuberculosis; every seventh Shenzhen image (numbers 4,
+    11, 18 …) has no mask and stands in `test/` once more, in other bytes.
+
+    Args:
+        root: folder to make; its layout below is that of `nikhilpandey360/chest-xray-masks-and-labels`.
+        montgomery: images of this hospital, 8-bit grey. shenzhen: images of this one, with a palette or in RGB.
+        size: pixels along the longer side.
+
+    Raises:
+        DataError: `root` holds something else, or the arguments make no set.
+    """
+    if min(montgomery, shenzhen) < 0 or montgomery + shenzhen < 1 or max(montgomery, shenzhen) > 9999 or size < 64:
+        raise DataError(
+            f"Cannot make {montgomery} and {shenzhen} X-rays of {size} pixels; give 0 to 9999 of each hospital, one at "
+            "least, and 64 pixels or more."
+        )
+    note = {
+        "what": "made-up chest X-rays, not for medical use",
+        "version": _VERSION,
+        "montgomery": montgomery,
+        "shenzhen": shenzhen,
+        "size": size,
+        "seed": seed,
+    }
+    return build_beside(Path(root), note, _build)
+
+
+def _build(root: Path, note: dict) -> None:
+    folder = root / _FOLDER
+    for name in (IMAGES, MASKS, TEST, READINGS):
+        (folder / name).mkdir(parents=True)
+    jobs = [
+        (prefix, number, note["size"], note["seed"])
+        for prefix, site in SITES.items()
+        for number in range(1, note[site] + 1)
+    ]
+    pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
+    try:
+        for done in [pool.submit(_write_xray, folder, *job) for job in jobs]:
+            done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+    shutil.copytree(folder, root / _COPY)
+
+
+def _write_xray(folder: Path, prefix: str, number: int, size: int, seed: int) -> None:
+    rng = np.random.default_rng([seed, prefix == "CHNCXR", number])
+    label = str(number % 2)
+    woman, age = bool(rng.random() < 0.45), int(rng.integers(15, 80))
+    radiograph = plan_radiograph(rng, SITES[prefix], size)
+    pixels, lungs = take_xray(rng, radiograph, label == "1", woman)
+    picture, mask = Image.fromarray(pixels), Image.fromarray(np.where(lungs, np.uint8(255), np.uint8(0)))
+    name, finding = f"{prefix}_{number:04d}_{label}", rng.choice(_FINDINGS[label])
+    if prefix == "MCUCXR":
+        mask.save(folder / MASKS / f"{name}.png")
+        reading = f"Patient's Sex: {'F' if woman else 'M'} \nPatient's Age: {age:03d}Y\n{finding}\n"
+    else:
+        picture = picture.convert("RGB") if number % 5 == 0 else _with_palette(picture)
+        if number % 7 == 4:
+            picture.save(folder / TEST / f"{name}.png", compress_level=1)
+        else:
+            mask.save(folder / MASKS / f"{name}_mask.png")
+        reading = f"{'female' if woman else 'male'} {age}yrs\n{finding}\n"
+    picture.save(folder / IMAGES / f"{name}.png")
+    (folder / READINGS / f"{name}.txt").write_text(reading, encoding="utf-8")
+
+
+def _with_palette(picture: Image.Image) -> Image.Image:
+    """The same greys as entries of a palette, brightest first: who reads the indices as greys sees a negative."""
+    turned = Image.fromarray(255 - np.asarray(picture))
+    turned.putpalette([grey for level in range(255, -1, -1) for grey in (level,) * 3])
+    return turned

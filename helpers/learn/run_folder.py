@@ -1,0 +1,222 @@
+"""What a training leaves in its folder, whatever its task: the network, how it was made, and who it learned from.
+
+model.keras     the network
+run.json        task, parameters, precision, versions, device, hashes of the patients it learned from, and of volumes
+                their usual looks
+split.json      who trained, who chose, who judges
+history.csv     one row an epoch
+metrics.json    the scores of the patients kept out; written last, so a folder that has it is finished
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import keras
+
+from helpers.data.brats import Patient
+from helpers.data.out_of_distribution import fit_ranges
+from helpers.data.splits import Split, make_split, save_split
+from helpers.data.store import Store
+from helpers.learn.budget import Budget
+from helpers.learn.checkpoint import Checkpoint, differences
+from helpers.learn.devices import configure, describe, processes
+from helpers.learn.parallel import device_environments, run_parallel
+from helpers.learn.precision import cast_model, policy_scope
+from helpers.runtime.disk import atomic_path, write_text
+from helpers.runtime.errors import DataError
+from helpers.runtime.machine import versions
+
+
+def run_training(
+    out: Path,
+    parameters: dict,
+    budget: Budget,
+    seed: int,
+    learn: Callable[[Checkpoint], None],
+    score: Callable[[], object],
+    log: Callable[[str], None] = print,
+    devices: str = "auto",
+) -> Path:
+    """Train and score, unless `out` holds this training, finished; one that was stopped goes on where it was.
+
+    Args:
+        learn: trains with the checkpoint it is given, and leaves all files but the scores; `out/slices` may lie there
+            until the end. score: writes `metrics.json`.
+        devices: see `helpers.learn.devices.configure`. Networks that are built in its `scope` train there, in the
+            precision that suits the chip, or that the training was stopped in.
+
+    Raises:
+        DataError: `out` holds another training, or several machines are given minutes.
+    """
+    with Checkpoint(out, parameters, log) as checkpoint:
+        if _is_finished(out, parameters):
+            log(f"{out} holds this training, finished; nothing to do.")
+        else:
+            keras.utils.set_random_seed(seed)
+            out.mkdir(parents=True, exist_ok=True)
+            configure(devices)
+            if budget.seconds is not None and processes() > 1:
+                raise DataError("Several machines train for epochs, not for minutes: each would stop by its own clock.")
+            with policy_scope(checkpoint.precision()) as precision:
+                log(f"Training on {describe()}, in {precision}.")
+                learn(checkpoint)
+            score()
+            log(f"{out} is finished after {(time.monotonic() - budget.started) / 60:.1f} minutes.")
+    shutil.rmtree(out / "slices", ignore_errors=True)
+    return out
+
+
+def write_run(
+    out: Path, task: str, parameters: dict, split: Split, learned_from: Mapping[str, dict[str, str]], **further: object
+) -> dict:
+    """Write `run.json` and `split.json`.
+
+    Args:
+        learned_from: of everybody whose data had a part in the training, by id, the hashes of their voxels.
+        further: entries to keep beside the parameters.
+    """
+    run = {
+        "task": task,
+        "parameters": parameters,
+        **further,
+        "precision": keras.mixed_precision.global_policy().name,
+        "versions": versions(),
+        "device": describe(),
+        "learned_from": dict(learned_from),
+    }
+    save_split(split, out / "split.json")
+    write_text(json.dumps(run, indent=1), out / "run.json")
+    return run
+
+
+def training_provenance(store: Store, split: Split) -> dict[str, dict]:
+    """The entries of `run.json` that tell of the patients in a store: `learned_from`, and `statistics`, what is usual
+    among those trained on, so that a report can say when a new one is not."""
+    return {
+        "learned_from": patient_hashes(store, (*split.train, *split.validation)),
+        "statistics": {
+            "fitted_on": list(split.train),
+            "ranges": fit_ranges([store.patients[identity]["fingerprint"] for identity in split.train]),
+        },
+    }
+
+
+def patient_hashes(store: Store, ids: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The hashes of these patients' voxels, by id."""
+    return {identity: store.patients[identity]["voxels"] for identity in ids}
+
+
+def read_run(folder: str | os.PathLike, task: str | None = None) -> dict:
+    """Read `run.json`.
+
+    Raises:
+        DataError: the folder holds no finished training, or one of another task.
+    """
+    folder = Path(folder)
+    try:
+        run = json.loads((folder / "run.json").read_text())
+        held = run["task"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"{folder} holds no finished training ({error}); expected model.keras and run.json, as "
+            f"`python -m helpers train {task or '…'}` leaves them."
+        ) from error
+    if task not in (None, held):
+        raise DataError(f"{folder} holds a training of {held!r}; expected one of {task!r}. Give another folder.")
+    return _renamed(run)
+
+
+def _renamed(run: dict) -> dict:
+    """A `run.json` with the names of today, whichever version of this package wrote it."""
+    statistics, parameters, prepare = run.get("statistics", {}), run["parameters"], run.get("prepare") or {}
+    for entries, old, new in ((statistics, "familiar", "ranges"), (prepare, "greys", "histogram")):
+        if old in entries:
+            entries[new] = entries.pop(old)
+    for entries in (parameters, parameters.get("adapted", {}), parameters.get("adapted", {}).get("model", {})):
+        if entries.get("augmentation") == "films":
+            entries["augmentation"] = "xray"
+    return run
+
+
+def load_network(folder: str | os.PathLike) -> keras.Model:
+    """Load `model.keras`, in the precision that suits this chip.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    path = Path(folder) / "model.keras"
+    try:
+        network = keras.models.load_model(path, compile=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be loaded ({error}); train again.") from error
+    return cast_model(network)
+
+
+def train_folds(
+    train: Callable[..., Path],
+    patients: Sequence[Patient],
+    out: str | os.PathLike,
+    folds: int,
+    seed: int,
+    log: Callable[[str], None],
+    devices: str = "auto",
+    **settings: object,
+) -> list[dict]:
+    """Call `train` once a fold, so that every patient is tested once, by a model that never saw it.
+
+    Folds that are finished in `out` are kept, so the command goes on where it was stopped. Of several GPUs each takes a
+    fold for itself (`helpers.learn.parallel`): folds have nothing to say to each other.
+
+    Args:
+        train: takes `out`, `split`, `seed`, `slices`, `devices`, `log`, the `settings`, and leaves a finished folder.
+
+    Returns:
+        What each fold has in its `metrics.json`.
+    """
+    out, own = Path(out), device_environments(devices)
+    apart = folds > 1 and len(own) > 1
+    common = {"seed": seed, "slices": out / "slices", "devices": "auto" if apart else devices, **settings}
+    folders = [out / f"fold_{fold + 1}_of_{folds}" for fold in range(folds)]
+    jobs = {
+        f"fold {fold + 1} of {folds}": partial(
+            train, out=folder, split=make_split(patients, seed, folds, fold), **common
+        )
+        for fold, folder in enumerate(folders)
+    }
+    if apart:
+        log(f"{len(own)} folds at once, each on a device of its own.")
+        run_parallel(jobs, own, log)
+    else:
+        for (name, job), folder in zip(jobs.items(), folders, strict=True):
+            log(f"{name}: {folder}")
+            job(log=log)
+    shutil.rmtree(out / "slices", ignore_errors=True)
+    return [json.loads((folder / "metrics.json").read_text()) for folder in folders]
+
+
+def save_model(model: keras.Model, path: Path) -> None:
+    """Save whole: a killed run, or a full disk, leaves the last model there was, never half of one."""
+    with atomic_path(path) as scratch:
+        model.save(scratch)
+
+
+def _is_finished(out: Path, parameters: dict) -> bool:
+    """Whether `out` holds this training, finished.
+
+    Raises:
+        DataError: it holds another one.
+    """
+    if not (out / "metrics.json").exists():
+        return False
+    held = read_run(out)["parameters"]
+    if held != parameters:
+        raise DataError(
+            f"{out} holds a finished training with other parameters ({differences(held, parameters)}). Choose another "
+            "folder."
+        )
+    return True

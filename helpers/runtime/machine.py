@@ -1,0 +1,85 @@
+"""What a run ran on: versions, device, commit. Nothing here loads TensorFlow."""
+
+import os
+import platform
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import helpers
+from helpers.runtime.errors import DataError
+
+# import name -> the distributions that may provide it
+PACKAGES = {
+    "numpy": ("numpy",),
+    "tensorflow": ("tensorflow", "tensorflow-cpu"),
+    "keras": ("keras",),
+}
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of Python, of what the numbers depend on, and of the course; None where not installed."""
+    found = {name: _version(names) for name, names in PACKAGES.items()}
+    return {"python": platform.python_version(), **found, "helpers": helpers.__version__}
+
+
+def gpus() -> list[str]:
+    """Names of the NVIDIA GPUs of this machine."""
+    if not shutil.which("nvidia-smi"):
+        return []
+    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    answer = subprocess.run(query, capture_output=True, text=True, check=False)
+    return answer.stdout.split("\n")[:-1] if answer.returncode == 0 else []
+
+
+def device() -> str:
+    """The GPUs, or else the CPU and its cores, in words."""
+    found = gpus()
+    if found:
+        return " + ".join(found)
+    return f"{_cpu()}, {os.cpu_count()} cores, no GPU"
+
+
+def parse_devices(devices: str) -> tuple[str | None, int | None]:
+    """What `--devices` asks for: "auto", "2", "cpu" or "cpu:2" to the kind, "cpu" or any, and the number, or any.
+
+    Raises:
+        DataError: it is none of these.
+    """
+    kind, _, number = devices.partition(":")
+    if devices == "auto":
+        return None, None
+    if devices == "cpu":
+        return "cpu", 1
+    if not number and kind.isdecimal():
+        kind, number = "", kind
+    if kind not in ("", "cpu") or not number.isdecimal() or int(number) < 1:
+        raise DataError(f"devices {devices!r}; expected auto, a number, cpu, or cpu:2 for two devices made of a CPU.")
+    return kind or None, int(number)
+
+
+def commit(folder: Path) -> str | None:
+    """The git commit that `folder` is at; None where there is none."""
+    if not shutil.which("git"):
+        return None
+    answer = subprocess.run(["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _version(distributions: tuple[str, ...]) -> str | None:
+    for name in distributions:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return None

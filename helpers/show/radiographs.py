@@ -1,0 +1,206 @@
+"""Pictures of chest radiographs: outlines laid over them, learning curves of a lung network, scores hospital by
+hospital.
+
+A radiograph is (rows, columns) of uint8 greys, hung as radiologists hang it: the patient's right on the left. The files
+of the public sets do not tell the millimetres, so there is no scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from os import PathLike
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib import colors, ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import ArrayLike
+
+from helpers.measure.overlap import dice
+from helpers.measure.statistics import bootstrap_ci
+from helpers.show.panel import HALO
+from helpers.show.style import AGREEMENT_COLOURS, SITE_COLOURS, alt, styled
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TRUTH = "#F0E442"
+_MOST = 480  # pixels along a side; more would only make the picture heavy
+PANELS = {"loss": "loss", "accuracy": "accuracy", "dice": "Dice", "jaccard": "Jaccard"}
+_SIDES = {"": ("training", "#0072B2"), "val_": ("validation", "#D55E00")}
+
+
+def show_radiograph(
+    ax: Axes,
+    radiograph: np.ndarray,
+    lungs: np.ndarray | None = None,
+    drawn: np.ndarray | None = None,
+    marks: bool = True,
+) -> Axes:
+    """Draw a radiograph; the outline of `lungs` alone, or with `drawn` where the two agree, in `AGREEMENT_COLOURS`.
+
+    Args:
+        radiograph: (rows, columns); white is 255.
+        lungs: (rows, columns) bool, the truth. drawn: (rows, columns) bool.
+        marks: write R and L at its sides.
+
+    Raises:
+        ValueError: a mask does not lie on the radiograph's grid.
+    """
+    for name, mask in {"lungs": lungs, "drawn": drawn}.items():
+        if mask is not None and mask.shape != radiograph.shape:
+            raise ValueError(f"{name} has shape {mask.shape}; expected the radiograph's own grid, {radiograph.shape}")
+    step = -(-max(radiograph.shape) // _MOST)
+    radiograph, lungs, drawn = (None if a is None else a[::step, ::step] for a in (radiograph, lungs, drawn))
+    ax.imshow(radiograph, vmin=0, vmax=255, aspect="equal")
+    if lungs is not None and drawn is not None:
+        paint = np.zeros((*radiograph.shape, 4))
+        parts = lungs & drawn, lungs & ~drawn, drawn & ~lungs
+        for part, colour in zip(parts, AGREEMENT_COLOURS.values(), strict=True):
+            paint[part] = colors.to_rgba(colour, 0.55)
+        ax.imshow(paint, aspect="equal")
+    elif lungs is not None and lungs.any():
+        # A rim of outside all round closes outlines that touch the radiograph's edge.
+        rows, columns = (np.arange(-1, n + 1) for n in radiograph.shape)
+        ax.contour(columns, rows, np.pad(lungs, 1), levels=[0.5], colors=[TRUTH], linewidths=1.2)
+    if marks:
+        for x, letter, side in ((0.03, "R", "left"), (0.97, "L", "right")):
+            ax.text(x, 0.5, letter, transform=ax.transAxes, color="white", ha=side, va="center", path_effects=HALO)
+    ax.set(xlim=(-0.5, radiograph.shape[1] - 0.5), ylim=(radiograph.shape[0] - 0.5, -0.5))
+    ax.set_axis_off()
+    return ax
+
+
+@styled
+def compare(
+    radiographs: Sequence[np.ndarray],
+    truths: Sequence[np.ndarray],
+    drawn: Sequence[np.ndarray],
+    names: Sequence[str] | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Radiographs side by side: above with the true outline, below with what was drawn, and its Dice (the paper's
+    figure 15).
+
+    Args:
+        radiographs: each (rows, columns) uint8, of any shape. truths, drawn: the masks, each on its radiograph's grid.
+        names: written above each radiograph.
+        title: what to see.
+    """
+    across = 8 / len(radiographs)
+    tall = across * max(radiograph.shape[0] / radiograph.shape[1] for radiograph in radiographs)
+    figure = Figure(figsize=(8, 2 * tall + 0.9 + 0.3 * (title is not None)))
+    above, below = figure.subplots(2, len(radiographs), squeeze=False)
+    scores = [dice(truth, mask) for truth, mask in zip(truths, drawn, strict=True)]
+    for index, (radiograph, truth, mask) in enumerate(zip(radiographs, truths, drawn, strict=True)):
+        show_radiograph(above[index], radiograph, truth, marks=index == 0)
+        show_radiograph(below[index], radiograph, truth, mask, marks=False)
+        for ax in (above[index], below[index]):
+            ax.set_anchor("N")  # radiographs of unlike shape hang from one line
+        above[index].set_title(names[index] if names else "")
+        below[index].set_title(f"Dice {scores[index]:.3f}")
+    parts = [Patch(facecolor=colour, edgecolor="#555555", label=name) for name, colour in AGREEMENT_COLOURS.items()]
+    line = Line2D([], [], color=TRUTH, label="the truth", linewidth=3)
+    figure.legend(handles=[line, *parts], loc="outside lower center", ncols=4)
+    if title is not None:
+        figure.suptitle(title)
+    listed = ", ".join(f"{score:.2f}" for score in scores)
+    return alt(
+        figure, f"{len(radiographs)} chest radiographs with true lungs above and drawn ones below; Dice {listed}."
+    )
+
+
+@styled
+def curves(
+    history: pd.DataFrame | str | PathLike, trivial: Mapping[str, float] | None = None, title: str | None = None
+) -> Figure:
+    """Loss, accuracy, Dice and Jaccard round by round, training beside validation (the paper's figure 14).
+
+    Args:
+        history: table, or the CSV file of one, as `helpers.tasks.lungs.training.fit_lungs` leaves it: the column
+            `epoch` and any of `loss`, `accuracy`, `dice`, `jaccard`, and the same with `val_` before.
+        trivial: what the predictor gets that has not looked, by column; a dotted line.
+        title: what to see.
+
+    Raises:
+        ValueError: nothing to draw among the columns.
+    """
+    import pandas as pd
+
+    table = history if isinstance(history, pd.DataFrame) else pd.read_csv(history)
+    wanted = [name for name in PANELS if name in table]
+    if "epoch" not in table or not wanted:
+        raise ValueError(f"the history holds {', '.join(table.columns)}; expected `epoch` and `loss`")
+    figure = Figure(figsize=(8, 2.1 * -(-len(wanted) // 2) + 0.7 + 0.3 * (title is not None)))
+    axes = figure.subplots(-(-len(wanted) // 2), 2, squeeze=False).ravel()
+    for ax, name in zip(axes, wanted, strict=False):
+        for prefix, (label, colour) in _SIDES.items():
+            if prefix + name in table:
+                ax.plot(table["epoch"], table[prefix + name], color=colour, label=label, marker="o", markersize=3)
+        if trivial is not None and name in trivial:
+            ax.axhline(trivial[name], color="#333333", linestyle=":", linewidth=1.4, label="mean mask")
+        ax.set_title(PANELS[name])
+        ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
+        ax.set_ylim(0, 1.02 if name != "loss" else None)
+    for ax in axes[len(wanted) :]:
+        ax.set_axis_off()
+    for ax in axes[max(0, len(wanted) - 2) : len(wanted)]:
+        ax.set_xlabel("round")
+    lines = {label: line for ax in axes for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(lines.values(), lines, loc="outside lower center", ncols=len(lines))
+    if title is not None:
+        figure.suptitle(title)
+    return alt(figure, f"Curves over {len(table)} rounds: {', '.join(wanted)}.")
+
+
+@styled
+def site_comparison(
+    models: Mapping[str, Mapping[str, ArrayLike]],
+    trivial: Mapping[str, float] | None = None,
+    title: str | None = None,
+) -> Figure:
+    """At each hospital, each model's Dice: a dot a radiograph, mean and 95 % interval; a cross is the mean mask.
+
+    Args:
+        models: name of the model, to hospital, to its Dice per radiograph, (radiographs,).
+        trivial: hospital to the Dice of the predictor that has not looked.
+        title: what to see.
+
+    Raises:
+        ValueError: no model, or one without scores.
+    """
+    if not models or not all(models.values()):
+        raise ValueError("there are no scores to draw; expected a model, a hospital, and a Dice per radiograph")
+    sites = dict.fromkeys(site for by_site in models.values() for site in by_site)
+    rows = [(site, model, np.asarray(by[site])) for site in sites for model, by in models.items() if site in by]
+    gaps = np.cumsum([0, *(0.35 * (one[0] != other[0]) for one, other in pairwise(rows))])
+    heights = np.arange(len(rows)) + gaps  # hospitals stand a little apart
+    figure = Figure(figsize=(8, 0.52 * heights[-1] + 1.5 + 0.3 * (title is not None)))
+    ax = figure.subplots()
+    for height, (site, _, values) in zip(heights, rows, strict=True):
+        colour = SITE_COLOURS.get(site, "#333333")
+        beside = 0.1 * (np.arange(len(values)) % 3 - 1)  # radiographs beside each other, not on top of each other
+        ax.scatter(np.sort(values), height + 0.2 + beside, s=12, color=colour, alpha=0.45, linewidth=0)
+        ax.plot(bootstrap_ci(values), [height - 0.12] * 2, color=colour, linewidth=4, solid_capstyle="butt")
+        ax.plot(values.mean(), height - 0.12, "o", color="white", markeredgecolor=colour, markeredgewidth=2)
+        ax.annotate(f"{values.mean():.3f}", (1.02, height), xycoords=("axes fraction", "data"), va="center",
+                    color=colour, annotation_clip=False)  # fmt: skip
+        if trivial is not None and site in trivial:
+            ax.plot(trivial[site], height - 0.12, "X", color="#333333", markersize=7, zorder=5)
+    if trivial is not None:
+        ax.plot([], [], "X", color="#333333", linestyle="", label="mean mask")
+    ax.set_yticks(heights, [f"at {site.title()}: {model}" for site, model, _ in rows])
+    ax.set_ylim(heights[-1] + 0.55, -0.55)
+    ax.set_xlim(None, 1.005)
+    ax.set_xlabel("Dice: each radiograph a dot, mean and 95 % interval above")
+    ax.grid(axis="y", visible=False)
+    if trivial is not None:
+        figure.legend(loc="outside lower center")
+    if title is not None:
+        figure.suptitle(title)
+    listed = ", ".join(f"{model} at {site.title()} {values.mean():.2f}" for site, model, values in rows)
+    return alt(figure, f"Mean Dice: {listed}.")

@@ -1,0 +1,1 @@
+"""Viewers under sliders; a still picture where nobody is there to move them."""

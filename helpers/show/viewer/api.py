@@ -1,0 +1,191 @@
+"""Scans to leaf through: one call each, standard ipywidgets, no JavaScript of our own.
+
+Where nobody is there to move a slider (`helpers.show.viewer.interactive`), each returns a figure instead. The CSS
+classes by which a page's widgets are found: `course-slice-axial`, `-coronal`, `-sagittal`; `course-image-NAME` and
+`course-marks-NAME`, NAME a plane or, where pictures stand in a row, their number; `course-modality`, `course-window`,
+`course-mask`, `course-opacity`, `course-class-LABEL`, `course-jump`, `course-values`, `course-region`, `course-dice`,
+`course-kind-NAME`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ipywidgets import VBox
+from matplotlib.figure import Figure
+
+from helpers.measure import regions
+from helpers.show import slices
+from helpers.show.landmarks import core_centre, deepest_voxel
+from helpers.show.panel import grey_levels, plane
+from helpers.show.style import CLASS_COLOURS, MODALITY_NAMES
+from helpers.show.viewer.compare import Comparison
+from helpers.show.viewer.controls import Overlay, Picture
+from helpers.show.viewer.interactive import is_interactive
+from helpers.show.viewer.orthogonal import Planes
+from helpers.show.viewer.pane import Pane
+from helpers.show.viewer.playground import Playground, Slice, grid
+from helpers.show.viewer.row import Row
+
+if TYPE_CHECKING:
+    from helpers.data.volumes import Scan
+
+Viewer = VBox | Figure
+
+
+def patient(scan: Scan, labels: np.ndarray | None = None, title: str | None = None) -> Viewer:
+    """Three linked planes of a head, with the values at the crosshair.
+
+    Args:
+        scan: the patient.
+        labels: network labels on the scan's grid; by default the scan's own mask, if it has one.
+        title: what to see.
+
+    Raises:
+        ValueError: the labels lie on another grid.
+    """
+    if labels is not None:
+        scan = replace(scan, seg=_on_grid(scan, labels, "labels"))
+    home = _start(scan)
+    if not is_interactive():
+        return slices.three_planes(scan, home, modality=_preferred(scan, "flair"), title=title)
+    picture = Picture(scan, _preferred(scan, "flair"))
+    return Planes(scan, picture, Overlay(scan.seg), home, "Largest tumour slice", title=title)
+
+
+def core(scan: Scan, title: str | None = None) -> Viewer:
+    """The tumour core, necrosis and enhancing rim, pointed out on three planes (the paper's figure 11).
+
+    Raises:
+        ValueError: the scan has no mask, or an empty one.
+    """
+    if not is_interactive():
+        return slices.three_planes(scan, modality=_preferred(scan, "t1ce"), title=title)
+    home = core_centre(_mask(scan))
+    overlay = Overlay(scan.seg, {label: CLASS_COLOURS[label] for label in regions.REGIONS["TC"]})
+    picture = Picture(scan, _preferred(scan, "t1ce"))
+    return Planes(scan, picture, overlay, home, "Amid the core", note="tumour core", title=title)
+
+
+def modalities(scan: Scan, k: int | None = None, title: str | None = None) -> Viewer:
+    """All modalities side by side on one slider, each in its own window (the paper's figure 9).
+
+    Args:
+        scan: the patient.
+        k: slice to begin with; by default that with most tumour.
+        title: what to see.
+    """
+    if not is_interactive():
+        return slices.modalities(scan, k, title)
+    volumes = [scan.image(name) for name in scan.modalities]
+    windows = [grey_levels(volume) for volume in volumes]
+    overlay = Overlay(scan.seg, on=False)
+
+    def draw(panes: list[Pane], k: int) -> None:
+        for pane, volume, window in zip(panes, volumes, windows, strict=True):
+            pane.draw(pane.cut(volume, k), window, *overlay.cut(pane, k))
+
+    captions = [MODALITY_NAMES.get(name, name) for name in scan.modalities]
+    row = Row(scan, captions, draw, k, below=[overlay], title=title)
+    overlay.on_change(row.redraw)
+    return row
+
+
+def image_and_mask(scan: Scan, k: int | None = None, title: str | None = None) -> Viewer:
+    """A slice, its mask over the shadow of the head, and the mask on the slice (the paper's figure 10).
+
+    Args:
+        scan: the patient.
+        k: slice to begin with; by default that with most tumour.
+        title: what to see.
+
+    Raises:
+        ValueError: the scan has no mask.
+    """
+    labels = _mask(scan)
+    if not is_interactive():
+        return slices.image_and_mask(scan, k, _preferred(scan, "flair"), title)
+    picture, overlay = Picture(scan, _preferred(scan, "flair")), Overlay(labels)
+
+    def draw(panes: list[Pane], k: int) -> None:
+        plain, alone, both = panes
+        image, window = plain.cut(picture.volume, k), picture.window.value
+        plain.draw(image, window)
+        alone.draw(image != 0, (0, 4), plain.cut(labels, k), overlay.palette, opacity=1)
+        both.draw(image, window, *overlay.cut(both, k))
+
+    row = Row(scan, ["Picture", "Mask", "Both"], draw, k, above=[picture], below=[overlay], title=title)
+    for part in (picture, overlay):
+        part.on_change(row.redraw)
+    return row
+
+
+def compare(scan: Scan, prediction: np.ndarray, k: int | None = None, title: str | None = None) -> Viewer:
+    """Truth, prediction, and where they agree, miss and invent; Dice of the slice and of the patient.
+
+    Args:
+        scan: the patient, with a mask.
+        prediction: network labels on the scan's grid.
+        k: slice to begin with; by default that with most tumour.
+        title: what to see.
+
+    Raises:
+        ValueError: the scan has no mask, or the prediction lies on another grid.
+    """
+    truth, prediction = _mask(scan), _on_grid(scan, prediction, "prediction")
+    if not is_interactive():
+        return slices.compare(scan, truth, prediction, k, _preferred(scan, "flair"), title)
+    return Comparison(scan, prediction, Picture(scan, _preferred(scan, "flair")), k, title)
+
+
+def playground(
+    image: np.ndarray,
+    soft_labels: np.ndarray,
+    modalities: Sequence[str] = ("flair", "t1ce"),
+    seed: int = 0,
+    title: str | None = None,
+) -> Viewer:
+    """Augmentation to play with: a slider for each way to vary a training slice, image and mask together.
+
+    Args:
+        image: (size, size, channels) float32, z-scored, in file order.
+        soft_labels: (size, size, classes) float32, soft labels that sum to 1.
+        modalities: name of each channel.
+        seed: of the patterns of noise, of elastic and of bias fields.
+        title: what to see.
+
+    Raises:
+        ValueError: the shapes do not belong together.
+    """
+    slice_ = Slice(image, soft_labels, tuple(modalities), seed)
+    return Playground(slice_, title) if is_interactive() else grid(slice_, title)
+
+
+def _preferred(scan: Scan, modality: str) -> str:
+    """The modality if the scan has it, else its first."""
+    return modality if modality in scan.modalities else scan.modalities[0]
+
+
+def _on_grid(scan: Scan, labels: np.ndarray, name: str) -> np.ndarray:
+    if labels.shape != scan.images.shape[:3]:
+        raise ValueError(f"{name} has shape {labels.shape}; expected the scan's own grid, {scan.images.shape[:3]}")
+    return labels
+
+
+def _mask(scan: Scan) -> np.ndarray:
+    if scan.seg is None:
+        raise ValueError(f"{scan.id} has no mask: read it with `seg=True`, or look at it with `viewers.patient`")
+    return scan.seg
+
+
+def _start(scan: Scan) -> tuple[int, ...]:
+    """A voxel of the tumour in the slice that holds most of it; without a tumour, of the brain."""
+    k, axis = slices.busiest(scan), plane(scan.affine).axis
+    has_tumour = scan.seg is not None and scan.seg.any()
+    here = (scan.seg > 0).take(k, axis) if has_tumour else scan.images.take(k, axis).any(axis=-1)
+    voxel = list(deepest_voxel(here))
+    voxel.insert(axis, k)
+    return tuple(voxel)

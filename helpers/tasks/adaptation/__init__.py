@@ -1,0 +1,1 @@
+"""A lung model for another hospital, of which no mask is read."""

@@ -1,0 +1,188 @@
+"""Moving a lung model to another hospital without a single mask from there.
+
+The target's radiographs come through a reader that has no way to a mask, so a folder that holds none for that hospital
+will do. What comes out is a folder like a training's, and is scored and used like one.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from helpers.data.chest import PREFIXES, read_chest
+from helpers.data.pictures import read_image
+from helpers.data.radiographs import UnlabelledStore, open_radiographs, open_unlabelled
+from helpers.data.splits import Split, load_split
+from helpers.data.store import Store
+from helpers.learn.batches import adaptation_batches
+from helpers.learn.budget import Budget
+from helpers.learn.checkpoint import Checkpoint
+from helpers.learn.devices import scope
+from helpers.learn.run_folder import load_network, patient_hashes, read_run, run_training, save_model, write_run
+from helpers.prepare.augment import AUGMENTATIONS
+from helpers.prepare.histogram_matching import histogram
+from helpers.runtime.disk import write_text
+from helpers.runtime.errors import DataError
+from helpers.tasks.adaptation.batch_statistics import adapt_statistics
+from helpers.tasks.adaptation.methods import ADVERSARIAL, METHODS, TRAINED, fit_adaptation
+from helpers.tasks.adaptation.model_selection import MAX_RADIOGRAPHS, ModelSelector
+from helpers.tasks.lungs.commands import evaluate_lungs
+from helpers.tasks.lungs.inference import LungSegmenter, seconds_to_score
+
+BATCH = 16
+"""Radiographs in a batch, of each hospital."""
+
+EPOCHS = 20
+"""Of `helpers.tasks.adaptation.methods.STEPS_PER_EPOCH` steps, where no time is given."""
+
+
+def adapt(
+    model_dir: str | os.PathLike,
+    data: str | os.PathLike,
+    source_site: str,
+    target_site: str,
+    method: str,
+    out: str | os.PathLike,
+    minutes: float | None = None,
+    epochs: int | None = None,
+    augmentation: str | None = None,
+    shuffled: bool = False,
+    settings: Mapping[str, object] | None = None,
+    seed: int = 0,
+    started: float | None = None,
+    log: Callable[[str], None] = print,
+) -> Path:
+    """Adapt a lung model to another hospital, of which radiographs are read and no mask.
+
+    It learns from the training radiographs of both hospitals in the model's own split; the validation radiographs of
+    the source help to choose a checkpoint (`helpers.tasks.adaptation.model_selection`), and nobody's test radiographs
+    are touched before the end.
+
+    Args:
+        model_dir: what `train lungs` left, trained at the source alone.
+        data: a folder with the chest X-rays.
+        source_site, target_site: "montgomery" or "shenzhen"; the same twice to see that nothing is spoilt.
+        method: one of `METHODS`.
+        out: receives what a training leaves, and `checkpoints/`, weights by epoch. A finished adaptation with the same
+            parameters is left as it is; one that was stopped goes on.
+        minutes: wall time from `started` (else from now) until the folder is finished.
+        epochs: of `ROUND` steps; 20 of them where neither is given.
+        augmentation: how radiographs are varied, a name in `AUGMENTATIONS`; the method's own without.
+        shuffled: tell the discriminator at random which hospital a radiograph is from, see `adaptation_batches`.
+        settings: arguments of the method's own, e.g. {"levels": [4]}.
+        seed: of the order of radiographs and of their variation.
+        log: told what happens, a line at a time.
+
+    Raises:
+        DataError: the model was not trained at the source alone; there is no such method, site or radiograph; the
+            network lacks what the method adapts; or `out` holds something else.
+    """
+    budget = Budget(seconds=60 * minutes) if minutes else Budget(epochs=epochs or EPOCHS)
+    budget.started = started or budget.started
+    model_dir, out = Path(model_dir), Path(out)
+    run, split = _checked(model_dir, source_site, target_site, method, augmentation)
+    if shuffled and method not in ADVERSARIAL:
+        raise DataError(f"{method} has no discriminator, so there are no labels to shuffle.")
+    how = {
+        "model": run["parameters"],
+        "from": source_site,
+        "to": target_site,
+        "method": method,
+        "minutes": minutes,
+        "epochs": budget.epochs,
+        "augmentation": augmentation,
+        "shuffled": shuffled,
+        "settings": dict(settings or {}),
+        "seed": seed,
+    }
+    parameters = json.loads(json.dumps({**run["parameters"], "adapted": how}))  # as it is read back: lists for tuples
+
+    def learn(checkpoint: Checkpoint) -> None:
+        network, size = load_network(model_dir), run["parameters"]["size"]
+        xrays = read_chest(data, source_site).require(source_site)
+        trained_on, tested = ([xray for xray in xrays if xray.id in side] for side in (split.train, split.test))
+        looked_at = {*split.train, *split.validation}
+        source = open_radiographs([x for x in xrays if x.id in looked_at], out / "slices" / "source", size)
+        target = open_unlabelled(data, target_site, _of(target_site, split.train), out / "slices" / "target", size)
+        log(f"{len(trained_on)} radiographs of {source_site} with masks, {len(target.ids)} of {target_site} without.")
+        shutil.copy(model_dir / "mean_mask.png", out / "mean_mask.png")
+        mean = np.asarray(Image.open(out / "mean_mask.png"), np.float32) / 255
+        budget.reserve = seconds_to_score(LungSegmenter(network, size), mean, tested)
+        judge = _judge(source, split, target, seed)
+        prepare = run.get("prepare")
+        if method == "histogram":
+            prepare = {"histogram": [float(share) for share in histogram(read_image(x.image) for x in trained_on)]}
+            rows = [judge(network)]
+        elif method == "statistics":
+            rows = [judge(network)]
+            adapt_statistics(network, target.images)
+            rows.append(judge(network))
+        else:
+            recipe = TRAINED[method]
+            try:
+                with scope(network):
+                    step = recipe.build(network, **(settings or {}))
+            except TypeError as error:
+                raise DataError(f"settings {dict(settings or {})} do not fit {method}: {error}") from error
+            ids = [xray.id for xray in trained_on]
+            varied = augmentation or recipe.augmentation
+            batches = partial(adaptation_batches, source, ids, target, BATCH, seed, varied, shuffled)
+            rows = fit_adaptation(step, batches, recipe, budget, judge, out, log, checkpoint)
+            network.set_weights(step.ema_network.get_weights())
+        history = pd.DataFrame([{"epoch": number, **row} for number, row in enumerate(rows)])
+        write_text(history.to_csv(index=False), out / "history.csv")
+        save_model(network, out / "model.keras")
+        learned_from = {**run["learned_from"], **patient_hashes(target, target.ids)}
+        write_run(out, "lungs", parameters, split, learned_from, prepare=prepare)
+
+    def score() -> None:  # at the source alone: the target's masks are for `evaluate`, where somebody has them
+        evaluate_lungs(out, data, "test", source_site, out / "metrics.json", log)
+
+    return run_training(out, parameters, budget, seed, learn, score, log)
+
+
+def _checked(
+    model_dir: Path, source_site: str, target_site: str, method: str, augmentation: str | None
+) -> tuple[dict, Split]:
+    if method not in METHODS:
+        raise DataError(f"method {method!r} is not known; there are {', '.join(METHODS)}.")
+    if augmentation not in (None, *AUGMENTATIONS):
+        raise DataError(f"augmentation {augmentation!r} is not known; there are {', '.join(AUGMENTATIONS)}.")
+    for site in (source_site, target_site):
+        if site not in PREFIXES:
+            raise DataError(f"Unknown site {site!r}; this set has {' and '.join(PREFIXES)}.")
+    run = read_run(model_dir, "lungs")
+    if (held := run["parameters"]["site"]) != source_site:
+        raise DataError(
+            f"{model_dir} was trained at {held}; it can be moved from there, not from {source_site}. Train one at "
+            f"{source_site}, or name another folder."
+        )
+    if "adapted" in run["parameters"]:
+        raise DataError(f"{model_dir} is an adaptation itself; start from the model that it came from.")
+    split = load_split(model_dir / "split.json")
+    if not _of(target_site, split.train):
+        raise DataError(
+            f"The split of {model_dir} holds no radiograph of {target_site}; train where both hospitals lie."
+        )
+    return run, split
+
+
+def _of(site: str, ids: Sequence[str]) -> list[str]:
+    """Those of a hospital: a name tells, and nothing needs to be opened for it."""
+    return [identity for identity in ids if identity.startswith(PREFIXES[site])]
+
+
+def _judge(source: Store, split: Split, target: UnlabelledStore, seed: int) -> ModelSelector:
+    chosen, learned = (
+        [identity for identity in ids if identity in source.patients] for ids in (split.validation, split.train)
+    )
+    areas = source.soft_labels[source.rows(learned), ..., 1].mean(axis=(1, 2)) / 255
+    radiographs = np.random.default_rng([seed, 4]).permutation(len(target.images))[:MAX_RADIOGRAPHS]
+    rows = source.rows(chosen)
+    return ModelSelector(source.images[rows], source.soft_labels[rows], areas, target.images[np.sort(radiographs)])

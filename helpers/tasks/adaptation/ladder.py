@@ -1,0 +1,225 @@
+"""The road between two hospitals, a rung at a time: each rung one idea, one training, one row of a table.
+
+out/<hospital>/seed_<k>/<recipe>/     trained on one hospital's masks; both directions use it
+out/<from>-<to>/seed_<k>/<rung>/      moved from one to the other
+out/ladder.json                       the table so far, written anew after every rung
+
+A finished folder is kept, so the command goes on where it was stopped, and the table counts whatever is finished.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from helpers.data.chest import SITES, list_radiographs
+from helpers.data.radiographs import split_radiographs
+from helpers.data.splits import Split
+from helpers.runtime.disk import write_text
+from helpers.runtime.errors import DataError
+from helpers.tasks.adaptation.commands import adapt
+from helpers.tasks.adaptation.oracle import oracle
+from helpers.tasks.adaptation.results import summarise
+from helpers.tasks.lungs.commands import evaluate_lungs, train_lungs
+
+Log = Callable[[str], None]
+DIRECTIONS = tuple(f"{one}-{other}" for one in SITES.values() for other in SITES.values() if one != other)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One way to be ready for the other hospital.
+
+    Attributes:
+        name: of its row and its folder. idea: what is new about it, in a few words.
+        start: the rung whose model it begins with; None: it is trained from nothing.
+        method: of `helpers.tasks.adaptation.commands`; None: it learns from masks, by `helpers.tasks.lungs.commands`.
+        at: "source" or "target", the hospital whose radiographs it goes to.
+        settings: further arguments of either.
+    """
+
+    name: str
+    idea: str
+    start: str | None = None
+    method: str | None = None
+    at: str = "target"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    experiment.name: experiment
+    for experiment in (
+        Experiment("source", "the source's radiographs as they are", at="source", settings={"augmentation": "none"}),
+        Experiment("histogram", "the target's grey levels brought to the source's", "source", "histogram"),
+        Experiment("intensity", "gamma, contrast and brightness varied", at="source",
+                   settings={"augmentation": "intensity"}),
+        Experiment("xray", "and turned, scaled, shifted, with noise and black bands", at="source",
+                   settings={"augmentation": "xray"}),
+        Experiment("normalised", "the source's radiographs, batch normalisation", at="source",
+                   settings={"augmentation": "none", "normalise": True}),
+        Experiment("statistics", "the target's own batch statistics", "normalised", "statistics"),
+        Experiment("reversal", "a discriminator, its gradient reversed", "source", "reversal"),
+        Experiment("adda-bottleneck", "ADDA that sees the bottleneck alone", "source", "adda",
+                   settings={"settings": {"levels": [4]}}),
+        Experiment("adda", "ADDA: an encoder for the target, inverted labels", "source", "adda"),
+        Experiment("adda+anchor", "the same, held by the source's masks", "source", "adda+anchor"),
+        Experiment("output", "a discriminator that sees outlines", "source", "output"),
+        Experiment("mean-teacher", "a mean teacher outlines the target's radiographs", "source", "mean-teacher"),
+        Experiment("xray-mean-teacher", "the same, from the varied model", "xray", "mean-teacher"),
+        *(
+            Experiment(f"labelled-{k}", f"tuned on {k} outlined target radiograph{'s' * (k > 1)}", "source",
+                       settings={"augmentation": "xray", "labelled": k})
+            for k in (1, 5, 10, 20)
+        ),
+        Experiment("target", "trained on the target's masks: the ceiling", settings={"augmentation": "xray"}),
+        Experiment("longer", "check: the source's radiographs for as long again", "source", at="source",
+                   settings={"augmentation": "none"}),
+        Experiment("itself", "check: ADDA from the source to itself", "source", "adda", at="source"),
+        Experiment("shuffled", "check: ADDA with shuffled hospitals", "source", "adda", settings={"shuffled": True}),
+    )
+}  # fmt: skip
+"""Every rung by its name, from the bottom to the ceiling; three checks at the end."""
+
+
+def run_ladder(
+    data: str | os.PathLike,
+    out: str | os.PathLike,
+    directions: Sequence[str] = DIRECTIONS,
+    experiments: Sequence[str] = tuple(EXPERIMENTS),
+    seeds: int = 1,
+    minutes: float | None = None,
+    epochs: int | None = None,
+    split: Split | None = None,
+    log: Log = print,
+    **network: int,
+) -> dict[str, list[dict]]:
+    """Train, move and score the rungs; whatever they start from is trained with them.
+
+    All models are scored on the same radiographs, those that the split keeps out in both hospitals.
+
+    Args:
+        data: holds the X-rays of both hospitals.
+        out: see above.
+        directions: of `DIRECTIONS`. rungs: names in `EXPERIMENTS`.
+        seeds: how many trainings of each, from seed 0 on.
+        minutes: wall time of each training; or epochs: of 20 steps.
+        split: of the radiographs; by default that of seed 0.
+        network: `size` and `filters`, see `train_lungs`.
+
+    Returns:
+        For each direction the rows of what is finished in `out`, as `helpers.tasks.adaptation.results` gives them.
+
+    Raises:
+        DataError: no such rung or direction, data that cannot be used, or `out` holds runs that were made otherwise.
+    """
+    _known(experiments, EXPERIMENTS, "experiment")
+    _known(directions, DIRECTIONS, "direction")
+    split = split or split_radiographs(list_radiographs(data), seed=0)
+    made = {"minutes": minutes, "epochs": epochs, "split": split.digest, **network}
+    wanted = set(experiments) | {EXPERIMENTS[name].start for name in experiments}
+    for seed in range(seeds):
+        for experiment in (experiment for name, experiment in EXPERIMENTS.items() if name in wanted):
+            for direction in directions:
+                folder = run_folder(out, direction, experiment.name, seed)
+                if not _is_scored(folder, made):
+                    log(f"{direction}, {experiment.name}, seed {seed}: {folder}")
+                    common = {"minutes": minutes, "epochs": epochs, "seed": seed, "log": log, **experiment.settings}
+                    _run(experiment, data, out, direction, seed, common, {"split": split, **network})
+                    _score(folder, data, direction.split("-")[1], made, log)
+                    write_text(json.dumps(load_results(out), indent=1), Path(out) / "ladder.json")
+    return load_results(out)
+
+
+def run_folder(out: str | os.PathLike, direction: str, name: str, seed: int = 0) -> Path:
+    """Where the run of a rung lies."""
+    experiment = EXPERIMENTS[name]
+    if experiment.start:
+        return Path(out) / direction / f"seed_{seed}" / name
+    recipe = experiment.settings["augmentation"] + ("-normalised" if experiment.settings.get("normalise") else "")
+    return Path(out) / _site(direction, experiment.at) / f"seed_{seed}" / recipe
+
+
+def load_results(out: str | os.PathLike) -> dict[str, list[dict]]:
+    """The rows of what is finished in a folder, for each direction of which anything is."""
+    scores = {direction: radiograph_scores(out, direction) for direction in DIRECTIONS}
+    return {road: summarise(table, *road.split("-")) for road, table in scores.items() if len(table)}
+
+
+def radiograph_scores(out: str | os.PathLike, direction: str) -> pd.DataFrame:
+    """One row for each radiograph and finished run: `experiment`, `seed`, `radiograph`, `site`, `dice`, and at the
+    target, where the run kept checkpoints, `oracle`."""
+    rows = []
+    for name in EXPERIMENTS:
+        folder = run_folder(out, direction, name)
+        for path in sorted(folder.parent.parent.glob(f"seed_*/{folder.name}/scores.json")):
+            seed = int(path.parent.parent.name.removeprefix("seed_"))
+            rows += [{"experiment": name, "seed": seed, **radiograph} for radiograph in _read_scores(path)]
+    return pd.DataFrame(rows)
+
+
+def _read_scores(path: Path) -> list[dict]:
+    """The radiographs of a `scores.json`; older versions of this package called them films."""
+    content = json.loads(path.read_text())
+    if "films" in content:
+        return [{"radiograph": one.pop("film"), **one} for one in content["films"]]
+    return content["radiographs"]
+
+
+def _run(
+    experiment: Experiment,
+    data: str | os.PathLike,
+    out: str | os.PathLike,
+    direction: str,
+    seed: int,
+    common: Mapping[str, Any],
+    training: Mapping[str, Any],
+) -> None:
+    folder, site = run_folder(out, direction, experiment.name, seed), _site(direction, experiment.at)
+    start = run_folder(out, direction, experiment.start, seed) if experiment.start else None
+    if experiment.method:
+        adapt(start, data, _site(direction, "source"), site, experiment.method, folder, **common)
+    else:
+        train_lungs(data, folder, site, init=start, **training, **common)
+
+
+def _score(folder: Path, data: str | os.PathLike, target: str, made: Mapping[str, Any], log: Log) -> None:
+    """Dice of a run on the test radiographs of both hospitals; written last, so a folder that has its scores is
+    finished."""
+    radiographs = json.loads((folder / "metrics.json").read_text())["images"]  # an adaptation's, of the source alone
+    for site in sorted(set(SITES.values()) - {radiograph["site"] for radiograph in radiographs}):
+        radiographs += evaluate_lungs(folder, data, "test", site, log=log)["images"]
+    content: dict[str, Any] = {"made": made, "radiographs": []}
+    chosen: dict[str, float] = {}
+    if (folder / "checkpoints").is_dir():
+        content["checkpoint"], chosen = oracle(folder, data, target)
+    for radiograph in sorted(radiographs, key=lambda radiograph: radiograph["id"]):
+        also = {"oracle": chosen[radiograph["id"]]} if radiograph["id"] in chosen else {}
+        content["radiographs"].append(
+            {"radiograph": radiograph["id"], "site": radiograph["site"], "dice": radiograph["dice"], **also}
+        )
+    write_text(json.dumps(content, indent=1), folder / "scores.json")
+
+
+def _is_scored(folder: Path, made: Mapping[str, Any]) -> bool:
+    if not (folder / "scores.json").exists():
+        return False
+    before = json.loads((folder / "scores.json").read_text())["made"]
+    if differ := [key for key in {**before, **made} if before.get(key) != made.get(key)]:
+        listed = ", ".join(f"{key} {before.get(key)!r} there, {made.get(key)!r} now" for key in differ)
+        raise DataError(f"{folder} was made otherwise ({listed}); only rungs that are made alike can be compared.")
+    return True
+
+
+def _site(direction: str, at: str) -> str:
+    return direction.split("-")[("source", "target").index(at)]
+
+
+def _known(names: Sequence[str], known: Sequence[str] | Mapping, what: str) -> None:
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        given = ", ".join(map(repr, unknown)) or "nothing"
+        raise DataError(f"{given} is no {what}; there are {', '.join(known)}.")

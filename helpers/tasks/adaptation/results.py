@@ -1,0 +1,124 @@
+"""How the rungs stand: from the Dice of every radiograph to a table, a row for each rung, with intervals."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from helpers.measure.gap_closed import gap_closed
+from helpers.measure.statistics import bootstrap_ci
+from helpers.runtime.errors import DataError
+
+SOURCE, CEILING = "source", "target"
+"""The two rungs that the others are held against: the plain model of one hospital, and a model of the other's own."""
+
+
+def summarise(scores: pd.DataFrame, source: str, target: str) -> list[dict[str, Any]]:
+    """One row for each rung, in the order in which they come.
+
+    Args:
+        scores: a row for each radiograph and training: `experiment`, `seed`, `radiograph`, `site`, `dice`, and perhaps
+            `oracle`, the Dice of the checkpoint that labels would have chosen.
+        source, target: the two hospitals.
+
+    Returns:
+        For each rung `experiment` and `seeds`; `source` and `target`, the Dice in both hospitals, as `mean`, `ci95` and
+        `by_seed`; `gap`, the `share` of the gap closed and its `ci95`, or None twice and a `note` that says why;
+        `source_change`, the change in the source hospital against the rung `source`, and `oracle`, both as `mean` and
+        `ci95`, or None. Intervals are over radiographs; where there are several seeds, of each radiograph's mean over
+        them. Rungs are compared over the seeds that all of them have: trainings differ by as much as methods do.
+
+    Raises:
+        DataError: the rungs were not all scored on the same radiographs, or not in both hospitals.
+    """
+    order = list(dict.fromkeys(scores["experiment"]))
+    wide = scores.pivot_table(
+        index=["site", "radiograph"], columns="experiment", values="dice", sort=False
+    )  # means over seeds
+    if unscored := [name for name in order if wide[name].isna().any()]:
+        raise DataError(
+            f"{', '.join(unscored)}: not scored on all the radiographs that other rungs were; use one split."
+        )
+    if missing := [site for site in (source, target) if site not in wide.index.levels[0]]:
+        raise DataError(f"there are no scores in {' and '.join(missing)}; score every rung in both hospitals.")
+    rows = []
+    for name in order:
+        own = scores[scores["experiment"] == name]
+        by_seed = own.groupby(["site", "seed"])["dice"].mean()
+        rows.append(
+            {
+                "experiment": name,
+                "seeds": sorted(map(int, own["seed"].unique())),
+                "source": {**_mean(wide.loc[source, name]), "by_seed": by_seed[source].tolist()},
+                "target": {**_mean(wide.loc[target, name]), "by_seed": by_seed[target].tolist()},
+                "gap": _gap(scores, name, target),
+                "source_change": _source_change(scores, name, source),
+                "oracle": _oracle(own[own["site"] == target]),
+            }
+        )
+    return rows
+
+
+def as_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Rows as a table to print: means with 95 % intervals, a dash where there is nothing."""
+    columns = {
+        "Dice, source": ("source", "mean", ".3f"),
+        "Dice, target": ("target", "mean", ".3f"),
+        "gap closed": ("gap", "share", "z.0%"),
+        "change at home": ("source_change", "mean", "+z.3f"),
+        "oracle": ("oracle", "mean", ".3f"),
+    }
+
+    def shown(entry: dict | None, key: str, form: str) -> str:
+        if entry is None or entry[key] is None:
+            return "-"
+        low, high = entry["ci95"]
+        return f"{entry[key]:{form}} [{low:{form}}, {high:{form}}]"
+
+    table = [
+        {column: shown(row[part], key, form) for column, (part, key, form) in columns.items()}
+        | {"seeds": len(row["seeds"])}
+        for row in rows
+    ]
+    return pd.DataFrame(table, index=pd.Index([row["experiment"] for row in rows], name="experiment"))
+
+
+def _paired_scores(scores: pd.DataFrame, *names: str) -> pd.DataFrame:
+    """The mean Dice of each radiograph, by site and radiograph, a column for each rung, over the seeds that all of them
+    have."""
+    own = {name: set(scores.loc[scores["experiment"] == name, "seed"]) for name in names}
+    if missing := [name for name, seeds in own.items() if not seeds]:
+        raise ValueError(f"{' and '.join(missing)} not trained yet")
+    if not (shared := set.intersection(*own.values())):
+        raise ValueError(f"{', '.join(own)} have no seed in common")
+    these = scores[scores["experiment"].isin(names) & scores["seed"].isin(shared)]
+    return these.pivot_table(index=["site", "radiograph"], columns="experiment", values="dice", sort=False)
+
+
+def _gap(scores: pd.DataFrame, name: str, target: str) -> dict[str, Any]:
+    try:
+        away = _paired_scores(scores, SOURCE, CEILING, name).loc[target]
+        share, interval = gap_closed(away[SOURCE], away[name], away[CEILING])
+    except ValueError as error:
+        return {"share": None, "ci95": None, "note": str(error)}
+    return {"share": share, "ci95": list(interval)}
+
+
+def _source_change(scores: pd.DataFrame, name: str, source: str) -> dict[str, Any] | None:
+    try:
+        home = _paired_scores(scores, SOURCE, name).loc[source]
+    except ValueError:
+        return None
+    return _mean(home[name] - home[SOURCE])
+
+
+def _oracle(own: pd.DataFrame) -> dict[str, Any] | None:
+    if "oracle" not in own or (known := own.dropna(subset="oracle")).empty:
+        return None
+    return _mean(known.groupby("radiograph")["oracle"].mean())
+
+
+def _mean(values: ArrayLike) -> dict[str, Any]:
+    return {"mean": float(np.mean(values)), "ci95": list(bootstrap_ci(values))}

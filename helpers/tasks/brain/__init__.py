@@ -1,0 +1,1 @@
+"""Brain tumours: the U-Net on BraTS."""

@@ -1,0 +1,198 @@
+"""The brain half as three commands: train on a folder of patients, score a model, outline a patient."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from helpers.data.brats import Patient, read_catalogue
+from helpers.data.resample import Grid
+from helpers.data.splits import Split, make_split
+from helpers.data.store import open_store
+from helpers.data.volumes import read_scan, write_segmentation
+from helpers.learn.budget import Budget
+from helpers.learn.checkpoint import Checkpoint
+from helpers.learn.devices import scope
+from helpers.learn.run_folder import run_training, train_folds, training_provenance, write_run
+from helpers.learn.test_cases import score_provenance, select_test_patients
+from helpers.measure.evaluate import evaluate, pooled
+from helpers.models.unet import unet
+from helpers.runtime.disk import write_text
+from helpers.runtime.errors import DataError
+from helpers.tasks.brain.inference import Segmenter
+from helpers.tasks.brain.training import Recipe, fit_brain
+
+Log = Callable[[str], None]
+
+
+def train_brain(
+    data: str | os.PathLike,
+    out: str | os.PathLike,
+    modalities: tuple[str, ...] = ("flair", "t1ce"),
+    size: int = 96,
+    filters: int = 16,
+    minutes: float | None = None,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    started: float | None = None,
+    log: Log = print,
+    split: Split | None = None,
+    slices: str | os.PathLike | None = None,
+    devices: str = "auto",
+) -> Path:
+    """Train the U-Net on the patients under `data`, and score it on patients kept out.
+
+    Args:
+        out: receives `model.keras`, `run.json` (parameters, versions, hashes of the training patients), `split.json`,
+            `history.csv` and `metrics.json`. A training with the same parameters that is finished is left as it is; one
+            that was stopped goes on.
+        modalities: volumes to look at; patients that lack one are left out.
+        size: pixels along each side of the 192 mm window.
+        filters: features of the U-Net's first level.
+        recipe: loss, variation, choice of slices and batch size; the default one if none is given.
+        minutes: wall time from `started` (else from now) until the folder is finished; 30 epochs without it.
+        split: who trains, validates and tests; made from ids and seed if none is given.
+        slices: where the slice store lies or shall lie; in `out`, for the time of the training, if none is given.
+        log: told what happens, a line at a time.
+        devices: where to train, see `helpers.learn.devices.configure`.
+
+    Raises:
+        DataError: the data cannot be used as it is (each finding is named), or `out` holds another training.
+    """
+    budget = Budget(seconds=60 * minutes) if minutes else Budget(epochs=30)
+    budget.started = started or budget.started
+    out, grid = Path(out), Grid(size)
+    patients = read_catalogue(data).require(modalities)
+    split, recipe = split or make_split(patients, seed), recipe or Recipe()
+    parameters = {
+        "modalities": list(modalities),
+        "size": size,
+        "extent_mm": grid.extent_mm,
+        "filters": filters,
+        "minutes": minutes,
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "split": split.digest,
+    }
+
+    def learn(checkpoint: Checkpoint) -> None:
+        store = open_store(
+            patients,
+            slices or out / "slices",
+            modalities,
+            grid,
+            lambda done, total: log(f"prepared {done} of {total} patients"),
+        )
+        tested = [patient for patient in patients if patient.id in split.test]
+        with scope():
+            model = unet(size, len(modalities), filters=filters)
+        budget.reserve = _seconds_to_score(Segmenter(model, modalities, grid), tested[0]) * len(tested)
+        fit_brain(model, store, split, out, budget, recipe, seed, log, checkpoint)
+        write_run(out, "brain", parameters, split, **training_provenance(store, split))
+
+    def score() -> None:
+        evaluate_brain(out, data, "test", out / "metrics.json", log)
+
+    return run_training(out, parameters, budget, seed, learn, score, log, devices)
+
+
+def train_brain_folds(
+    data: str | os.PathLike,
+    out: str | os.PathLike,
+    folds: int,
+    modalities: tuple[str, ...] = ("flair", "t1ce"),
+    seed: int = 0,
+    log: Log = print,
+    **settings: object,
+) -> dict:
+    """Train `folds` models so that every patient is tested once, by a model that never saw it.
+
+    Folds that are finished in `out` are kept, so the command goes on where it was stopped.
+
+    Args:
+        settings: further arguments of `train_brain`; `minutes` counts for each fold.
+
+    Returns:
+        What `evaluate_brain` returns, over the test patients of all folds; also written to `out/metrics.json`.
+    """
+    patients = read_catalogue(data).require(modalities)
+    results = train_folds(train_brain, patients, out, folds, seed, log, data=data, modalities=modalities, **settings)
+    everyone = [
+        {**patient, "fold": fold} for fold, result in enumerate(results, start=1) for patient in result["patients"]
+    ]
+    result = {**pooled(everyone), "run": {"folds": [result["run"] for result in results]}}
+    write_text(json.dumps(result, indent=1), Path(out) / "metrics.json")
+    return result
+
+
+def evaluate_brain(
+    model_dir: str | os.PathLike,
+    data: str | os.PathLike,
+    split: str = "test",
+    json_path: str | os.PathLike | None = None,
+    log: Log = print,
+) -> dict:
+    """Score a trained folder on the patients under `data`.
+
+    Args:
+        split: "test", the patients that training kept out; or "all", every patient of a folder the model never saw.
+        json_path: where to write the result as well.
+
+    Raises:
+        DataError: test patients are missing; or, for "all", patients are there that the model was trained or tuned on,
+            recognised by id or by their voxels. Each is named.
+    """
+    segmenter = Segmenter.load(model_dir)
+    chosen = select_test_patients(model_dir, data, split, segmenter.modalities)
+    result = evaluate(
+        segmenter.labels,
+        chosen,
+        segmenter.modalities,
+        lambda done, total: log(f"scored {done} of {total} patients"),
+    )
+    result["run"] = score_provenance(model_dir, split, chosen)
+    if json_path:
+        write_text(json.dumps(result, indent=1), Path(json_path))
+    return result
+
+
+def predict_brain(
+    model_dir: str | os.PathLike,
+    folders: Sequence[str | os.PathLike],
+    out: str | os.PathLike,
+    log: Log = print,
+) -> list[Path]:
+    """Write `<patient>_seg.nii.gz` for every patient in the folders, on the patient's own grid and affine.
+
+    Raises:
+        DataError: a folder holds no patient the model can use, or one patient is there twice.
+        FileExistsError: an output is there already. Nothing is overwritten, and nothing is begun.
+    """
+    segmenter = Segmenter.load(model_dir)
+    patients = [p for folder in folders for p in read_catalogue(folder).require(segmenter.modalities, seg=False)]
+    targets = {}
+    for patient in patients:
+        target = Path(out) / f"{patient.id}_seg.nii.gz"
+        if target in targets:
+            raise DataError(f"{patient.id} is there twice: {targets[target].folder} and {patient.folder}; give one.")
+        if target.exists():
+            raise FileExistsError(f"{target} is there already and is not overwritten; choose another --out.")
+        targets[target] = patient
+    for target, patient in targets.items():
+        scan = read_scan(patient, segmenter.modalities, seg=False)
+        write_segmentation(target, segmenter.labels(scan), scan.affine)
+        log(f"{patient.id}: {target}")
+    return list(targets)
+
+
+def _seconds_to_score(segmenter: Segmenter, patient: Patient) -> float:
+    """How long reading and outlining one patient takes on this machine, with half as much again for scoring."""
+    size = segmenter.grid.size
+    segmenter.network_probabilities(np.ones((1, size, size, len(segmenter.modalities)), np.float32))  # warm up
+    begun = time.monotonic()
+    segmenter.labels(read_scan(patient, segmenter.modalities))
+    return 1.5 * (time.monotonic() - begun)

@@ -1,0 +1,1 @@
+"""The gate: is there tumour in this slice?"""

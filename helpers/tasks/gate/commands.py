@@ -1,0 +1,248 @@
+"""The gate as two commands: train on a folder of patients, score a gate.
+
+The threshold is chosen on validation patients, so that 98 % of their slices with tumour pass, and stored with the
+model. Scores are over slices with brain, which are the hard ones, and over patients who were kept out.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+from sklearn import metrics
+
+from helpers.data.brats import Patient, read_catalogue
+from helpers.data.resample import Grid
+from helpers.data.splits import Split, make_split
+from helpers.data.store import Store, open_store
+from helpers.learn.budget import Budget
+from helpers.learn.checkpoint import Checkpoint
+from helpers.learn.devices import scope
+from helpers.learn.run_folder import run_training, save_model, train_folds, training_provenance, write_run
+from helpers.learn.test_cases import score_provenance, select_test_patients
+from helpers.measure.classification import SlicePredictions, auc, summarise, threshold_for
+from helpers.models import imagenet
+from helpers.models.convnet import convnet
+from helpers.models.transformer import transformer
+from helpers.runtime.disk import write_text
+from helpers.runtime.errors import DataError
+from helpers.tasks.gate.inference import MODALITIES, OPTIONAL, Gate, predict_case
+from helpers.tasks.gate.training import fit_gate
+
+SENSITIVITY = 0.98
+"""Share of the validation patients' slices with tumour that the threshold lets pass."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that can be a gate, and how it is trained: highest learning rate, pixels along each side."""
+
+    build: Callable[..., keras.Model]
+    learning_rate: float
+    size: int
+
+
+NETWORKS = {
+    "compact": Network(partial(transformer, shape="compact", dropout=0.1), 5e-4, 96),
+    "base": Network(partial(transformer, shape="base", dropout=0.1), 1e-4, 224),  # wants a GPU, and ImageNet's weights
+    "cnn": Network(convnet, 1e-3, 96),
+}
+"""By the name that the command line and `run.json` use."""
+
+Log = Callable[[str], None]
+
+
+def train_gate(
+    data: str | os.PathLike,
+    out: str | os.PathLike,
+    network: str = "compact",
+    size: int | None = None,
+    weights: str | os.PathLike | None = None,
+    minutes: float | None = None,
+    augmentation: str = "usual",
+    seed: int = 0,
+    started: float | None = None,
+    log: Log = print,
+    split: Split | None = None,
+    slices: str | os.PathLike | None = None,
+    devices: str = "auto",
+) -> Path:
+    """Train a gate on the patients under `data`, choose its threshold, and score it on patients kept out.
+
+    Args:
+        out: receives what `helpers.learn.run_folder` lists. A finished one with the same parameters is left, a stopped
+            one goes on.
+        network: a name in `NETWORKS`.
+        size: pixels along each side of the 192 mm window; the network's own if none is given.
+        weights: file of ImageNet weights, for "base" alone; without, what Kaggle has attached, else from scratch. Its
+            input needs no further normalising: z-scored, it has mean 0 and deviation 1, as ImageNet's pictures have.
+        minutes: wall time from `started` (else from now) until the folder is finished; 30 epochs without it.
+        augmentation: a name in `helpers.prepare.augment.AUGMENTATIONS`.
+        split: who trains, validates and tests; made from ids and seed if none is given.
+        slices: where the slice store lies or shall lie; in `out`, for the time of the training, if none is given.
+        log: told what happens, a line at a time.
+        devices: where to train, see `helpers.learn.devices.configure`.
+
+    Raises:
+        DataError: the data cannot be used as it is (each finding is named), `out` holds another training, or the
+            network takes no weights.
+        ValueError: there is no such network.
+    """
+    if network not in NETWORKS:
+        raise ValueError(f"network {network!r} is not known; there are {', '.join(NETWORKS)}.")
+    if weights and network != "base":
+        raise DataError(f"{weights}: weights are for the network 'base'; {network!r} learns from scratch.")
+    size = size or NETWORKS[network].size
+    budget = Budget(seconds=60 * minutes) if minutes else Budget(epochs=30)
+    budget.started = started or budget.started
+    out, grid = Path(out), Grid(size)
+    patients = _patients(data)
+    split = split or make_split(patients, seed)
+    parameters = {
+        "network": network,
+        "weights": str(weights) if weights else None,
+        "modalities": list(MODALITIES),
+        "size": size,
+        "extent_mm": grid.extent_mm,
+        "minutes": minutes,
+        "augmentation": augmentation,
+        "sensitivity": SENSITIVITY,
+        "seed": seed,
+        "split": split.digest,
+    }
+
+    def learn(checkpoint: Checkpoint) -> None:
+        store = open_store(
+            patients,
+            slices or out / "slices",
+            MODALITIES,
+            grid,
+            lambda done, total: log(f"prepared {done} of {total} patients"),
+            OPTIONAL,
+        )
+        with scope():
+            gate = Gate(NETWORKS[network].build(size, len(MODALITIES)), MODALITIES, grid)
+        if network == "base":
+            imagenet.load(gate.model, weights, log)
+        validating, tested = ([p for p in patients if p.id in group] for group in (split.validation, split.test))
+        budget.reserve = _seconds_to_score(gate, tested[0]) * (len(tested) + len(validating)) + 5
+        history = fit_gate(
+            gate.model,
+            store,
+            split,
+            budget,
+            lambda _: _validation(gate, store, split),
+            augmentation,
+            tuple(MODALITIES.index(modality) for modality in OPTIONAL),
+            NETWORKS[network].learning_rate,
+            seed,
+            log,
+            checkpoint,
+        )
+        write_text(history.to_csv(index=False), out / "history.csv")
+        save_model(gate.model, out / "model.keras")
+        threshold = choose_threshold([predict_case(gate, patient) for patient in validating])
+        write_run(out, "gate", parameters, split, **training_provenance(store, split), threshold=threshold)
+
+    def score() -> None:
+        evaluate_gate(out, data, "test", out / "metrics.json", log)
+
+    return run_training(out, parameters, budget, seed, learn, score, log, devices)
+
+
+def train_gate_folds(
+    data: str | os.PathLike, out: str | os.PathLike, folds: int, seed: int = 0, log: Log = print, **settings: object
+) -> dict:
+    """Train `folds` gates so that every patient is tested once, by a gate that never saw it.
+
+    Folds that are finished in `out` are kept, so the command goes on where it was stopped.
+
+    Args:
+        settings: further arguments of `train_gate`; `minutes` counts for each fold.
+
+    Returns:
+        What `evaluate_gate` returns, over the test patients of all folds, each at its own fold's threshold; also
+        written to `out/metrics.json`.
+    """
+    results = train_folds(train_gate, _patients(data), out, folds, seed, log, data=data, **settings)
+    everyone = [SlicePredictions.from_json(patient) for result in results for patient in result["patients"]]
+    thresholds, runs = ([result[key] for result in results] for key in ("threshold", "run"))
+    result = {**pooled(everyone), "threshold": thresholds, "run": {"folds": runs}}
+    write_text(json.dumps(result, indent=1), Path(out) / "metrics.json")
+    return result
+
+
+def evaluate_gate(
+    gate_dir: str | os.PathLike,
+    data: str | os.PathLike,
+    split: str = "test",
+    json_path: str | os.PathLike | None = None,
+    log: Log = print,
+) -> dict:
+    """Score a trained gate on the patients under `data`.
+
+    Args:
+        split: "test", the patients that training kept out; or "all", every patient of a folder the gate never saw.
+        json_path: where to write the result as well.
+
+    Returns:
+        `n` patients; `slices`, how many there are, show brain and hold tumour; `auc` and the other scores of
+        `helpers.measure.classification.summarise`; `trivial`, the gate that lets every slice with brain pass;
+        `threshold`; `patients`, each patient's slices with brain, their truth and their probabilities; `run`.
+
+    Raises:
+        DataError: as `helpers.learn.test_cases.select_test_patients`.
+    """
+    gate = Gate.load(gate_dir)
+    chosen = select_test_patients(gate_dir, data, split, gate.modalities, OPTIONAL)
+    rows = []
+    for done, patient in enumerate(chosen, start=1):
+        rows.append(predict_case(gate, patient))
+        log(f"scored {done} of {len(chosen)} patients")
+    result = {**pooled(rows), "threshold": gate.threshold, "run": score_provenance(gate_dir, split, chosen)}
+    if json_path:
+        write_text(json.dumps(result, indent=1), Path(json_path))
+    return result
+
+
+def choose_threshold(patients: Sequence[SlicePredictions]) -> float:
+    """The highest threshold at which 98 % (`SENSITIVITY`) of these patients' slices with tumour pass."""
+    truth = np.concatenate([patient.truth for patient in patients])
+    return threshold_for(truth, np.concatenate([patient.probabilities for patient in patients]), SENSITIVITY)
+
+
+def pooled(patients: Sequence[SlicePredictions]) -> dict:
+    """One table of patients that were examined each for itself; they may come from several folds."""
+    asked, without = sum(p.truth.size for p in patients), sum(p.without_brain for p in patients)
+    return {
+        "n": len(patients),
+        "slices": {"all": asked + without, "brain": asked, "tumour": sum(int(p.truth.sum()) for p in patients)},
+        **summarise(patients),
+        "trivial": {"auc": 0.5, "sensitivity": 1.0, "specificity": 0.0, "skipped": without / (asked + without)},
+        "patients": [patient.to_json() for patient in patients],
+    }
+
+
+def _patients(data: str | os.PathLike) -> tuple[Patient, ...]:
+    """Those that `train brain` would take, so that the same seed gives both the same split."""
+    return read_catalogue(data).require(tuple(modality for modality in MODALITIES if modality not in OPTIONAL))
+
+
+def _validation(gate: Gate, store: Store, split: Split) -> dict[str, float]:
+    rows = np.array([row for row in store.rows(split.validation) if store.has_brain[row]])
+    plain = replace(gate, flip=False)  # half the time, and it is only to follow the training
+    truth, said = store.voxels_per_class[rows, 1:].any(axis=1), plain.slice_probabilities(store.images[rows])
+    return {"val_loss": float(metrics.log_loss(truth, said)), "val_auc": auc(truth, said)}
+
+
+def _seconds_to_score(gate: Gate, patient: Patient) -> float:
+    """How long reading and examining one patient takes on this machine, with half as much again for what follows."""
+    gate.slice_probabilities(np.ones((1, gate.grid.size, gate.grid.size, len(gate.modalities)), np.float32))  # warm up
+    begun = time.monotonic()
+    predict_case(gate, patient)
+    return 1.5 * (time.monotonic() - begun)

@@ -1,0 +1,1 @@
+"""Lungs in chest radiographs."""

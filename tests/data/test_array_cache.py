@@ -1,0 +1,47 @@
+"""Laws of keeping arrays: every patient in its place, every fault told at once, and nothing made twice."""
+
+import numpy as np
+import pytest
+
+from helpers.data.array_cache import get_or_build, map_cases, read_manifest
+from helpers.runtime.errors import DataError
+
+
+def _write(folder):
+    np.save(folder / "numbers.npy", np.arange(5))
+    return [{"id": "a"}]
+
+
+def test_patients_come_in_order_and_every_one_is_told_of():
+    told = []
+    assert map_cases(lambda i: {"id": i}, 9, lambda done, total: told.append((done, total))) == [
+        {"id": i} for i in range(9)
+    ]
+    assert told == [(done, 9) for done in range(1, 10)]
+
+
+def test_all_faults_are_listed_and_others_are_not_swallowed():
+    def one(index):
+        if index % 2:
+            raise DataError(f"number {index}")
+        return {}
+
+    with pytest.raises(DataError, match=r"(?s)2 of 5 patients cannot be used.*number 1.*number 3"):
+        map_cases(one, 5, lambda done, total: None)
+    with pytest.raises(ZeroDivisionError):
+        map_cases(lambda index: {"id": 1 / index}, 2, lambda done, total: None)
+
+
+def test_manifest_tells_sources_patients_and_checksums(tmp_path):
+    manifest = get_or_build(tmp_path / "kept", {"version": 1, "sources": {"a": 1}}, _write)
+    assert manifest == read_manifest(tmp_path / "kept")
+    assert manifest["sources"] == {"a": 1}
+    assert manifest["patients"] == [{"id": "a"}]
+    assert set(manifest["checksums"]) == {"numbers.npy"}
+
+
+def test_what_was_made_from_the_same_is_not_made_again(tmp_path):
+    get_or_build(tmp_path / "kept", {"sources": 1}, _write)
+    get_or_build(tmp_path / "kept", {"sources": 1}, lambda folder: pytest.fail("made again"))
+    assert get_or_build(tmp_path / "kept", {"sources": 2}, _write)["sources"] == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]

@@ -1,0 +1,105 @@
+"""Laws of writing: whole or not there, and a full disk said in one line."""
+
+import errno
+import os
+import zipfile
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from helpers.runtime import disk
+from helpers.runtime.disk import allocate_arrays, atomic_path, explain_full_disk
+from helpers.runtime.errors import DataError
+
+
+def _full_disk():
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _write_half(path, error, wanted=0):
+    with atomic_path(path, wanted) as scratch:
+        scratch.write_text("half")
+        raise error
+
+
+def _names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_file_is_replaced_when_the_block_ends(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with atomic_path(path) as scratch:
+        scratch.write_text("new")
+        assert path.read_text() == "old"
+        assert scratch.name.endswith("a.txt")
+    assert path.read_text() == "new"
+    assert _names(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_file_that_could_not_be_written_leaves_the_old_one_alone(tmp_path, error):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(error):
+        _write_half(path, error)
+    assert path.read_text() == "old"
+    assert _names(tmp_path) == ["a.txt"]
+
+
+def test_full_disk_is_told_with_the_file_and_the_room_that_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=2_000_000))
+    path = tmp_path / "a.npz"
+    path.write_text("old")
+    with pytest.raises(DataError, match=r"a\.npz cannot.*\(5\.5 MB are wanted, 2\.0 MB free, 3\.5 MB missing\)"):
+        _write_half(path, _full_disk(), wanted=5_500_000)
+    assert path.read_text() == "old"
+    assert _names(tmp_path) == ["a.npz"]
+
+
+def test_full_disk_is_known_under_other_errors(tmp_path):
+    """A zip file that cannot be closed, because it could not be written, says the former."""
+    error = ValueError("Can't close the ZIP file while there is an open writing handle on it.")
+    error.__context__ = _full_disk()
+    with pytest.raises(DataError, match="is full"):
+        _write_half(tmp_path / "a", error)
+
+
+@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "no"), zipfile.BadZipFile("no")])
+def test_other_errors_stay_what_they_are(tmp_path, error):
+    with pytest.raises(type(error), match="no"):
+        _write_half(tmp_path / "a", error)
+
+
+def test_room_of_an_array_is_taken_before_it_is_written_to(tmp_path):
+    """A memory map of a file with holes ends the process when the disk is full."""
+    images, soft_labels = allocate_arrays(
+        tmp_path, images=(np.float16, (300, 8, 8, 2)), soft_labels=(np.uint8, (300, 8, 8, 4))
+    )
+    assert (images.dtype, soft_labels.shape) == (np.float16, (300, 8, 8, 4))
+    assert not images.any()
+    if hasattr(os, "posix_fallocate"):
+        status = (tmp_path / "images.npy").stat()
+        assert 512 * status.st_blocks >= images.nbytes
+
+
+@pytest.mark.parametrize("allocates", [True, False])
+def test_arrays_that_find_no_room_are_told_with_all_the_room_they_want(tmp_path, monkeypatch, allocates):
+    """Before anything is written where that can be asked; with the first block where a quota is smaller."""
+    if allocates:
+        if not hasattr(os, "posix_fallocate"):
+            pytest.skip("this system has no posix_fallocate")
+
+        def full(*_):
+            raise _full_disk()
+
+        monkeypatch.setattr(os, "posix_fallocate", full)
+    else:
+        monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=1_000_000))
+    folder, arrays = (
+        tmp_path / "slices",
+        {"images": (np.float16, (1000, 1000)), "soft_labels": (np.uint8, (1000, 1000))},
+    )
+    with pytest.raises(DataError, match=r"slices cannot be written.*3\.0 MB are wanted"), explain_full_disk(folder):
+        allocate_arrays(tmp_path, **arrays)

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from helpers.measure import classification
+from helpers.measure.classification import SlicePredictions
+from helpers.show import classification as show
+
+
+@pytest.fixture
+def patients():
+    rng = np.random.default_rng(0)
+    truth = rng.random((4, 50)) < 0.4
+    said = 1 / (1 + np.exp(-rng.normal(3 * (truth - 0.5))))
+    return [SlicePredictions(f"p{i}", *pair, threshold=0.3) for i, pair in enumerate(zip(truth, said, strict=True))]
+
+
+@pytest.fixture
+def together(patients):
+    return [np.concatenate([getattr(p, name) for p in patients]) for name in ("truth", "probabilities", "passed")]
+
+
+def test_area_under_the_drawn_curve_is_the_auc(patients, together):
+    line = show.curves({"gate": patients}).axes[0].lines[0]
+    area = np.trapezoid(line.get_ydata(), line.get_xdata())
+    assert area == pytest.approx(classification.auc(*together[:2]))
+    assert f"AUC {area:.3f}" in line.get_label()
+
+
+def test_dots_stand_where_the_thresholds_put_the_gate(patients, together):
+    truth, _, passed = together
+    roc, pr = show.curves({"gate": patients}).axes
+    alarms, found = 1 - classification.specificity(truth, passed), classification.sensitivity(truth, passed)
+    dot = roc.lines[1]
+    assert (dot.get_xdata()[0], dot.get_ydata()[0]) == pytest.approx((alarms, found))
+    assert pr.lines[1].get_xdata()[0] == pytest.approx(found)
+
+
+def test_every_gate_has_its_curve_and_chance_is_there(patients):
+    roc, pr = show.curves({"transformer": patients, "cnn": patients}).axes
+    for ax in (roc, pr):
+        names = [text.get_text() for text in ax.get_legend().get_texts()]
+        assert [name.partition(":")[0] for name in names] == ["transformer", "cnn", "chance"]
+
+
+def test_calibration_counts_every_slice(patients, together):
+    truth, said, _ = together
+    upper, lower = show.calibration(patients).axes
+    np.testing.assert_allclose(upper.lines[1].get_ydata(), classification.reliability(truth, said)["fraction_positive"])
+    with_tumour, without = lower.containers
+    assert sum(bar.get_height() for bar in with_tumour) == truth.sum()
+    assert sum(bar.get_height() for bar in without) == (~truth).sum()
+
+
+def test_confusion_puts_what_was_found_and_missed_in_the_row_of_tumour(patients, together):
+    truth, _, passed = together
+    texts = [text.get_text().split("\n")[0] for text in show.confusion(patients).axes[0].texts]
+    expected = [(truth & passed), (truth & ~passed), (~truth & passed), (~truth & ~passed)]
+    assert texts == [f"{mask.sum():,}" for mask in expected]

@@ -1,0 +1,95 @@
+"""Laws of the pictures of radiographs: what is painted is where it is, and numbers stand beside what they are of."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import colors
+from matplotlib.figure import Figure
+
+from helpers.measure.overlap import dice
+from helpers.show import radiographs as show
+from helpers.show.style import AGREEMENT_COLOURS
+
+
+@pytest.fixture
+def radiograph():
+    """A landscape radiograph with two lungs, and an outline that is one column off."""
+    lungs = np.zeros((40, 60), bool)
+    lungs[10:30, 10:25] = lungs[10:30, 35:50] = True
+    picture = np.where(lungs, 60, 180).astype(np.uint8)
+    return picture, lungs, np.roll(lungs, 1, axis=1)
+
+
+def ax():
+    return Figure().subplots()
+
+
+def test_agreement_is_painted_where_the_masks_agree_and_err(radiograph):
+    picture, lungs, drawn = radiograph
+    painted = show.show_radiograph(ax(), picture, lungs, drawn).images[1].get_array()
+    parts = {"agreement": lungs & drawn, "false negative": lungs & ~drawn, "false positive": drawn & ~lungs}
+    for name, part in parts.items():
+        assert (painted[part][:, :3] == colors.to_rgb(AGREEMENT_COLOURS[name])).all()
+    assert (painted[~(lungs | drawn)] == 0).all()
+
+
+def test_the_truth_alone_is_an_outline(radiograph):
+    picture, lungs, _ = radiograph
+    outlined = show.show_radiograph(ax(), picture, lungs)
+    assert len(outlined.images) == 1
+    (contour,) = outlined.collections
+    rim = np.concatenate([path.vertices for path in contour.get_paths()])
+    assert rim.min(axis=0) == pytest.approx([9.5, 9.5])  # x, y
+    assert rim.max(axis=0) == pytest.approx([49.5, 29.5])
+
+
+def test_a_large_radiograph_is_thinned_and_its_mask_with_it(radiograph):
+    picture, lungs, _ = (np.kron(a, np.ones((40, 40), a.dtype)) for a in radiograph)
+    drawn = show.show_radiograph(ax(), picture, lungs, lungs)
+    assert max(drawn.images[0].get_array().shape) <= 480
+    assert drawn.images[0].get_array().shape == drawn.images[1].get_array().shape[:2]
+
+
+def test_a_mask_of_another_radiograph_is_refused(radiograph):
+    picture, lungs, _ = radiograph
+    with pytest.raises(ValueError, match=r"lungs has shape \(60, 40\); expected the radiograph's own grid, \(40, 60\)"):
+        show.show_radiograph(ax(), picture, lungs.T)
+
+
+def test_each_radiograph_stands_above_its_own_dice(radiograph):
+    picture, lungs, drawn = radiograph
+    tall = picture.T, lungs.T, lungs.T
+    figure = show.compare(*zip(radiograph, tall, strict=True), names=["wide", "tall"])
+    titles = [panel.get_title(loc="left") for panel in figure.axes]
+    assert titles == ["wide", "tall", f"Dice {dice(lungs, drawn):.3f}", "Dice 1.000"]
+
+
+def test_curves_draw_training_validation_and_the_mean_mask():
+    history = pd.DataFrame({"epoch": [1, 2], "loss": [0.5, 0.2], "dice": [0.7, 0.9], "val_dice": [0.6, 0.8]})
+    figure = show.curves(history, {"dice": 0.75})
+    loss, dices = (panel for panel in figure.axes if panel.axison)
+    assert [list(line.get_ydata()) for line in loss.lines] == [[0.5, 0.2]]
+    assert [list(line.get_ydata()) for line in dices.lines] == [[0.7, 0.9], [0.6, 0.8], [0.75, 0.75]]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["training", "validation", "mean mask"]
+
+
+def test_curves_of_something_else_are_refused():
+    with pytest.raises(ValueError, match="the history holds epoch, round; expected `epoch` and `loss`"):
+        show.curves(pd.DataFrame({"epoch": [1], "round": [1]}))
+
+
+def test_every_model_stands_at_its_mean_in_each_hospital():
+    models = {"both": {"montgomery": [0.9, 1.0], "shenzhen": [0.8]}, "one": {"montgomery": [0.5, 0.6, 0.7]}}
+    panel = show.site_comparison(models, {"montgomery": 0.4}).axes[0]
+    assert [text.get_text() for text in panel.texts] == ["0.950", "0.600", "0.800"]
+    names = [label.get_text() for label in panel.get_yticklabels()]
+    assert names == ["at Montgomery: both", "at Montgomery: one", "at Shenzhen: both"]
+    crosses = [line.get_xdata()[0] for line in panel.lines if line.get_marker() == "X" and len(line.get_xdata())]
+    assert crosses == [0.4, 0.4]
+    assert [len(dots.get_offsets()) for dots in panel.collections] == [2, 3, 1]
+
+
+@pytest.mark.parametrize("models", [{}, {"both": {}}])
+def test_no_scores_are_refused(models):
+    with pytest.raises(ValueError, match="no scores to draw"):
+        show.site_comparison(models)

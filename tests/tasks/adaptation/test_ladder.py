@@ -1,0 +1,213 @@
+"""Laws of the climb: every training once, what is finished kept, the table never behind. Nothing is trained here."""
+
+import inspect
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from helpers.cli import app
+from helpers.data.splits import Split
+from helpers.runtime.errors import DataError
+from helpers.tasks.adaptation import ladder
+from helpers.tasks.adaptation.ladder import DIRECTIONS, EXPERIMENTS, load_results, run_folder, run_ladder
+
+RADIOGRAPHS = {site: [f"{prefix}_{n:04d}_0" for n in range(1, 9)] for prefix, site in
+         (("MCUCXR", "montgomery"), ("CHNCXR", "shenzhen"))}  # fmt: skip
+
+
+@dataclass
+class Workshop:
+    """Stands for training and scoring: notes what is asked, and gives every radiograph a Dice."""
+
+    done: list
+
+    def train(self, data, out, site, **settings):
+        self.note(out, site, settings)
+
+    def adapt(self, model_dir, data, source_site, target_site, method, out, **settings):
+        self.note(out, f"{source_site} to {target_site}", {"method": method, "start": model_dir, **settings})
+
+    def note(self, out, where, settings):
+        out.mkdir(parents=True)
+        self.done.append((out, where, settings))
+        radiographs = [
+            radiograph
+            for site in (RADIOGRAPHS if "method" not in settings else where.split(" to ")[:1])
+            for radiograph in self.score(site)
+        ]
+        (out / "metrics.json").write_text(json.dumps({"images": radiographs}))
+
+    def score(self, site):
+        rng = np.random.default_rng(len(self.done))
+        return [{"id": identity, "site": site, "dice": rng.uniform(0.8, 0.9)} for identity in RADIOGRAPHS[site]]
+
+    def evaluate(self, folder, data, split, site, log):
+        return {"images": self.score(site)}
+
+
+@pytest.fixture
+def workshop(monkeypatch):
+    shop = Workshop([])
+    for name, stand_in in (
+        ("train_lungs", shop.train),
+        ("adapt", shop.adapt),
+        ("evaluate_lungs", shop.evaluate),
+        ("list_radiographs", lambda data: ()),
+        ("split_radiographs", lambda xrays, seed: Split(("a",), ("b",), ("c",), seed)),
+    ):
+        monkeypatch.setattr(ladder, name, stand_in)
+    return shop
+
+
+def quiet(text):
+    pass
+
+
+def test_every_rung_starts_from_one_below_it():
+    names = list(EXPERIMENTS)
+    assert all(
+        experiment.start is None or names.index(experiment.start) < names.index(name)
+        for name, experiment in EXPERIMENTS.items()
+    )
+    assert {"source", "target", "adda", "itself", "shuffled"} <= set(names)
+
+
+def test_what_a_rung_starts_from_is_trained_before_it(workshop, tmp_path):
+    run_ladder("data", tmp_path, DIRECTIONS[:1], ["xray-mean-teacher"], log=quiet)
+    (first, where, _), (second, road, settings) = workshop.done
+    assert first == run_folder(tmp_path, DIRECTIONS[0], "xray")
+    assert (where, road) == ("montgomery", "montgomery to shenzhen")
+    assert second == run_folder(tmp_path, DIRECTIONS[0], "xray-mean-teacher")
+    assert (settings["start"], settings["method"]) == (first, "mean-teacher")
+
+
+def test_both_directions_share_what_was_trained_in_one_hospital(workshop, tmp_path):
+    table = run_ladder("data", tmp_path, DIRECTIONS, ["xray", "target"], log=quiet)
+    assert [where for _, where, _ in workshop.done] == ["montgomery", "shenzhen"]  # each one's ceiling is the other's
+    assert {direction: [row["experiment"] for row in rows] for direction, rows in table.items()} == {
+        direction: ["xray", "target"] for direction in DIRECTIONS
+    }
+
+
+def test_all_are_trained_on_one_split_whatever_their_seed(workshop, tmp_path):
+    run_ladder("data", tmp_path, DIRECTIONS[:1], ["source"], seeds=3, log=quiet, size=64)
+    settings = [settings for *_, settings in workshop.done]
+    assert {one["split"] for one in settings} == {Split(("a",), ("b",), ("c",), seed=0)}
+    assert [one["seed"] for one in settings] == [0, 1, 2]
+    assert {one["size"] for one in settings} == {64}
+    assert load_results(tmp_path)[DIRECTIONS[0]][0]["seeds"] == [0, 1, 2]
+
+
+def test_a_few_labels_are_those_of_the_target(workshop, tmp_path):
+    run_ladder("data", tmp_path, DIRECTIONS[1:], ["labelled-5"], log=quiet)
+    (start, *_), (_, site, settings) = workshop.done
+    assert (site, settings["labelled"], settings["init"]) == ("montgomery", 5, start)
+
+
+def test_the_check_adapts_the_source_to_itself(workshop, tmp_path):
+    run_ladder("data", tmp_path, DIRECTIONS[:1], ["itself"], log=quiet)
+    assert workshop.done[1][1] == "montgomery to montgomery"
+
+
+def test_the_check_of_a_longer_training_stays_with_the_source(workshop, tmp_path):
+    run_ladder("data", tmp_path, DIRECTIONS[:1], ["longer"], log=quiet)
+    (start, *_), (_, site, settings) = workshop.done
+    assert (site, settings["init"], settings["augmentation"]) == ("montgomery", start, "none")
+
+
+def test_the_command_goes_on_where_it_was_stopped(workshop, tmp_path, monkeypatch):
+    experiments = ["source", "xray", "adda"]
+
+    def stopped(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ladder, "adapt", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run_ladder("data", tmp_path, DIRECTIONS[:1], experiments, log=quiet)
+    written = json.loads((tmp_path / "ladder.json").read_text())
+    assert [row["experiment"] for row in written[DIRECTIONS[0]]] == ["source", "xray"]
+    assert len(workshop.done) == 2
+    table = run_ladder("data", tmp_path, DIRECTIONS[:1], experiments, log=quiet)
+    assert len(workshop.done) == 3
+    assert json.loads((tmp_path / "ladder.json").read_text()) == table == load_results(tmp_path)
+    run_ladder("data", tmp_path, DIRECTIONS[:1], experiments, log=quiet)
+    assert len(workshop.done) == 3
+
+
+@pytest.mark.parametrize(
+    ("directions", "experiments", "message"),
+    [
+        (DIRECTIONS, ["adda", "ada"], "'ada' is no rung; there are source, histogram"),
+        (["montgomery-montgomery"], ["adda"], "is no direction"),
+        (DIRECTIONS, [], "nothing is no rung"),
+    ],
+)
+def test_unknown_experiments_and_directions_are_refused_before_training(workshop, tmp_path, directions, experiments,
+                                                                              message):  # fmt: skip
+    with pytest.raises(DataError, match=message):
+        run_ladder("data", tmp_path, directions, experiments, log=quiet)
+    assert workshop.done == []
+
+
+def test_the_oracles_dice_stand_beside_the_methods_own(workshop, tmp_path, monkeypatch):
+    adapt = workshop.adapt
+
+    def with_checkpoints(model_dir, data, source, target, method, out, **settings):
+        adapt(model_dir, data, source, target, method, out, **settings)
+        (out / "checkpoints").mkdir()
+
+    monkeypatch.setattr(ladder, "adapt", with_checkpoints)
+    monkeypatch.setattr(
+        ladder, "oracle", lambda folder, data, site: ("epoch_0010", dict.fromkeys(RADIOGRAPHS[site], 0.93))
+    )
+    source, adda = run_ladder("data", tmp_path, DIRECTIONS[:1], ["adda"], log=quiet)[DIRECTIONS[0]]
+    assert source["oracle"] is None
+    assert adda["oracle"]["mean"] == pytest.approx(0.93)
+
+
+def test_runs_that_were_made_otherwise_are_not_mixed(workshop, tmp_path):
+    run_ladder("data", tmp_path, DIRECTIONS[:1], ["source"], minutes=1, log=quiet)
+    with pytest.raises(DataError, match="minutes 1 there, 2 now"):
+        run_ladder("data", tmp_path, DIRECTIONS[:1], ["source", "xray"], minutes=2, log=quiet)
+    assert len(workshop.done) == 1
+
+
+def test_the_command_hands_on_what_it_was_given(monkeypatch, tmp_path):
+    given = {}
+
+    def recorded(*args, **kwargs):
+        call = inspect.signature(run_ladder).bind(*args, **kwargs)
+        call.apply_defaults()
+        given.update(call.arguments)
+        return {}
+
+    monkeypatch.setattr(ladder, "run_ladder", recorded)
+    words = ["ladder", "--data", "xray", "--out", str(tmp_path), "--minutes", "2", "--rungs", "source,adda"]
+    result = CliRunner().invoke(app, [*words, "--seeds", "3"])
+    assert result.exit_code == 0, result.output
+    assert (given["experiments"], given["seeds"], given["minutes"]) == (["source", "adda"], 3, 2)
+    assert given["epochs"] is None
+    assert callable(given["log"])
+    assert given["network"] == {"size": 128, "filters": 16}
+
+
+@pytest.mark.parametrize(
+    ("words", "lasts"), [([], (10, None)), (["--minutes", "2"], (2, None)), (["--epochs", "12"], (None, 12))]
+)
+def test_trainings_last_minutes_or_epochs(monkeypatch, words, lasts):
+    given = {}
+    monkeypatch.setattr(ladder, "run_ladder", lambda *args, **kwargs: given.update(args=args) or {})
+    result = CliRunner().invoke(app, ["ladder", "--data", "xray", "--out", "out", *words])
+    assert result.exit_code == 0, result.output
+    assert given["args"][5:7] == lasts
+
+
+def test_minutes_and_epochs_together_are_refused():
+    words = ["ladder", "--data", "xray", "--out", "out", "--minutes", "2", "--epochs", "12"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert "give one of the two" in " ".join(result.output.split())

@@ -1,0 +1,83 @@
+"""Laws of choosing without masks."""
+
+import numpy as np
+import pytest
+
+from helpers.tasks.adaptation import model_selection
+from helpers.tasks.adaptation.model_selection import ModelSelector, entropy_per_lung_pixel
+
+
+def pair(rows=(6, 20), n=1, size=32):
+    """Two lungs."""
+    mask = np.zeros((n, size, size), bool)
+    for columns in ((4, 12), (18, 26)):
+        mask[:, slice(*rows), slice(*columns)] = True
+    return mask
+
+
+@pytest.fixture
+def judge(monkeypatch):
+    """A judge, and a stand-in for the network: what it says of the source's radiographs, then of the target's."""
+    truth = pair(n=4)
+    soft_labels = np.stack([~truth, truth], axis=-1) * np.uint8(255)
+    made = ModelSelector(np.zeros((4, 32, 32, 1)), soft_labels, np.full(9, truth.mean()), np.zeros((2, 32, 32, 1)))
+
+    def ask(here, there):
+        said = iter([here, there])
+        monkeypatch.setattr(
+            model_selection, "lung_probabilities", lambda network, images: next(said).astype(np.float32)
+        )
+        return made(None)
+
+    return ask
+
+
+def test_a_sure_network_that_finds_two_lungs_of_the_usual_size_could_not_be_better(judge):
+    row = judge(pair(n=4), pair(n=2))
+    assert row["val_dice"] == 1
+    assert row["implausible_fraction"] == 0
+    assert row["relative_entropy_gap"] == pytest.approx(0, abs=1e-3)
+    assert row["selection_score"] == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        np.zeros((2, 32, 32)),
+        np.ones((2, 32, 32)),
+        pair((6, 30), 2),
+        pair((6, 8), 2),
+        pair(n=2)[..., ::-1].cumsum(2) > 0,
+    ],
+    ids=["nothing", "everything", "too large", "too small", "one part"],
+)
+def test_what_could_be_no_lungs_is_odd(judge, there):
+    row = judge(pair(n=4), there)
+    assert row["implausible_fraction"] == 1
+    assert row["selection_score"] <= 0.01
+
+
+def test_specks_are_no_parts(judge):
+    there = pair(n=2)
+    there[:, 0, 0] = True
+    assert (
+        judge(pair(n=4), there * 0.99)["implausible_fraction"] == 1
+    )  # one pixel more than the source's lungs, whose sizes are alike
+    there[:, 6, 4] = False
+    assert judge(pair(n=4), there * 0.99)["implausible_fraction"] == 0
+
+
+def test_who_is_surer_of_everything_is_not_better(judge):
+    """Doubt counts beyond that at home, so what both hospitals' radiographs share cancels."""
+    lungs = pair(n=4)
+    rows = [judge(np.where(lungs, p, 0.01), np.where(lungs[:2], p, 0.01)) for p in (0.7, 0.99)]
+    assert [row["relative_entropy_gap"] for row in rows] == pytest.approx([0, 0], abs=1e-6)
+    assert rows[0]["selection_score"] == pytest.approx(rows[1]["selection_score"], abs=1e-6)
+    assert judge(lungs, np.where(lungs[:2], 0.7, 0.01))["relative_entropy_gap"] > 0.1
+
+
+def test_doubt_grows_towards_one_half_and_finding_nothing_is_no_way_out():
+    lungs = pair(n=1)
+    steps = [entropy_per_lung_pixel(np.where(lungs, p, 0.01))[0] for p in (0.99, 0.9, 0.7, 0.5)]
+    assert steps == sorted(steps)
+    assert entropy_per_lung_pixel(np.where(lungs, 0.4, 0.01))[0] > entropy_per_lung_pixel(np.where(lungs, 0.9, 0.01))[0]
