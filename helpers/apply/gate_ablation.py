@@ -28,15 +28,16 @@ def evaluate_case(system: System, patient: Patient) -> dict[str, Any]:
     """One patient with and without the gate, held against the truth.
 
     Returns:
-        `id`; for each of `ARMS` the `seconds` from the volumes to the mask, `dice` per region, `false_positive_components` (how many, of
-        the whole tumour) and `false_positive_ml`; `skipped`, the share of slices with brain that the gate held back, and
-        `false_negative_ml`, the tumour in them; `agreement` and `volumes_ml` of the passes, `true_ml`; `warnings`.
+        `id`; for each of `ARMS` the `seconds` from the volumes to the mask, `dice` per region,
+        `false_positive_components` (how many, of the whole tumour) and `false_positive_ml`; `skipped`, the share of
+        slices with brain that the gate held back, and `false_negative_ml`, the tumour in them; `agreement` and
+        `volumes_ml` of the passes, `true_ml`; `warnings`.
     """
     scan = system.read(patient, seg=True)
     begun = time.perf_counter()
-    alone = system.segmenter.labels(scan)
+    alone = system.segmenter.predict(scan)
     seconds = time.perf_counter() - begun
-    outline = system.outline(scan)
+    outline = system.predict(scan)
     gated = sum(outline.seconds[step] for step in ("prepare", "gate", "outline", "place"))
     voxel, brain = float(np.prod(scan.spacing)) / 1000, scan.images.any(axis=(0, 1, 3))
     row: dict[str, Any] = {"id": patient.id}

@@ -104,7 +104,7 @@ def _one(system: System, patient: Patient, folder: Path) -> tuple[dict[str, Any]
     try:
         scan = system.read(patient)
         read = time.perf_counter() - begun
-        outline = system.outline(scan)
+        outline = system.predict(scan)
     except DataError as error:
         return {"id": patient.id, "status": "refused", "warnings": [str(error)]}, []
     pictures = [_picture(figure, caption) for figure, caption in _figures(system, scan, outline)]

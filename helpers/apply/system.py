@@ -99,7 +99,7 @@ class System:
         optional = tuple(set(self.modalities) - set(self.needed))
         return read_scan(patient, self.modalities, seg, optional)
 
-    def outline(self, scan: Scan) -> SegmentationResult:
+    def predict(self, scan: Scan) -> SegmentationResult:
         """Gate every slice, outline those that pass, ask again with dropout on.
 
         Raises:
@@ -109,7 +109,7 @@ class System:
         looks = out_of_distribution.fingerprint(scan)  # refuses what is no head
         warnings = [NOT_COMPARED] if self.usual is None else out_of_distribution.warnings(looks, self.usual)
         clock.note("compare")
-        images, centre = self.segmenter.see(scan)
+        images, centre = self.segmenter.preprocess(scan)
         clock.note("prepare")
         gate, passed = None, images.any(axis=(1, 2, 3))
         if self.gate is not None:

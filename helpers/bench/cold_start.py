@@ -28,7 +28,7 @@ def main(model: str, out: str, folders: list[str]) -> None:
         patient = read_catalogue(folder).require(segmenter.modalities, seg=False)[0]
         scan = read_scan(patient, segmenter.modalities, seg=False)
         read = clock()
-        labels = segmenter.labels(scan)
+        labels = segmenter.predict(scan)
         outlined = clock()
         write_segmentation(Path(out, f"{patient.id}_seg.nii.gz"), labels, scan.affine)
         written = clock()

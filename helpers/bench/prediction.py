@@ -58,7 +58,7 @@ def bench_prediction(
     return {
         **report.about(PACKAGES),
         "trained": model is not None,
-        "network": {"size": segmenter.grid.size, "parameters": segmenter.model.count_params()},
+        "network": {"size": segmenter.grid.size, "parameters": segmenter.network.count_params()},
         "patient": list(grid["shape"]),
         "files": len(segmenter.modalities),
         "imports": report.spread([run["imports"] for run in runs]),

@@ -148,7 +148,7 @@ def audit(
     folders: Annotated[list[Path], typer.Argument(help="Folders that a run uses together: patients, or trainings.")],
 ) -> None:
     """Look for overlap, files at fault, missing masks and unused copies; status 1 where a score would mislead."""
-    from helpers.data.audit.report import report as auditor
+    from helpers.data.audit import report as auditor
 
     with Progress(console=Console(stderr=True), transient=True) as bars:
         bar = bars.add_task("")

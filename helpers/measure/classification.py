@@ -116,7 +116,8 @@ def reliability(truth: NDArray[np.bool_], probabilities: NDArray[np.floating], b
 
 
 def calibration_error(truth: NDArray[np.bool_], probabilities: NDArray[np.floating], bins: int = 10) -> float:
-    """Expected calibration error: how far `mean_predicted` is from `fraction_positive`, weighted by slices (Guo et al. 2017)."""
+    """Expected calibration error: how far `mean_predicted` is from `fraction_positive`, weighted by slices (Guo et al.
+    2017)."""
     table = reliability(truth, probabilities, bins)
     return float(np.average((table["mean_predicted"] - table["fraction_positive"]).abs(), weights=table["slices"]))
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec
 
-import matplotlib
 import matplotlib.style
 from matplotlib.figure import Figure
 

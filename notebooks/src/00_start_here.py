@@ -59,7 +59,7 @@ scan = read_scan(someone, MODALITIES)  # (rows, columns, slices, 2)
 keras.utils.set_random_seed(SEED)
 network = unet(SIZE, channels=len(MODALITIES), filters=FILTERS)
 segmenter = Segmenter(network, MODALITIES, Grid(SIZE), flip=False)
-before = segmenter.labels(scan)  # (rows, columns, slices), one label a voxel
+before = segmenter.predict(scan)  # (rows, columns, slices), one label a voxel
 compare(scan, scan.seg, before, title="Before: the network outlines everything and nothing")
 
 # %% [markdown]
@@ -179,7 +179,7 @@ scores.curves(overlap, title=f"{seconds:.0f} seconds: the error falls, the overl
 # for voxel, and written as a file that any viewer of medical images opens on top of the scan.
 
 # %%
-after = segmenter.labels(scan)  # the same network, with other numbers in it
+after = segmenter.predict(scan)  # the same network, with other numbers in it
 path = out / f"{scan.id}_seg.nii.gz"
 path.unlink(missing_ok=True)  # a mask is never written over; this one is from your last run of this cell
 write_segmentation(path, after, scan.affine)
@@ -197,7 +197,7 @@ compare(scan, scan.seg, after, title="After: the same network, the same slice")
 
 # %%
 tested = [patient for patient in patients if patient.id in split.test]
-result = evaluate(segmenter.labels, tested, MODALITIES)
+result = evaluate(segmenter.predict, tested, MODALITIES)
 each = [patient["regions"] for patient in result["patients"]]
 scores.regions(each, result["trivial"], title="Is each mean to the right of its cross?")
 
@@ -280,7 +280,7 @@ with exercise_check("Exercise 2"):
 lowest = min(tested, key=lambda patient: each[tested.index(patient)]["WT"]["dice"])
 lowest_scan = read_scan(lowest, MODALITIES)
 title = f"{lowest.id}: where we are worst"
-compare(lowest_scan, lowest_scan.seg, segmenter.labels(lowest_scan), title=title)
+compare(lowest_scan, lowest_scan.seg, segmenter.predict(lowest_scan), title=title)
 
 # %% [markdown]
 # ## What a computer needs to see

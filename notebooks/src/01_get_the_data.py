@@ -34,7 +34,7 @@ from matplotlib.figure import Figure
 from scipy import ndimage
 
 # %%
-from helpers.data.audit.report.report import audit, refuse_errors, table
+from helpers.data.audit.report import audit, refuse_errors, table
 from helpers.data.brats import MODALITIES, read_catalogue
 from helpers.data.chest import read_chest
 from helpers.data.phantoms.chest import make_chest

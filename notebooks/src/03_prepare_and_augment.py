@@ -464,7 +464,7 @@ for identity in split.test[:MENDED]:
         seen = [remedies[remedy](faults[fault](one.image(modality)), modality) for modality in PAIR]
         changed = replace(one, images=np.stack(seen, axis=-1))
         for twin, segmenter in twins.items():
-            rows.append((fault, remedy, twin, identity, dice(one.seg > 0, segmenter.labels(changed) > 0)))
+            rows.append((fault, remedy, twin, identity, dice(one.seg > 0, segmenter.predict(changed) > 0)))
 tried = pd.DataFrame(rows, columns=["fault", "remedy", "twin", "patient", "dice"])
 
 # %%
@@ -681,7 +681,7 @@ rows = []
 for identity in split.test:
     one = read_scan(by_id[identity], PAIR)
     for name, segmenter in {**names, "all background": None}.items():
-        drawn = segmenter.labels(one) if segmenter else np.zeros_like(one.seg)
+        drawn = segmenter.predict(one) if segmenter else np.zeros_like(one.seg)
         by_class = {style.CLASS_NAMES[label]: dice(one.seg == label, drawn == label) for label in (1, 2, 3)}
         rows.append({"": name, **by_class, "drawn / true": (drawn > 0).sum() / (one.seg > 0).sum()})
 compared = pd.DataFrame(rows).groupby("", sort=False)

@@ -37,7 +37,7 @@ scan = read_scan(patients[0], PAIR)
 
 # %%
 untrained = Segmenter(unet(SIZE, filters=FILTERS), PAIR, Grid(SIZE), flip=False)
-slices.compare(scan, scan.seg, untrained.labels(scan), title="An untrained network has an opinion on every pixel")
+slices.compare(scan, scan.seg, untrained.predict(scan), title="An untrained network has an opinion on every pixel")
 
 # %% [markdown]
 # Its opinions are worthless, but look at their shape: they follow the edges of the head. And yet this network looks
@@ -578,7 +578,7 @@ cut.set_weights(plain.get_weights())
 tested = [patient for patient in patients if patient.id in split.test]
 example = read_scan(tested[0], PAIR)
 drawn = {
-    name: Segmenter(net, PAIR, store.grid, flip=False).labels(example) for name, net in (("with", plain), ("cut", cut))
+    name: Segmenter(net, PAIR, store.grid, flip=False).predict(example) for name, net in (("with", plain), ("cut", cut))
 }
 
 # %%
@@ -669,7 +669,7 @@ def patient_dice(labels_of) -> pd.DataFrame:
 
 
 scored = {
-    name: patient_dice(Segmenter(net, PAIR, store.grid, flip=False).labels)
+    name: patient_dice(Segmenter(net, PAIR, store.grid, flip=False).predict)
     for name, net in (("plain", plain), ("sharp", sharp))
 }
 scored["nothing"] = patient_dice(lambda one: np.zeros_like(one.seg))

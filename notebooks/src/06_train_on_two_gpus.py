@@ -807,7 +807,7 @@ from helpers.tasks.brain.inference import Segmenter
 
 patient = next(patient for patient in patients if patient.id == split.validation[0])
 scan = read_scan(patient, MODALITIES)
-labels = Segmenter(loaded, MODALITIES, grid).labels(scan)  # (rows, columns, slices)
+labels = Segmenter(loaded, MODALITIES, grid).predict(scan)  # (rows, columns, slices)
 slices.compare(scan, scan.seg, labels, title=f"{patient.id}, after {len(history)} epochs")
 
 # %% [markdown]

@@ -71,7 +71,7 @@ print(
 # %%
 segmenter = Segmenter(model, MODALITIES, grid)
 scans = (read_scan(patient, MODALITIES) for patient in tested)
-spacings, truths, drawn = zip(*((scan.spacing, scan.seg, segmenter.labels(scan)) for scan in scans), strict=True)
+spacings, truths, drawn = zip(*((scan.spacing, scan.seg, segmenter.predict(scan)) for scan in scans), strict=True)
 blank = [np.zeros_like(truth) for truth in truths]
 len(truths), truths[0].shape, drawn[0].shape  # (rows, columns, slices)
 

@@ -314,7 +314,7 @@ show.curves(history, not_looking, "A curve says something from where it leaves t
 # %%
 radiographs, by_hand = zip(*(read_xray(xray) for xray in four), strict=True)
 show.compare(
-    radiographs, by_hand, [both.mask(radiograph) for radiograph in radiographs], names, "Now somebody has looked"
+    radiographs, by_hand, [both.predict(radiograph) for radiograph in radiographs], names, "Now somebody has looked"
 )
 
 # %% [markdown]
@@ -343,7 +343,7 @@ def score(draw) -> pd.DataFrame:
 
 # %%
 scores = {
-    "our network": score(both.mask),
+    "our network": score(both.predict),
     "mean mask": score(lambda radiograph: to_native_grid(mean, radiograph.shape) > 0.5),
     "all background": score(lambda radiograph: np.zeros(radiograph.shape, bool)),
 }
@@ -385,7 +385,7 @@ titles = [f"{site.title()}\n{label}" for site, label in zip(worst["site"], worst
 show.compare(
     radiographs,
     masks,
-    [both.mask(radiograph) for radiograph in radiographs],
+    [both.predict(radiograph) for radiograph in radiographs],
     titles,
     "The worst four: where is the colour?",
 )
@@ -500,7 +500,7 @@ networks, trained = {}, {"both": scores["our network"]}
 for site in sites:
     networks[site] = untrained()
     train(networks[site], only(site))
-    trained[site] = score(networks[site].mask)
+    trained[site] = score(networks[site].predict)
 
 
 # %%
@@ -540,7 +540,7 @@ for (home, away), value in strange.items():
 home, away = min(strange, key=strange.get)
 lost = trained[home].query("site == @away").nsmallest(4, "dice")["id"]
 radiographs, masks = zip(*(read_xray(xrays[name]) for name in lost), strict=True)
-drawn = [networks[home].mask(radiograph) for radiograph in radiographs]
+drawn = [networks[home].predict(radiograph) for radiograph in radiographs]
 show.compare(radiographs, masks, drawn, title=f"Learnt at {home.title()}, lost at {away.title()}")
 
 # %% [markdown]

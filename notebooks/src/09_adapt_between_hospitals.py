@@ -101,7 +101,7 @@ scores = radiograph_scores(runs, ROAD).query("seed == 0")
 of_source = scores[(scores["site"] == TO) & (scores["experiment"] == "source")].sort_values("dice")
 worst = [next(xray for xray in tested[TO] if xray.id == name) for name in of_source["radiograph"][:3]]
 pictures, masks = zip(*map(read_xray, worst), strict=True)
-drawn = [plain.mask(picture) for picture in pictures]
+drawn = [plain.predict(picture) for picture in pictures]
 show.compare(pictures, masks, drawn, title=f"{FROM.title()}'s model at {TO.title()}, where it is worst")
 
 # %% [markdown]

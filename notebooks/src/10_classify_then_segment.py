@@ -103,7 +103,7 @@ print(f"a slice passes from a probability of {gate.threshold:.3f}: {SENSITIVITY:
 # %%
 scan = read_scan(tested[0], MODALITIES)
 said = gate.probabilities(scan)  # (slices,)
-passed = gate.passes(scan)  # (slices,), True or False
+passed = gate.predict(scan)  # (slices,), True or False
 certainty.gate_strip(
     said, gate.threshold, scan.seg.any(axis=(0, 1)), title=f"{passed.sum()} of {passed.size} slices pass"
 )
@@ -112,7 +112,7 @@ certainty.gate_strip(
 # The U-Net sees the blue slices and no others.
 
 # %%
-seen, centre = segmenter.see(scan)  # (slices, SIZE, SIZE, 2), and the middle of the window in mm
+seen, centre = segmenter.preprocess(scan)  # (slices, SIZE, SIZE, 2), and the middle of the window in mm
 seen = seen[passed]  # (passed slices, SIZE, SIZE, 2)
 probabilities = segmenter.network_probabilities(seen)  # (passed slices, SIZE, SIZE, 4)
 seen.shape, probabilities.shape
@@ -155,7 +155,7 @@ from helpers.data.out_of_distribution import fit_ranges
 
 usual = fit_ranges([store.patients[identity]["fingerprint"] for identity in split.train])  # explained below
 system = System(segmenter, gate, usual, PASSES)
-outline = system.outline(scan)
+outline = system.predict(scan)
 print(f"the same mask: {(outline.labels == labels).all()}")
 
 # %% [markdown]
@@ -231,7 +231,7 @@ lost.assign(share=lost["lost ml"] / lost["tumour ml"]).describe().loc[["mean", "
 # al. 2019). Where the answers differ, it guessed. Only slices that passed are asked, which is where the gate saves most.
 
 # %%
-images, _ = segmenter.see(scan)
+images, _ = segmenter.preprocess(scan)
 passes = [segmenter.sample(images[passed], seed, mirrored=seed % 2 == 1) for seed in range(PASSES)]
 asked = np.stack(passes)  # (passes, passed slices, SIZE, SIZE, 4)
 asked.shape
@@ -330,7 +330,7 @@ with exercise_check("Exercise 2"):
 
 # %%
 exchanged = replace(scan, images=scan.images[..., ::-1].copy())  # the names stay, the volumes change places
-nonsense = system.outline(exchanged)
+nonsense = system.predict(exchanged)
 figure = slices.compare(scan, scan.seg, nonsense.labels, title="FLAIR and T1ce exchanged: no error, no complaint")
 print(f"agreement of the passes {nonsense.agreement['WT']:.2f}; {outline.agreement['WT']:.2f} with the right names")
 figure
@@ -438,7 +438,7 @@ with exercise_check("Exercise 3"):
     require(changed.shape == scan.images.shape, f"the shape became {changed.shape}; keep {scan.images.shape}")
     warning = warned(scan, lambda _: changed)
     require(not warning, f"it was noticed: {warning[0] if warning else ''}")
-    misled = system.outline(replace(scan, images=changed.astype(np.float32))).labels
+    misled = system.predict(replace(scan, images=changed.astype(np.float32))).labels
     score = 2 * ((misled > 0) & (scan.seg > 0)).sum() / ((misled > 0).sum() + (scan.seg > 0).sum())
     require(score < 0.5, f"the mask still has a Dice of {score:.2f}; a fault that misleads should cost more than half")
 
@@ -451,7 +451,7 @@ with exercise_check("Exercise 3"):
 # no such folder, test patients. Their outlines, and what we can say without a truth:
 
 # %% tags=["long"]
-handful = [(one, system.outline(one)) for one in (system.read(patient) for patient in unseen[:4])]
+handful = [(one, system.predict(one)) for one in (system.read(patient) for patient in unseen[:4])]
 from matplotlib.figure import Figure
 
 figure = Figure(figsize=(8, 2.9))
@@ -481,7 +481,7 @@ one = read_scan(tested[least], MODALITIES)
 slices.compare(
     one,
     one.seg,
-    system.outline(one).labels,
+    system.predict(one).labels,
     title=f"The least sure: agreement {confidence[least]:.2f}, Dice {dices[least]:.2f}",
 )
 

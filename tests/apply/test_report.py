@@ -30,7 +30,7 @@ def models(system, usual, tmp_path_factory):
         ("brain", system.segmenter, {"statistics": {"ranges": usual, "fitted_on": []}}),
     ):
         (root / task).mkdir()
-        save_model(part.model, root / task / "model.keras")
+        save_model(part.network, root / task / "model.keras")
         run = {"task": task, "parameters": {**PARAMETERS, "size": part.grid.size}, "precision": "float32"}
         run |= {"versions": {}, "device": "none", "learned_from": {"somebody": {}}, **further}
         (root / task / "run.json").write_text(json.dumps(run))
@@ -67,7 +67,7 @@ def test_folder_holds_mask_numbers_and_page(written, patients):
 
 def test_mask_is_the_outline_on_the_patients_grid(written, patients, system, scan):
     image = nib.load(written[0] / f"{patients[0].id}_seg.nii.gz")
-    np.testing.assert_array_equal(np.asarray(image.dataobj), to_disk(system.outline(scan).labels))
+    np.testing.assert_array_equal(np.asarray(image.dataobj), to_disk(system.predict(scan).labels))
     np.testing.assert_allclose(image.affine, scan.affine)
 
 

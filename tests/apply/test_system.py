@@ -12,20 +12,20 @@ from helpers.runtime.errors import DataError
 
 @pytest.fixture(scope="module")
 def outlined(system, scan):
-    return system.outline(scan)
+    return system.predict(scan)
 
 
 def test_without_a_gate_the_outline_is_that_of_predict(system, scan):
-    alone = replace(system, gate=None).outline(scan)
-    np.testing.assert_array_equal(alone.labels, system.segmenter.labels(scan))
+    alone = replace(system, gate=None).predict(scan)
+    np.testing.assert_array_equal(alone.labels, system.segmenter.predict(scan))
     assert alone.gate is None
     np.testing.assert_array_equal(alone.passed, scan.images.any(axis=(0, 1, 3)))
 
 
 def test_the_gate_takes_slices_away_and_changes_no_other(system, scan, outlined):
-    np.testing.assert_array_equal(outlined.passed, system.gate.passes(scan))
+    np.testing.assert_array_equal(outlined.passed, system.gate.predict(scan))
     assert 0 < outlined.passed.sum() < scan.images.any(axis=(0, 1, 3)).sum()
-    alone = system.segmenter.labels(scan)
+    alone = system.segmenter.predict(scan)
     np.testing.assert_array_equal(outlined.labels[..., outlined.passed], alone[..., outlined.passed])
     assert not outlined.labels[..., ~outlined.passed].any()
     assert not outlined.entropy[..., ~outlined.passed].any()
@@ -42,11 +42,11 @@ def test_volumes_are_those_of_the_labels_and_lie_in_their_range(scan, outlined):
 
 def test_passes_differ_among_themselves_but_not_from_run_to_run(system, scan, outlined):
     assert outlined.agreement["WT"] < 1
-    assert system.outline(scan).agreement == outlined.agreement
+    assert system.predict(scan).agreement == outlined.agreement
 
 
 def test_mirrored_pass_of_a_symmetric_rule_is_the_pass_itself(certain, scan):
-    images, _ = certain.see(scan)
+    images, _ = certain.preprocess(scan)
     plain, mirrored = (certain.sample(images, 0, mirrored=way) for way in (False, True))
     np.testing.assert_allclose(plain, mirrored, atol=1e-6)
     brain = images.any(axis=(1, 2, 3))  # elsewhere `network_probabilities` does not ask the network
@@ -54,7 +54,7 @@ def test_mirrored_pass_of_a_symmetric_rule_is_the_pass_itself(certain, scan):
 
 
 def test_nothing_that_passes_is_an_empty_outline(system, scan):
-    shut = replace(system, gate=replace(system.gate, threshold=1.1)).outline(scan)
+    shut = replace(system, gate=replace(system.gate, threshold=1.1)).predict(scan)
     assert not shut.labels.any()
     assert shut.volumes_ml["WT"] == {"ml": 0, "low": 0, "high": 0}
 
@@ -62,11 +62,11 @@ def test_nothing_that_passes_is_an_empty_outline(system, scan):
 def test_training_patient_is_familiar_and_an_exchanged_one_is_not(system, scan, outlined):
     assert outlined.warnings == []
     exchanged = Scan(scan.id, scan.images[..., ::-1].copy(), scan.modalities, None, scan.affine)
-    assert "exchanged" in system.outline(exchanged).warnings[0]
+    assert "exchanged" in system.predict(exchanged).warnings[0]
 
 
 def test_a_model_without_statistics_says_so(system, scan):
-    assert replace(system, usual=None).outline(scan).warnings == [NOT_COMPARED]
+    assert replace(system, usual=None).predict(scan).warnings == [NOT_COMPARED]
 
 
 def test_what_is_no_head_is_refused(system, scan):
@@ -74,4 +74,4 @@ def test_what_is_no_head_is_refused(system, scan):
     slab[:, :, :16] = 0
     slab[:, :, 22:] = 0
     with pytest.raises(DataError, match="no brain scan"):
-        system.outline(Scan(scan.id, slab, scan.modalities, None, scan.affine))
+        system.predict(Scan(scan.id, slab, scan.modalities, None, scan.affine))

@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from helpers.data.audit.report.perceptual_hash import PictureHash, near_duplicates, picture_hash
+from helpers.data.audit.perceptual_hash import PictureHash, near_duplicates, picture_hash
 from helpers.data.brats import MODALITIES, Patient, read_catalogue
 from helpers.data.chest import IMAGES, SITES, TEST, read_chest
 from helpers.data.phantoms.brats import NOTE

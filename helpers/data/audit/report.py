@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers.data.audit.report.folders import Finding, Member, Progress, read_folder
-from helpers.data.audit.report.perceptual_hash import near_duplicates
+from helpers.data.audit.folders import Finding, Member, Progress, read_folder
+from helpers.data.audit.perceptual_hash import near_duplicates
 from helpers.data.brats import read_name_mapping
 from helpers.data.splits import Split, load_split
 from helpers.runtime.errors import DataError

@@ -39,7 +39,7 @@ def oracle(folder: str | os.PathLike, data: str | os.PathLike, site: str) -> tup
             f"{data} holds no outlined validation or test radiographs of {site}; an oracle has nothing to go by."
         )
     radiographs, masks = zip(*map(read_xray, validation), strict=True)
-    seen = np.stack([segmenter.see(radiograph) for radiograph in radiographs])  # (radiographs, size, size, 1)
+    seen = np.stack([segmenter.preprocess(radiograph) for radiograph in radiographs])  # (radiographs, size, size, 1)
     truth = np.stack(
         [lung_soft_labels(mask, segmenter.size)[..., 1] > 127 for mask in masks]
     )  # (radiographs, size, size)

@@ -149,7 +149,7 @@ def evaluate_brain(
     segmenter = Segmenter.load(model_dir)
     chosen = select_test_patients(model_dir, data, split, segmenter.modalities)
     result = evaluate(
-        segmenter.labels,
+        segmenter.predict,
         chosen,
         segmenter.modalities,
         lambda done, total: log(f"scored {done} of {total} patients"),
@@ -184,7 +184,7 @@ def predict_brain(
         targets[target] = patient
     for target, patient in targets.items():
         scan = read_scan(patient, segmenter.modalities, seg=False)
-        write_segmentation(target, segmenter.labels(scan), scan.affine)
+        write_segmentation(target, segmenter.predict(scan), scan.affine)
         log(f"{patient.id}: {target}")
     return list(targets)
 
@@ -194,5 +194,5 @@ def _seconds_to_score(segmenter: Segmenter, patient: Patient) -> float:
     size = segmenter.grid.size
     segmenter.network_probabilities(np.ones((1, size, size, len(segmenter.modalities)), np.float32))  # warm up
     begun = time.monotonic()
-    segmenter.labels(read_scan(patient, segmenter.modalities))
+    segmenter.predict(read_scan(patient, segmenter.modalities))
     return 1.5 * (time.monotonic() - begun)

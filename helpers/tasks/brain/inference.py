@@ -31,13 +31,13 @@ class Segmenter:
     """A trained network with everything needed to use it.
 
     Attributes:
-        model: (batch, size, size, modalities) to class probabilities (batch, size, size, 4).
+        network: (batch, size, size, modalities) to class probabilities (batch, size, size, 4).
         modalities: the volumes it wants, in this order.
         grid: the window it sees.
         flip: average the prediction with that of the mirrored head (left to right).
     """
 
-    model: keras.Model
+    network: keras.Model
     modalities: tuple[str, ...]
     grid: Grid
     flip: bool = True
@@ -61,9 +61,9 @@ class Segmenter:
         probabilities = np.zeros((*images.shape[:3], 4), np.float32)
         probabilities[..., 0] = 1
         shown = np.flatnonzero(images.any(axis=(1, 2, 3)))
-        result = predict_batches(self.model, images[shown])
+        result = predict_batches(self.network, images[shown])
         if self.flip:  # rows run from the patient's one side to the other
-            result = (result + predict_batches(self.model, images[shown][:, ::-1])[:, ::-1]) / 2
+            result = (result + predict_batches(self.network, images[shown][:, ::-1])[:, ::-1]) / 2
         probabilities[shown] = result
         return probabilities
 
@@ -78,17 +78,17 @@ class Segmenter:
         Returns:
             (slices, size, size, 4) float32. Unlike `network_probabilities` it looks at every slice it is given.
         """
-        for number, layer in enumerate(self.model.layers):
+        for number, layer in enumerate(self.network.layers):
             if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
                 layer.seed_generator.state.assign([seed, number])
-        result = predict_batches(self._wavering, images[:, ::-1] if mirrored else images)
+        result = predict_batches(self._mc_dropout, images[:, ::-1] if mirrored else images)
         return result[:, ::-1] if mirrored else result
 
     @cached_property
-    def _wavering(self) -> keras.Model:
-        return MCDropoutModel(self.model)
+    def _mc_dropout(self) -> keras.Model:
+        return MCDropoutModel(self.network)
 
-    def see(self, scan: Scan) -> tuple[np.ndarray, tuple[float, float]]:
+    def preprocess(self, scan: Scan) -> tuple[np.ndarray, tuple[float, float]]:
         """What the network is shown of a scan: (slices, size, size, modalities) z-scored, and its window's middle, mm.
 
         Raises:
@@ -107,13 +107,13 @@ class Segmenter:
         """(rows, columns, slices, 4) float32 on the patient's own grid; outside the window all is background.
 
         Raises:
-            DataError: as `see`.
+            DataError: as `preprocess`.
         """
-        seen, centre = self.see(scan)
+        seen, centre = self.preprocess(scan)
         tumour = self.network_probabilities(seen)[..., 1:]
         tumour = self.grid.up(tumour, scan.images.shape[:3], scan.spacing, centre)
         return np.concatenate([1 - tumour.sum(axis=-1, keepdims=True), tumour], axis=-1)
 
-    def labels(self, scan: Scan) -> np.ndarray:
+    def predict(self, scan: Scan) -> np.ndarray:
         """(rows, columns, slices) uint8, network labels: probabilities are resampled first, then the largest wins."""
         return self.probabilities(scan).argmax(axis=-1).astype(np.uint8)

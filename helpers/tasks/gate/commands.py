@@ -128,11 +128,11 @@ def train_gate(
         with scope():
             gate = Gate(NETWORKS[network].build(size, len(MODALITIES)), MODALITIES, grid)
         if network == "base":
-            imagenet.load(gate.model, weights, log)
+            imagenet.load(gate.network, weights, log)
         validating, tested = ([p for p in patients if p.id in group] for group in (split.validation, split.test))
         budget.reserve = _seconds_to_score(gate, tested[0]) * (len(tested) + len(validating)) + 5
         history = fit_gate(
-            gate.model,
+            gate.network,
             store,
             split,
             budget,
@@ -145,7 +145,7 @@ def train_gate(
             checkpoint,
         )
         write_text(history.to_csv(index=False), out / "history.csv")
-        save_model(gate.model, out / "model.keras")
+        save_model(gate.network, out / "model.keras")
         threshold = choose_threshold([predict_case(gate, patient) for patient in validating])
         write_run(out, "gate", parameters, split, **training_provenance(store, split), threshold=threshold)
 

@@ -29,14 +29,14 @@ class Gate:
     """A trained gate with everything needed to use it.
 
     Attributes:
-        model: (batch, size, size, modalities) to (batch, 2), the probabilities of no and yes.
+        network: (batch, size, size, modalities) to (batch, 2), the probabilities of no and yes.
         modalities: the volumes it looks at, in this order; it is shown zeros for an `OPTIONAL` one that is missing.
         grid: the window it sees.
         threshold: the probability from which a slice passes.
         flip: average the answer with that to the mirrored head (left to right).
     """
 
-    model: keras.Model
+    network: keras.Model
     modalities: tuple[str, ...]
     grid: Grid
     threshold: float = 0.5
@@ -58,9 +58,9 @@ class Gate:
         """(slices, size, size, modalities), z-scored, to (slices,) float32; 0 for slices without brain."""
         probabilities = np.zeros(len(images), np.float32)
         shown = np.flatnonzero(images.any(axis=(1, 2, 3)))
-        result = predict_batches(self.model, images[shown])
+        result = predict_batches(self.network, images[shown])
         if self.flip:  # rows run from the patient's one side to the other
-            result = (result + predict_batches(self.model, images[shown][:, ::-1])) / 2
+            result = (result + predict_batches(self.network, images[shown][:, ::-1])) / 2
         probabilities[shown] = result[:, 1]
         return probabilities
 
@@ -81,7 +81,7 @@ class Gate:
         whole[..., [self.modalities.index(modality) for modality in held]] = zscore(images)
         return self.slice_probabilities(self.grid.down(whole, scan.spacing, centre))
 
-    def passes(self, scan: Scan) -> np.ndarray:
+    def predict(self, scan: Scan) -> np.ndarray:
         """(slices,) bool: the slices to outline."""
         probabilities = self.probabilities(scan)
         return (probabilities >= self.threshold) & (probabilities > 0)

@@ -29,13 +29,13 @@ class LungSegmenter:
     Attributes:
         network: (batch, size, size, 1) to the probability of lung, (batch, size, size, 1).
         size: pixels along each side of what it sees.
-        greys: where the greys of a radiograph are first made those of others, their shares, (256,) as
+        reference_histogram: where the greys of a radiograph are first made those of others, their shares, (256,) as
             `helpers.prepare.histogram_matching.histogram` gives them.
     """
 
     network: keras.Model
     size: int
-    greys: tuple[float, ...] | None = None
+    reference_histogram: tuple[float, ...] | None = None
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> "LungSegmenter":
@@ -54,9 +54,12 @@ class LungSegmenter:
             )
         return cls(load_network(folder), run["parameters"]["size"], None if greys is None else tuple(greys))
 
-    def see(self, radiograph: np.ndarray) -> np.ndarray:
+    def preprocess(self, radiograph: np.ndarray) -> np.ndarray:
         """What the network is shown of a radiograph: (rows, columns) uint8 to (size, size, 1) float32."""
-        return preprocess(radiograph if self.greys is None else match_histogram(radiograph, self.greys), self.size)
+        return preprocess(
+            radiograph if self.reference_histogram is None else match_histogram(radiograph, self.reference_histogram),
+            self.size,
+        )
 
     def network_probabilities(self, seen: np.ndarray) -> np.ndarray:
         """The probability of lung on the network's grid: (radiographs, size, size, 1) to (radiographs, size, size)
@@ -65,9 +68,9 @@ class LungSegmenter:
 
     def probabilities(self, radiograph: np.ndarray) -> np.ndarray:
         """The probability of lung on the radiograph's own grid: (rows, columns) uint8 to (rows, columns) float32."""
-        return to_native_grid(self.network_probabilities(self.see(radiograph)[None])[0], radiograph.shape)
+        return to_native_grid(self.network_probabilities(self.preprocess(radiograph)[None])[0], radiograph.shape)
 
-    def mask(self, radiograph: np.ndarray) -> np.ndarray:
+    def predict(self, radiograph: np.ndarray) -> np.ndarray:
         """The lungs: (rows, columns) uint8 to (rows, columns) bool; probabilities are resized first, then cut."""
         return self.probabilities(radiograph) > 0.5
 
@@ -83,7 +86,7 @@ def score_radiographs(
     """
 
     def look(xray: XRay) -> np.ndarray:
-        return segmenter.see(read_image(xray.image))
+        return segmenter.preprocess(read_image(xray.image))
 
     def judge(xray: XRay, probabilities: np.ndarray) -> dict:
         truth = read_mask(xray.mask)

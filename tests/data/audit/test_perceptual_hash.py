@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.data.audit.report.perceptual_hash import NEAR, near_duplicates, picture_hash
+from helpers.data.audit.perceptual_hash import NEAR, near_duplicates, picture_hash
 from helpers.data.chest import read_chest
 from helpers.data.pictures import read_image
 

@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from helpers.cli import app
-from helpers.data.audit.report.report import audit, refuse_errors, table
+from helpers.data.audit.report import audit, refuse_errors, table
 from helpers.data.brats import read_catalogue
 from helpers.data.chest import read_chest
 from helpers.data.splits import make_split, save_split

@@ -18,7 +18,7 @@ class Look(keras.callbacks.Callback):
         self.progress, self.rates = [], []
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        self.progress.append(float(self.model.progress.numpy()))
+        self.progress.append(float(self.model.fraction_spent.numpy()))
         self.rates.append(float(self.model.optimizer.learning_rate.numpy()))
 
 

@@ -31,7 +31,7 @@ def test_mask_lies_where_the_bright_voxels_are(scan, size):
     from helpers.data.normalise import zscore
 
     bright = zscore(scan.images)[..., 0] > 1
-    labels = Segmenter(Threshold(), ("flair", "t1ce"), Grid(size)).labels(scan)
+    labels = Segmenter(Threshold(), ("flair", "t1ce"), Grid(size)).predict(scan)
     assert labels.shape == scan.images.shape[:3]
     assert labels.dtype == np.uint8
     shifted = max(dice(np.roll(bright, 1, axis=axis), labels == 2) for axis in (0, 1))
@@ -46,17 +46,17 @@ def test_probabilities_sum_to_one_everywhere(scan):
 def test_modalities_are_taken_by_name_not_by_order(patients, scan):
     turned = read_scan(patients[0], ("t1ce", "flair"))
     segmenter = Segmenter(Threshold(), ("flair", "t1ce"), Grid(48))
-    np.testing.assert_array_equal(segmenter.labels(scan), segmenter.labels(turned))
+    np.testing.assert_array_equal(segmenter.predict(scan), segmenter.predict(turned))
 
 
 def test_missing_modality_is_refused(patients):
     alone = read_scan(patients[0], ("flair",))
     with pytest.raises(DataError, match="wants flair, t1ce; t1ce is missing"):
-        Segmenter(Threshold(), ("flair", "t1ce"), Grid(48)).labels(alone)
+        Segmenter(Threshold(), ("flair", "t1ce"), Grid(48)).predict(alone)
 
 
 def test_flip_of_a_symmetric_rule_changes_nothing(scan):
-    plain, flipped = (Segmenter(Threshold(), ("flair", "t1ce"), Grid(48), flip).labels(scan) for flip in (False, True))
+    plain, flipped = (Segmenter(Threshold(), ("flair", "t1ce"), Grid(48), flip).predict(scan) for flip in (False, True))
     np.testing.assert_array_equal(plain, flipped)
 
 

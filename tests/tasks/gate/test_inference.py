@@ -68,7 +68,7 @@ def test_slices_without_brain_never_pass(gate, scan):
     open_gate = dataclasses.replace(gate, threshold=0.0)
     brain = scan.images.any(axis=(0, 1, 3))
     assert not brain.all()
-    np.testing.assert_array_equal(open_gate.passes(scan), brain)
+    np.testing.assert_array_equal(open_gate.predict(scan), brain)
 
 
 def test_answers_hold_the_truth_of_every_slice_with_brain(gate, phantoms, scan):

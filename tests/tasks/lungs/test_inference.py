@@ -35,7 +35,7 @@ def _folder(tmp_path, network, **further):
 
 
 def test_mask_lies_where_the_radiograph_shows_it(bright, radiograph):
-    mask = LungSegmenter(bright, 32).mask(radiograph)
+    mask = LungSegmenter(bright, 32).predict(radiograph)
     assert mask.shape == radiograph.shape
     assert (mask ^ (radiograph == 200)).sum() < 0.05 * (radiograph == 200).sum()
 
@@ -50,7 +50,7 @@ def test_loaded_segmenter_answers_the_same(bright, radiograph, tmp_path):
 def test_greys_are_made_those_of_the_training_where_it_says_so(bright, radiograph, tmp_path, rng):
     counts = histogram([rng.integers(0, 100, (50, 50), np.uint8)])
     loaded = LungSegmenter.load(_folder(tmp_path, bright, prepare={"histogram": counts.tolist()}))
-    np.testing.assert_allclose(loaded.see(radiograph), preprocess(match_histogram(radiograph, counts), 32))
+    np.testing.assert_allclose(loaded.preprocess(radiograph), preprocess(match_histogram(radiograph, counts), 32))
 
 
 def test_preparation_that_is_not_known_is_refused(bright, tmp_path):
