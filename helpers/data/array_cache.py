@@ -1,7 +1,7 @@
-"""Arrays that are made once from files and kept in a folder, with a manifest of what they were made from.
+"""A cache of arrays on disk: built once from files, in a folder with a manifest of what they were built from.
 
-They are written beside their final name and moved into place, so a killed run leaves no half folder and two notebooks
-may build the same one at once; checksums tell a damaged one.
+The folder is written beside its final name and moved into place, so a killed process leaves no partial cache and two
+processes may build the same one at once. Checksums detect a damaged one.
 """
 
 import json
@@ -11,26 +11,32 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from helpers.runtime.disk import explain_full_disk
 from helpers.runtime.errors import DataError
+from helpers.runtime.threads import map_threads
 
 
 def get_or_build(folder: Path, wanted: dict, write: Callable[[Path], list[dict]]) -> dict:
-    """The manifest of the arrays in `folder`, which are made anew unless they were made from what is `wanted`.
+    """The manifest of the arrays in `folder`, which are built anew unless they were built from what is `wanted`.
+
+    A cache of another version, of other parameters or of changed sources is replaced.
 
     Args:
+        folder: the cache; made where it does not exist.
         wanted: version, parameters and sources, ready for JSON.
-        write: leaves `.npy` files in a folder, and returns one entry for each patient.
+        write: writes `.npy` files into the folder that it is given, and returns one entry per patient.
+
+    Returns:
+        `wanted`, and `patients` (the entries) and `checksums` (CRC-32 by file name).
 
     Raises:
-        DataError: what is in `folder` is damaged, or the disk is full.
+        DataError: the cache in `folder` is damaged, or the disk is full.
     """
     if (folder / "manifest.json").exists():
         manifest = read_manifest(folder)
-        if {key: manifest[key] for key in wanted} == wanted:
+        if {key: manifest.get(key) for key in wanted} == wanted:
             return manifest
     folder.parent.mkdir(parents=True, exist_ok=True)
     ours = f".{folder.name}-{platform.node()}-"  # the process and a few letters follow
@@ -49,28 +55,44 @@ def get_or_build(folder: Path, wanted: dict, write: Callable[[Path], list[dict]]
 
 
 def read_manifest(folder: Path) -> dict:
-    """What the arrays were made from, once their checksums are found right.
+    """What the arrays of a cache were built from, once their checksums are verified.
+
+    Args:
+        folder: the cache.
+
+    Returns:
+        The manifest, see `get_or_build`.
 
     Raises:
         DataError: a file is missing, cut short or changed since it was written.
     """
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
-        for name, checksum in manifest["checksums"].items():
-            if _checksum(folder / name) != checksum:
-                raise ValueError(f"{name} has changed since it was written")
+        checksums = manifest["checksums"].items()
+        changed = next((name for name, checksum in checksums if _checksum(folder / name) != checksum), None)
+        cause = ValueError(f"{changed} has changed since it was written") if changed else None
     except (OSError, ValueError, KeyError) as error:
+        cause = error
+    if cause:
         raise DataError(
-            f"{folder}: this slice store is damaged ({error}). Delete the folder; it is built anew from the scans."
-        ) from error
+            f"{folder}: this slice store is damaged ({cause}). Delete the folder; it is built anew from the scans."
+        ) from cause
     return manifest
 
 
 def map_cases(one: Callable[[int], dict], n: int, progress: Callable[[int, int], None]) -> list[dict]:
-    """What `one` makes of patient 0, 1 … n - 1, in order, a few at a time: unpacking and arithmetic leave the GIL.
+    """Apply `one` to patients 0, 1 … n - 1, a few at a time, and list the results in order.
+
+    Args:
+        one: turns the position of a patient into its manifest entry; called from several threads.
+        n: number of patients.
+        progress: called with (patients done, patients in all) after each patient.
+
+    Returns:
+        An entry per patient.
 
     Raises:
-        DataError: it did for some; all of them are listed.
+        DataError: `one` raised it for some patients; all of them are listed. Other errors are passed on at once.
     """
 
     def attempt(index: int) -> dict | DataError:
@@ -80,20 +102,22 @@ def map_cases(one: Callable[[int], dict], n: int, progress: Callable[[int, int],
             return error
 
     entries, errors = [], []
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        for done, result in enumerate(pool.map(attempt, range(n)), start=1):
-            (errors if isinstance(result, DataError) else entries).append(result)
-            progress(done, n)
+    for done, result in enumerate(map_threads(attempt, range(n)), start=1):
+        (errors if isinstance(result, DataError) else entries).append(result)
+        progress(done, n)
     if errors:
-        raise DataError.listing(
-            f"{len(errors)} of {n} patients cannot be used. Mend or remove these files, then run again:",
-            [str(error) for error in errors],
-        )
+        heading = f"{len(errors)} of {n} patients cannot be used. Mend or remove these files, then run again:"
+        error = DataError.listing(heading, [str(error) for error in errors])
+        raise error
     return entries
 
 
 def file_signature(path: Path | None) -> list | None:
-    """What stands for a file's contents: hashing 42 GB takes minutes, name, size and time of change do not."""
+    """Path, size (bytes) and time of change (ns) of a file. They stand for its contents: hashing 42 GB takes minutes.
+
+    Args:
+        path: the file; None gives None.
+    """
     if path is None:
         return None
     status = path.stat()
@@ -101,7 +125,7 @@ def file_signature(path: Path | None) -> list | None:
 
 
 def _remove_abandoned(parent: Path, ours: str) -> None:
-    """Remove what builders on this machine left when they were killed; it may be as large as what they built."""
+    """Remove the scratch folders of killed processes of this machine; they may be as large as the cache itself."""
     for left in parent.glob(f"{ours}*"):
         process = left.name.removeprefix(ours).partition("-")[0]
         if os.name == "posix" and process.isdigit() and not _alive(int(process)):
@@ -113,7 +137,7 @@ def _alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # somebody else's
+    except PermissionError:  # a process of another user
         pass
     return True
 
@@ -124,7 +148,7 @@ def _move_into_place(scratch: Path, folder: Path) -> None:
         folder.rename(aside)
     try:
         scratch.rename(folder)
-    except OSError:  # another process was quicker: its arrays are as good as ours
+    except OSError:  # another process was faster: its arrays are the same
         if not (folder / "manifest.json").exists():
             raise
     finally:

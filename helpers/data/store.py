@@ -2,7 +2,7 @@
 
 The public kernel opens, unpacks and resizes whole volumes again in every epoch; a GPU waits most of that time. Here one
 pass normalises each volume, brings it to the network's grid and writes all slices into `.npy` files that are
-memory-mapped afterwards. How it is kept, and a damaged one told, stands in `helpers.data.array_cache`.
+memory-mapped afterwards. `helpers.data.array_cache` writes it, and detects a damaged one.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from helpers.data.array_cache import file_signature, get_or_build, map_cases, read_manifest
+from helpers.data.array_cache import file_signature, get_or_build, map_cases
 from helpers.data.brats import Patient
 from helpers.data.normalise import zscore
 from helpers.data.out_of_distribution import fingerprint
@@ -24,7 +24,7 @@ from helpers.data.volumes import Scan, read_scan
 from helpers.runtime.disk import allocate_arrays
 
 VERSION = 3
-"""Raised whenever the same sources would give another store."""
+"""Increased whenever the same sources give another store; a store of another version is rebuilt."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,11 @@ class Store:
     """A finished store.
 
     Attributes:
-        folder: where it lies.
-        manifest: sources, parameters, and one entry per patient.
+        folder: the folder on disk.
+        manifest: version, parameters, sources, checksums, and one entry per patient.
         images: (n, size, size, modalities) float16, z-scored, memory-mapped; 0 where a patient lacks an optional one.
-        soft_labels: (n, size, size, 4) uint8, the share of each class in the pixel in 255ths, memory-mapped.
+        soft_labels: (n, size, size, 4) uint8, the fraction of the pixel that each class covers, in 255ths;
+            memory-mapped.
     """
 
     folder: Path
@@ -45,6 +46,7 @@ class Store:
 
     @property
     def grid(self) -> Grid:
+        """The grid of the network that the slices were resampled to."""
         return Grid(self.manifest["parameters"]["size"], self.manifest["parameters"]["extent_mm"])
 
     @cached_property
@@ -53,12 +55,20 @@ class Store:
         return {entry["id"]: entry for entry in self.manifest["patients"]}
 
     def rows(self, ids: Sequence[str]) -> np.ndarray:
-        """The positions of all slices of these patients."""
+        """The row indices of all slices of these patients, (slices,) int.
+
+        Args:
+            ids: patient ids, in the order in which their rows are wanted.
+        """
         entries = [self.patients[identity] for identity in ids]
         return np.concatenate([np.arange(e["first"], e["first"] + e["count"]) for e in entries])
 
     def volume(self, identity: str) -> tuple[np.ndarray, np.ndarray]:
-        """All slices of one patient: images and shares."""
+        """All slices of one patient: images (slices, size, size, modalities) and soft labels (slices, size, size, 4).
+
+        Args:
+            identity: the patient's id.
+        """
         rows = slice(self.rows([identity])[0], self.rows([identity])[-1] + 1)
         return self.images[rows], self.soft_labels[rows]
 
@@ -69,7 +79,7 @@ class Store:
 
     @cached_property
     def has_brain(self) -> np.ndarray:
-        """(n,) bool: slices that show any brain."""
+        """(n,) bool: slices with at least one brain voxel."""
         return np.load(self.folder / "has_brain.npy")
 
 
@@ -86,12 +96,14 @@ def open_store(
 
     Args:
         patients: each with all `modalities` that are not optional, and a segmentation.
-        folder: replaced if it holds a store of other sources or parameters.
-        progress: told (patients done, patients in all).
+        folder: of the store; replaced if it holds a store of another version, other sources or other parameters.
+        modalities: the channels of `images`, in this order.
+        grid: the grid of the network.
+        progress: called with (patients done, patients in all).
         optional: those of `modalities` that a patient may lack; their images are 0 there.
 
     Raises:
-        DataError: a patient's files are at fault (all findings are listed), the store in `folder` is damaged, or the
+        DataError: a patient's files cannot be used (all problems are listed), the store in `folder` is damaged, or the
             disk is full.
     """
     wanted = _description(patients, modalities, grid)
@@ -102,23 +114,23 @@ def open_store(
     return opened(Path(folder), get_or_build(Path(folder), wanted, write))
 
 
-def load_store(folder: str | os.PathLike) -> Store:
-    """Open a store.
-
-    Raises:
-        DataError: it is damaged: a file is missing, cut short or changed since it was written.
-    """
-    return opened(Path(folder), read_manifest(Path(folder)))
-
-
 def opened(folder: Path, manifest: dict) -> Store:
-    """The store in a folder whose manifest was read, its arrays memory-mapped."""
+    """A finished store, its arrays memory-mapped.
+
+    Args:
+        folder: of the store.
+        manifest: of this folder, as `get_or_build` or `read_manifest` returned it.
+    """
     images, soft_labels = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "soft_labels"))
     return Store(folder, manifest, images, soft_labels)
 
 
 def voxel_hashes(scan: Scan) -> dict[str, str]:
-    """Per modality a hash of the voxel values, the same whatever the file's name, type or compression."""
+    """A hash of the voxel values of each modality, independent of the file's name, data type and compression.
+
+    Args:
+        scan: any patient.
+    """
     return {
         modality: hashlib.blake2b(np.ascontiguousarray(scan.image(modality)), digest_size=16).hexdigest()
         for modality in scan.modalities
@@ -126,7 +138,7 @@ def voxel_hashes(scan: Scan) -> dict[str, str]:
 
 
 def _description(patients: Sequence[Patient], modalities: tuple[str, ...], grid: Grid) -> dict:
-    """What a store is made from."""
+    """What a store is built from: version, parameters and sources."""
     return {
         "version": VERSION,
         "parameters": {"modalities": list(modalities), "size": grid.size, "extent_mm": grid.extent_mm},
@@ -156,9 +168,8 @@ def _write(
         patient, rows = patients[index], slice(int(first[index]), int(first[index + 1]))
         scan = read_scan(patient, modalities, optional=optional)
         centre = grid.brain_centre(scan.images, scan.spacing, scan.id)
-        looks = fingerprint(scan)
-        held = [modalities.index(modality) for modality in scan.modalities]
-        images[rows, ..., held] = grid.down(zscore(scan.images), scan.spacing, centre)
+        present = [modalities.index(modality) for modality in scan.modalities]
+        images[rows, ..., present] = grid.down(zscore(scan.images), scan.spacing, centre)
         soft_labels[rows] = soft_labels_on(scan.seg, grid, scan.spacing, centre)
         voxels_per_class[rows] = soft_labels[rows].sum(axis=(1, 2), dtype=np.float32) / 255
         has_brain[rows] = scan.images.any(axis=(0, 1, 3))
@@ -168,7 +179,7 @@ def _write(
             "site": patient.site,
             "spacing": scan.spacing,
             "voxels": voxel_hashes(scan),
-            "fingerprint": looks,
+            "fingerprint": fingerprint(scan),
             "first": rows.start,
             "count": rows.stop - rows.start,
         }

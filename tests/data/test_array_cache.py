@@ -1,4 +1,4 @@
-"""Laws of keeping arrays: every patient in its place, every fault told at once, and nothing made twice."""
+"""Laws of the array cache: every patient in its place, all problems reported at once, and nothing built twice."""
 
 import numpy as np
 import pytest
@@ -12,12 +12,12 @@ def _write(folder):
     return [{"id": "a"}]
 
 
-def test_patients_come_in_order_and_every_one_is_told_of():
-    told = []
-    assert map_cases(lambda i: {"id": i}, 9, lambda done, total: told.append((done, total))) == [
+def test_patients_come_in_order_and_each_is_reported():
+    reported = []
+    assert map_cases(lambda i: {"id": i}, 9, lambda done, total: reported.append((done, total))) == [
         {"id": i} for i in range(9)
     ]
-    assert told == [(done, 9) for done in range(1, 10)]
+    assert reported == [(done, 9) for done in range(1, 10)]
 
 
 def test_all_faults_are_listed_and_others_are_not_swallowed():
@@ -33,15 +33,20 @@ def test_all_faults_are_listed_and_others_are_not_swallowed():
 
 
 def test_manifest_tells_sources_patients_and_checksums(tmp_path):
-    manifest = get_or_build(tmp_path / "kept", {"version": 1, "sources": {"a": 1}}, _write)
-    assert manifest == read_manifest(tmp_path / "kept")
+    manifest = get_or_build(tmp_path / "cache", {"version": 1, "sources": {"a": 1}}, _write)
+    assert manifest == read_manifest(tmp_path / "cache")
     assert manifest["sources"] == {"a": 1}
     assert manifest["patients"] == [{"id": "a"}]
     assert set(manifest["checksums"]) == {"numbers.npy"}
 
 
-def test_what_was_made_from_the_same_is_not_made_again(tmp_path):
-    get_or_build(tmp_path / "kept", {"sources": 1}, _write)
-    get_or_build(tmp_path / "kept", {"sources": 1}, lambda folder: pytest.fail("made again"))
-    assert get_or_build(tmp_path / "kept", {"sources": 2}, _write)["sources"] == 2
-    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+def test_manifest_of_an_older_version_is_rebuilt_even_where_it_lacks_a_key(tmp_path):
+    get_or_build(tmp_path / "cache", {"version": 1}, _write)
+    assert get_or_build(tmp_path / "cache", {"version": 2, "parameters": {}}, _write)["version"] == 2
+
+
+def test_what_was_built_from_the_same_is_not_built_again(tmp_path):
+    get_or_build(tmp_path / "cache", {"sources": 1}, _write)
+    get_or_build(tmp_path / "cache", {"sources": 1}, lambda folder: pytest.fail("built again"))
+    assert get_or_build(tmp_path / "cache", {"sources": 2}, _write)["sources"] == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]

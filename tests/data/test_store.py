@@ -1,5 +1,6 @@
 """Laws of the slice store: what is in it, when it is made anew, and that no half store is ever found."""
 
+import json
 import os
 import platform
 import subprocess
@@ -11,10 +12,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from helpers.data.array_cache import read_manifest
 from helpers.data.brats import read_catalogue
 from helpers.data.normalise import zscore
 from helpers.data.resample import Grid, soft_labels_on
-from helpers.data.store import load_store, open_store, voxel_hashes
+from helpers.data.store import VERSION, open_store, voxel_hashes
 from helpers.data.volumes import read_scan
 from helpers.runtime import disk
 from helpers.runtime.errors import DataError
@@ -79,24 +81,48 @@ def test_other_parameters_make_another_store(three, tmp_path):
     assert _open(three, tmp_path / "s", size=16).images.shape[1] == 16
 
 
-@pytest.mark.parametrize("name", ["images.npy", "shares.npy", "has_brain.npy"])
+def test_store_of_version_2_is_rebuilt(three, tmp_path):
+    """It called the soft labels `shares.npy`, and the fingerprint of a patient `looks`."""
+    folder = _open(three, tmp_path / "s").folder
+    new = read_manifest(folder)
+    (folder / "soft_labels.npy").rename(folder / "shares.npy")
+    checksums = {name.replace("soft_labels", "shares"): value for name, value in new["checksums"].items()}
+    entries = [{("looks" if key == "fingerprint" else key): entry[key] for key in entry} for entry in new["patients"]]
+    old = {**new, "version": 2, "patients": entries, "checksums": checksums}
+    (folder / "manifest.json").write_text(json.dumps(old))
+    assert read_manifest(folder) == old  # whole, so it is no damaged one
+
+    store = _open(three, folder)
+    assert store.manifest == new
+    assert store.manifest["version"] == VERSION == 3
+    assert set(store.patients[three[0].id]["fingerprint"]) == {"head", *MODALITIES}
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "has_brain.npy",
+        "images.npy",
+        "manifest.json",
+        "soft_labels.npy",
+        "voxels_per_class.npy",
+    ]
+
+
+@pytest.mark.parametrize("name", ["images.npy", "soft_labels.npy", "has_brain.npy"])
 def test_damaged_store_is_refused(three, tmp_path, name):
     folder = _open(three, tmp_path / "s").folder
     content = bytearray((folder / name).read_bytes())
     content[-5] ^= 0xFF
     (folder / name).write_bytes(content)
     with pytest.raises(DataError, match=rf"damaged \({name} has changed.*Delete the folder"):
-        load_store(folder)
+        _open(three, folder)
 
 
 def test_store_cut_short_or_incomplete_is_refused(three, tmp_path):
     folder = _open(three, tmp_path / "s").folder
     (folder / "images.npy").write_bytes((folder / "images.npy").read_bytes()[:1000])
     with pytest.raises(DataError, match="damaged"):
-        load_store(folder)
+        _open(three, folder)
     (folder / "images.npy").unlink()
     with pytest.raises(DataError, match="damaged"):
-        load_store(folder)
+        _open(three, folder)
 
 
 def test_bad_patients_are_all_named_and_no_half_store_stays(three, tmp_path):
@@ -126,7 +152,7 @@ def test_full_disk_is_told_with_the_room_that_is_missing_and_leaves_the_store_be
     with pytest.raises(DataError, match=r"/s cannot be written: .*\(1\.0 MB are wanted, 0\.1 MB free, 0\.9 MB missing"):
         _open(three, tmp_path / "s")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["brats", "s"]
-    np.testing.assert_array_equal(load_store(tmp_path / "s").images, before)
+    np.testing.assert_array_equal(_open(three[:2], tmp_path / "s").images, before)
 
 
 def test_what_a_killed_builder_left_is_swept_away_and_what_a_living_one_writes_is_not(three, tmp_path):
@@ -177,9 +203,9 @@ def test_optional_modality_that_is_missing_is_zero_and_has_no_hash(three, tmp_pa
     three[0].images["t2"].unlink()
     people = read_catalogue(tmp_path / "brats").require(MODALITIES)[:3]
     store = open_store(people, tmp_path / "s", (*MODALITIES, "t2"), Grid(32), optional=("t2",))
-    without, held = (store.volume(patient.id)[0] for patient in people[:2])
+    without, present = (store.volume(patient.id)[0] for patient in people[:2])
     assert not without[..., 2].any()
-    assert held[..., 2].any()
+    assert present[..., 2].any()
     assert set(store.patients[people[0].id]["voxels"]) == {"flair", "t1ce"}
     np.testing.assert_array_equal(without[..., :2], _open(people, tmp_path / "pair").volume(people[0].id)[0])
     with pytest.raises(DataError, match="no t2"):

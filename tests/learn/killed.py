@@ -18,8 +18,9 @@ def train(slices: Path, split: Path, out: Path, epochs: int) -> None:
     """Train a tiny U-Net, with a checkpoint after every step; leave the last one as `end.npz`."""
     import keras
 
+    from helpers.data.array_cache import read_manifest
     from helpers.data.splits import load_split
-    from helpers.data.store import load_store
+    from helpers.data.store import opened
     from helpers.learn.budget import Budget
     from helpers.learn.checkpoint import Checkpoint
     from helpers.models.unet import unet
@@ -29,7 +30,15 @@ def train(slices: Path, split: Path, out: Path, epochs: int) -> None:
     network = unet(32, 2, filters=2, dropout=0.2)
     with Checkpoint(out, {"epochs": epochs}, seconds=0) as checkpoint:
         recipe = Recipe(augmentation="all")
-        fit_brain(network, load_store(slices), load_split(split), out, Budget(epochs), recipe, checkpoint=checkpoint)
+        fit_brain(
+            network,
+            opened(Path(slices), read_manifest(Path(slices))),
+            load_split(split),
+            out,
+            Budget(epochs),
+            recipe,
+            checkpoint=checkpoint,
+        )
         shutil.copy(checkpoint.path, out / "end.npz")
 
 

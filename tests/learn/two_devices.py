@@ -12,8 +12,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from helpers.data.array_cache import read_manifest
 from helpers.data.splits import load_split
-from helpers.data.store import load_store
+from helpers.data.store import opened
 from helpers.learn.augmented_model import AugmentedModel
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
@@ -187,7 +188,7 @@ def main(slices_at: str, split_at: str, folder: Path) -> None:
         "too many": _refused(configure, "3"),
         "too late": _refused(configure, "cpu:3"),
     }
-    store, split = load_store(slices_at), load_split(split_at)
+    store, split = opened(Path(slices_at), read_manifest(Path(slices_at))), load_split(split_at)
     (one, rows), (two, also), (again, same) = (
         trained(devices, store, split, folder / name, name == "stopped")
         for name, devices in {"one": "1", "two": "2", "stopped": "2"}.items()

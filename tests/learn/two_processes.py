@@ -11,8 +11,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from helpers.data.array_cache import read_manifest
 from helpers.data.splits import load_split
-from helpers.data.store import load_store
+from helpers.data.store import opened
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.devices import configure, replicas, scope
@@ -31,7 +32,13 @@ def main(slices: str, split: str, folder: Path, devices: str) -> None:
     with Checkpoint(folder, {}, seconds=0) as checkpoint:
         recipe = Recipe(augmentation="usual", batch_size=16)
         history = fit_brain(
-            network, load_store(slices), load_split(split), folder, Budget(12), recipe, checkpoint=checkpoint
+            network,
+            opened(Path(slices), read_manifest(Path(slices))),
+            load_split(split),
+            folder,
+            Budget(12),
+            recipe,
+            checkpoint=checkpoint,
         )
     moved = max(float(np.abs(a - b).max()) for a, b in zip(start, network.get_weights(), strict=True))
     np.savez(folder / "weights.npz", *network.get_weights())
