@@ -1,10 +1,14 @@
 """What the repository's own files promise each other, and the reader."""
 
+import ast
 import json
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,6 +20,14 @@ from packaging.specifiers import SpecifierSet
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
+
+# The rooms of the package, lowest first: a room imports only from itself and from those before it.
+ROOMS = "runtime, data, measure, prepare, models, lessons, show, learn, tasks, apply, bench, cli"
+TASKS = {"brain": set(), "gate": set(), "lungs": set(), "adaptation": {"lungs"}}  # of which others each may import
+WITHOUT_KERAS = ("runtime", "data", "measure", "lessons", "show", "cli")
+PREPARE_WITH_KERAS = {"augment", "deform", "intensity"}
+
+PAGES = ("README.md", "RESULTS.md", "CONTRIBUTING.md", "GLOSSARY.md", "data/README.md")
 
 # The fields that the Kaggle client reads; it ignores any other without a word, so a slip of the pen is lost.
 # fmt: off
@@ -137,6 +149,229 @@ def test_readme_gives_both_commands_and_names_every_lesson():
         row = f"| {lesson['number']} | [{lesson['title']}](notebooks/{name}.ipynb) |"
         assert row in readme
         assert lesson["question"] in readme
+
+
+def test_readme_takes_three_minutes():
+    words = re.sub(r"\]\(.*?\)", "]", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(words.splitlines()) < 150
+    assert not re.search(r"python -c", words)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+        if re.match(r"https?:|mailto:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / path if path else ROOT / page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_name_only_commands_and_options_that_exist(page):
+    faults = [fault for words in commands_in(ROOT / page) for fault in unknown(words)]
+    assert not faults, "\n".join(faults)
+
+
+def test_readme_shows_every_command():
+    shown = {words[0] for words in commands_in(ROOT / "README.md")}
+    assert shown | {"build", "phantom"} == set(command_line().commands)
+
+
+def commands_in(page: Path) -> list[list[str]]:
+    """The words after `python -m helpers`, wherever a page has it."""
+    text = page.read_text(encoding="utf-8")
+    return [line.split("#")[0].split() for line in re.findall(r"python -m helpers +([^`\n]*)", text)]
+
+
+@cache
+def command_line():
+    import typer
+
+    from helpers.cli import app
+
+    return typer.main.get_command(app)
+
+
+def unknown(words: list[str]) -> Iterator[str]:
+    """What a command of a page names, and the command line has not."""
+    line, groups = " ".join(words), [command_line()]
+    while words and groups and hasattr(groups[0], "commands"):
+        names, words = words[0].split("|"), words[1:]
+        if absent := [name for name in names if any(name not in group.commands for group in groups)]:
+            yield f"{line}: there is no command {', '.join(absent)}"
+            return
+        groups = [group.commands[name] for group in groups for name in names]
+    for command in groups:
+        options = {name for parameter in command.params for name in parameter.opts}
+        for word, value in pairwise([*words, ""]):
+            if word.startswith("--") and word not in options:
+                yield f"{line}: {command.name} has no option {word}"
+            if value not in chosen_by_name().get(word, [value]):
+                yield f"{line}: {word} is one of {', '.join(chosen_by_name()[word])}, and not {value}"
+
+
+@cache
+def chosen_by_name() -> dict[str, list[str]]:
+    """The options whose value is a name, and the names."""
+    from helpers.data.chest import PREFIXES
+    from helpers.runtime import options
+
+    tables = {
+        "--augmentation": options.AUGMENTATIONS,
+        "--loss": options.LOSSES,
+        "--method": options.METHODS,
+        "--network": options.NETWORKS,
+        "--site": {**PREFIXES, "both": ""},
+    }
+    return {option: list(table) for option, table in tables.items()}
+
+
+def test_glossary_has_one_line_a_term_in_order_and_names_what_exists():
+    lines = (ROOT / "GLOSSARY.md").read_text(encoding="utf-8").splitlines()[4:]
+    terms = [re.match(r"- \*\*(.+?)\*\*: ", line)[1].casefold() for line in lines]
+    assert terms == sorted(set(terms))
+    assert {"dice", "ema", "ground truth", "inference", "out-of-distribution", "radiograph"} <= set(terms)
+    for line in lines:
+        assert re.search(r"`helpers\.", line), line
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_name_only_modules_and_files_that_exist(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert not [name for name in re.findall(r"`(helpers(?:\.\w+)+)`", text) if not defined(name)]
+    paths = re.findall(r"`((?:helpers|tests|notebooks)/[\w./]+)`", text)
+    assert not [path for path in paths if "NN_" not in path and not (ROOT / path).exists()]
+
+
+def defined(name: str) -> bool:
+    """Whether there is such a module, or a class, function or constant of one."""
+    if module_file(name):
+        return True
+    module, _, attribute = name.rpartition(".")
+    if not (path := module_file(module)):
+        return False
+    body = syntax(path).body
+    named = {node.name for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    assigned = {
+        target.id for node in body if isinstance(node, ast.Assign) for target in node.targets if hasattr(target, "id")
+    }
+    annotated = {node.target.id for node in body if isinstance(node, ast.AnnAssign)}
+    return attribute in named | assigned | annotated
+
+
+def test_the_order_of_the_rooms_stands_in_both_places_and_in_the_readmes_tree():
+    import helpers
+
+    assert ROOMS in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert ROOMS in re.sub(r"\s+", " ", helpers.__doc__.replace("`", ""))
+    tree = re.findall(r"^      ([a-z]+)/ ", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert tree == ROOMS.split(", ")
+    folders = {path.parent.name for path in (ROOT / "helpers").glob("*/__init__.py")}
+    assert folders == set(ROOMS.split(", "))
+
+
+def test_a_room_imports_only_from_itself_and_from_rooms_before_it():
+    order, faults = ROOMS.split(", "), []
+    for path, line, name in package_imports():
+        above = path.parts[1] if len(path.parts) > 2 else None  # `helpers/__main__.py` stands outside of all rooms
+        room = name.split(".")[1]
+        if above in order and order.index(room) > order.index(above):
+            faults.append(f"{path}:{line}: {above} imports {name}, which comes after it")
+    assert not faults, "\n".join(faults)
+
+
+def test_tasks_do_not_import_each_other():
+    """Adaptation alone rests on another: it adapts a model of lungs."""
+    faults = []
+    for path, line, name in package_imports():
+        one, other = path.parts[1:3], name.split(".")[1:3]
+        if one[0] == "tasks" == other[0] and one[1] in TASKS and other[1] not in {one[1], *TASKS[one[1]]}:
+            faults.append(f"{path}:{line}: {one[1]} imports {name}")
+    assert not faults, "\n".join(faults)
+    assert TASKS.keys() == {path.parent.name for path in (ROOT / "helpers/tasks").glob("*/__init__.py")}
+
+
+def test_rooms_that_need_no_keras_load_none():
+    """Modules are followed from import to import, as far as they import when they are imported themselves."""
+    faults = []
+    for path in sorted((ROOT / "helpers").rglob("*.py")):
+        name = module_name(path)
+        room = "".join(name.split(".")[1:2])
+        last = name.split(".")[-1]
+        if room in WITHOUT_KERAS or (room == "prepare" and last not in PREPARE_WITH_KERAS):
+            faults += [f"{name} loads {package}, by {' > '.join(way)}" for package, way in heavy_imports(name)]
+    assert not faults, "\n".join(faults)
+
+
+def package_imports() -> Iterator[tuple[Path, int, str]]:
+    """Every import of a module of `helpers` in `helpers`, wherever in the file: file, line, module."""
+    for path in sorted((ROOT / "helpers").rglob("*.py")):
+        for node in ast.walk(syntax(path)):
+            for name in imported(node):
+                if name.startswith("helpers.") and module_file(name):
+                    yield path.relative_to(ROOT), node.lineno, name
+
+
+def heavy_imports(name: str) -> Iterator[tuple[str, list[str]]]:
+    """What importing a module loads of Keras, TensorFlow, JAX and seaborn, each with the chain of modules."""
+    waiting, seen = [[name]], {name}
+    while waiting:
+        way = waiting.pop()
+        for target in (name for node in at_import(syntax(module_file(way[-1])).body) for name in imported(node)):
+            if target.split(".")[0] in {"keras", "tensorflow", "jax", "seaborn"}:
+                yield target, way
+            parents = [target.rsplit(".", depth)[0] for depth in range(target.count("."))]
+            for module in parents if target.startswith("helpers.") else ():
+                if module_file(module) and module not in seen:
+                    seen.add(module)
+                    waiting.append([*way, module])
+
+
+def at_import(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements that run when a module is imported; those for type checkers alone do not."""
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
+        yield from at_import(child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt))
+
+
+def imported(node: ast.AST) -> list[str]:
+    """The modules that a statement imports, by their full names."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    assert not node.level, "imports are absolute"
+    names = [f"{node.module}.{alias.name}" for alias in node.names]
+    return [name if module_file(name) else node.module for name in names]
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def module_file(name: str) -> Path | None:
+    """The file of a module of this repository, or None."""
+    path = ROOT.joinpath(*name.split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+@cache
+def syntax(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def test_continuous_integration_runs_the_readmes_commands():
