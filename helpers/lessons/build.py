@@ -1,7 +1,7 @@
-"""From a lesson's source to its notebooks: the same bytes each time, no outputs.
+"""Builds the notebooks from the lessons' sources: the same bytes each time, no outputs.
 
-Header and footer come from the manifest. The student's notebook keeps the stubs and folds the solutions; the
-solution notebook, built on demand, runs them.
+Header and footer come from the manifest. The student's notebook has the stubs and folds the solutions; the solution
+notebook, built on demand, runs them. The map from lessons to modules in CONTRIBUTING.md is written with them.
 """
 
 import hashlib
@@ -9,9 +9,11 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from helpers.lessons.course_map import PAGE, with_map
 from helpers.lessons.manifest import Course, Lesson, LessonError, read_manifest
 from helpers.lessons.setup_cell import setup_cell
 from helpers.lessons.source import problems, read_source, tags, unlisted
+from helpers.runtime.disk import write_text
 
 Variant = Literal["student", "solution"]
 
@@ -31,26 +33,41 @@ def build(
     out: Path | None = None,
     course: Course | None = None,
 ) -> list[Path]:
-    """Write the notebook of every lesson; return the paths written.
+    """Write the notebook of every lesson, and the map of the course where there is a CONTRIBUTING.md.
 
     Args:
         notebooks: folder with `src/`.
         variant: student goes to `notebooks`, solution to `build/solutions` beside it.
-        out: a folder to write to instead.
+        out: a folder to write the notebooks to instead; the map is left as it is.
+        course: the manifest; by default that of the package.
+
+    Returns:
+        The paths of the notebooks.
 
     Raises:
-        LessonError: sources break the contract or the manifest does not list them; nothing is written.
+        LessonError: sources break the contract, the manifest does not list them, or CONTRIBUTING.md has no place for
+            the map; nothing is written.
     """
     folder = out or (notebooks if variant == "student" else notebooks.parent / SOLUTIONS)
     texts = render(notebooks, variant, course or read_manifest())
+    page = _page_with_map(notebooks) if folder == notebooks else None
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         (folder / name).write_bytes(text.encode())
+    if page:
+        write_text(page, notebooks.parent / PAGE)
     return [folder / name for name in texts]
 
 
 def check(notebooks: Path = NOTEBOOKS, course: Course | None = None) -> list[str]:
-    """Complaints about notebooks that are not what their sources give; empty when all agree.
+    """Compare the notebooks and the map of the course with what the sources give.
+
+    Args:
+        notebooks: folder with `src/`.
+        course: the manifest; by default that of the package.
+
+    Returns:
+        One complaint for each file that differs; empty when all agree.
 
     Raises:
         LessonError: as `build`.
@@ -63,11 +80,22 @@ def check(notebooks: Path = NOTEBOOKS, course: Course | None = None) -> list[str
             complaints.append(f"{path} has not been built; run `{MEND}`.")
         elif path.read_text(encoding="utf-8") != text:
             complaints.append(f"{path} differs from src/{path.stem}.py; edit the source, then run `{MEND}`.")
+    page = notebooks.parent / PAGE
+    if (text := _page_with_map(notebooks)) and page.read_text(encoding="utf-8") != text:
+        complaints.append(f"{page} has a map of older lessons; run `{MEND}`.")
     return complaints
 
 
 def render(notebooks: Path, variant: Variant, course: Course) -> dict[str, str]:
-    """File name and text of every lesson's notebook.
+    """Render every lesson's notebook.
+
+    Args:
+        notebooks: folder with `src/`.
+        variant: "student" or "solution".
+        course: the manifest.
+
+    Returns:
+        The text of each notebook by its file name.
 
     Raises:
         LessonError: as `build`.
@@ -94,7 +122,14 @@ def render(notebooks: Path, variant: Variant, course: Course) -> dict[str, str]:
 
 
 def assemble(cells: list[dict], lesson: Lesson, course: Course, variant: Variant) -> dict:
-    """The notebook of `lesson` from the cells of its source."""
+    """Assemble the notebook of a lesson from the cells of its source.
+
+    Args:
+        cells: of the source, as nbformat cells.
+        lesson: its entry in the manifest.
+        course: the manifest.
+        variant: "student" or "solution".
+    """
     from nbformat import v4
 
     body = _student(cells) if variant == "student" else [cell for cell in cells if "stub" not in tags(cell)]
@@ -122,7 +157,7 @@ def assemble(cells: list[dict], lesson: Lesson, course: Course, variant: Variant
 
 
 def header(lesson: Lesson, course: Course) -> str:
-    """What stands above every lesson: title, badge, question, objectives, what it takes, links."""
+    """Write what stands above a lesson: title, badge, question, objectives, time and data needed, links."""
     kaggle = f"https://kaggle.com/kernels/welcome?src={course.notebook_url(lesson)}"
     minutes = lesson.minutes["read"] + lesson.minutes["work"]
     gpu = "GPU memory not measured" if lesson.gpu_gb is None else f"{lesson.gpu_gb:g} GB of GPU memory"
@@ -142,7 +177,7 @@ def header(lesson: Lesson, course: Course) -> str:
 
 
 def footer(lesson: Lesson, course: Course) -> str:
-    """What stands below every lesson: take-aways and links."""
+    """Write what stands below a lesson: take-aways and links."""
     takeaways = "\n".join(f"- {takeaway}" for takeaway in lesson.takeaways)
     return f"## What to take away\n\n{takeaways}\n\n---\n\n{_links(lesson, course)}"
 
@@ -151,7 +186,13 @@ def _links(lesson: Lesson, course: Course) -> str:
     before, after = course.neighbours(lesson)
     links = [f"Previous: [{before.label}]({before.name}.ipynb)"] if before else []
     links += [f"Next: [{after.label}]({after.name}.ipynb)"] if after else ["This is the last lesson."]
-    return " · ".join(links)
+    return " · ".join([*links, "[Glossary](../GLOSSARY.md)"])
+
+
+def _page_with_map(notebooks: Path) -> str | None:
+    """The text of CONTRIBUTING.md with the map as it should be; None where there is no such page."""
+    page = notebooks.parent / PAGE
+    return with_map(page.read_text(encoding="utf-8"), notebooks / "src") if page.is_file() else None
 
 
 def _reference(wanted: str, course: Course) -> str:

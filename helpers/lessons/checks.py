@@ -1,11 +1,11 @@
-"""Exercise checks that answer like a person.
+"""Exercise checks: what the learner's code must do, and a message that says what it did instead.
 
     with exercise_check("Exercise 1"):
         value = filled(my_dice(empty, empty))
-        answer(value == 1, f"your Dice of two empty masks is {value}; by our rule it is 1")
+        require(value == 1, f"your Dice of two empty masks is {value}; by our rule it is 1")
 
-While the stub is unfilled the notebook says so and goes on. With COURSE_STRICT=1, as the solutions are
-run, it stops.
+While the stub is unfilled the check says so and the notebook goes on. With COURSE_STRICT=1, as solutions are run, a
+failed check stops it.
 """
 
 import os
@@ -21,13 +21,28 @@ class NotYetError(Exception):
 
 
 def require(passed: bool, message: str) -> None:
-    """Leave the check with `message` unless `passed`: what came out, and what should have."""
+    """Require a condition of the learner's result, within `exercise_check`.
+
+    Args:
+        passed: the condition.
+        message: what the result was and what was expected, as a sentence without its full stop.
+
+    Raises:
+        NotYetError: the condition does not hold.
+    """
     if not passed:
         raise NotYetError(message)
 
 
 def filled(value: T) -> T:
-    """`value`, unless the stub is as it was and gave nothing (None or `...`)."""
+    """Return `value` unless the stub is unfilled and gave nothing (None or `...`).
+
+    Args:
+        value: what the learner's code returned.
+
+    Raises:
+        NotYetError: there is nothing yet.
+    """
     given = value is not None and value is not ...
     require(given, "there is nothing here yet; replace the ... above and run again")
     return value
@@ -35,10 +50,14 @@ def filled(value: T) -> T:
 
 @contextmanager
 def exercise_check(task: str) -> Iterator[None]:
-    """Print how `task` stands after the body has looked at the learner's answer.
+    """Run the checks of an exercise in the body, and print the outcome.
+
+    Args:
+        task: name of the exercise, such as "Exercise 1".
 
     Raises:
-        NotYetError: the answer is wrong or missing, and COURSE_STRICT is 1. So do other errors.
+        NotYetError: the result is wrong or missing, and COURSE_STRICT is 1; other errors of the learner's code are then
+            raised too.
     """
     try:
         yield

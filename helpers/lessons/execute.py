@@ -1,4 +1,4 @@
-"""One lesson, executed: from a notebook and its parameters to an executed copy and what happened in it."""
+"""Executes one lesson: from a notebook and its parameters to an executed copy, with times and errors."""
 
 import os
 import re
@@ -35,12 +35,14 @@ class Execution:
 
 
 def execute(notebook: Path, copy: Path, parameters: dict[str, Any], cell_timeout: int, strict: bool) -> Execution:
-    """Run `notebook` with nobody watching, and keep the executed copy at `copy`, finished or not.
+    """Execute a notebook without a user, and write the executed copy, finished or not.
 
     Args:
+        notebook: the lesson; it is not changed.
+        copy: path of the executed copy; the kernel's messages go to `kernel.log` beside it.
         parameters: replace the values of its `parameters` cell.
         cell_timeout: seconds after which a cell counts as hung.
-        strict: exercises must be solved.
+        strict: a failed exercise check stops the notebook.
     """
     import nbformat
 
@@ -48,7 +50,7 @@ def execute(notebook: Path, copy: Path, parameters: dict[str, Any], cell_timeout
         "COURSE_STATIC": "1",  # a widget under papermill hangs until the time-out
         "COURSE_STRICT": "1" if strict else "0",
         "TF_CPP_MIN_LOG_LEVEL": "2",
-        # The lesson works in a scratch folder, and still gets the helpers that run it.
+        # The lesson works in a scratch folder, and still imports the helpers that run it.
         "PYTHONPATH": os.pathsep.join(filter(None, [_root(), os.environ.get("PYTHONPATH")])),
     }
     log = copy.with_name("kernel.log")
@@ -59,13 +61,13 @@ def execute(notebook: Path, copy: Path, parameters: dict[str, Any], cell_timeout
     if not copy.is_file():  # no kernel started, so nothing was written
         shutil.copy(notebook, copy)
     executed = nbformat.read(copy, as_version=4)
-    _drop_greetings(executed)
+    _drop_start_messages(executed)
     nbformat.write(executed, copy)
     return Execution(executed, error or _left_early(executed))
 
 
 def _papermill(notebook: Path, copy: Path, parameters: dict[str, Any], cell_timeout: int, scratch: str) -> str | None:
-    """Execute once; what went wrong, in full, or None."""
+    """Execute once; the error in full, or None."""
     import papermill
 
     try:
@@ -109,37 +111,37 @@ def _root() -> str:
     return str(Path(helpers.__file__).parents[1])
 
 
-# What TensorFlow's C++ says on stderr before any setting of ours can reach it; and that oneDNN leaves float16, in which
-# slices are stored, to others, which it reports as an error.
-_GREETING = re.compile(
+# What TensorFlow's C++ writes to stderr before any setting of ours can reach it; and that oneDNN leaves float16, in
+# which slices are stored, to other libraries, which it reports as an error.
+_START_MESSAGE = re.compile(
     r"^(WARNING: All log messages before absl::InitializeLog|[IW]0000 00:00:|E0000 .* oneDNN supports DT_HALF).*\n?",
     re.MULTILINE,
 )
 
 
-def _drop_greetings(notebook: dict) -> None:
-    """Take TensorFlow's greetings out of the executed copy, so that red stands for something to read."""
+def _drop_start_messages(notebook: dict) -> None:
+    """Take TensorFlow's start-up messages out of the executed copy, so that red text means something to read."""
     for cell in notebook["cells"]:
         for output in cell.get("outputs", []):
             if output["output_type"] == "stream" and output["name"] == "stderr":
-                output["text"] = _GREETING.sub("", output["text"])
+                output["text"] = _START_MESSAGE.sub("", output["text"])
         if "outputs" in cell:
             cell["outputs"] = [output for output in cell["outputs"] if output.get("text") != ""]
 
 
 @contextmanager
 def _stderr_to(log: Path) -> Iterator[None]:
-    """Kernels inherit this process's stderr; what they say there belongs in a file, not between the progress lines."""
+    """Redirect stderr, which kernels inherit, to a file: their messages do not belong between the progress lines."""
     sys.stderr.flush()
-    kept = os.dup(2)
+    saved = os.dup(2)
     try:
         with log.open("wb") as file:
             os.dup2(file.fileno(), 2)
         yield
     finally:
         sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 @contextmanager

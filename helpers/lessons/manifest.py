@@ -38,7 +38,7 @@ class Lesson:
 
     @property
     def label(self) -> str:
-        """What a link to the lesson says, such as `04 Build the U-Net`."""
+        """Text of a link to the lesson, such as `04 Build the U-Net`."""
         return f"{self.number} {self.title}"
 
 
@@ -56,7 +56,10 @@ class Course:
     folder: Path
 
     def find(self, name: str) -> Lesson:
-        """The lesson called `name`: "04", "4", "build_the_unet" or "04_build_the_unet".
+        """Find a lesson by any of its names.
+
+        Args:
+            name: such as "04", "4", "build_the_unet" or "04_build_the_unet".
 
         Raises:
             LessonError: no lesson has that name; the message lists those there are.
@@ -69,18 +72,21 @@ class Course:
         raise LessonError(f"There is no lesson '{name}'. The course has: {known}.")
 
     def neighbours(self, lesson: Lesson) -> tuple[Lesson | None, Lesson | None]:
-        """The lessons before and after `lesson`; None at either end of the course."""
+        """Find the lessons before and after `lesson`; None at either end of the course."""
         i = self.lessons.index(lesson)
         before = self.lessons[i - 1] if i > 0 else None
         return before, self.lessons[i + 1] if i + 1 < len(self.lessons) else None
 
     def notebook_url(self, lesson: Lesson) -> str:
-        """Address of the lesson's notebook on GitHub."""
+        """Give the address of the lesson's notebook on GitHub."""
         return f"https://github.com/{self.repository}/blob/{self.branch}/notebooks/{lesson.name}.ipynb"
 
 
 def read_manifest(path: Path = MANIFEST) -> Course:
     """Read and check the manifest.
+
+    Args:
+        path: the file; by default that of the package.
 
     Raises:
         LessonError: an entry lacks a field, has one too many, or a value outside its rule.
@@ -113,7 +119,7 @@ def _lesson(entry: dict, path: Path) -> Lesson:
         "minutes hold read and work": set(entry["minutes"]) == {"read", "work"},
         f"needs is one of {DATA_SETS}": entry["needs"] in DATA_SETS,
     }
-    for rule, kept in rules.items():
-        if not kept:
+    for rule, holds in rules.items():
+        if not holds:
             raise LessonError(f"{where} breaks a rule: {rule}.")
     return Lesson(**{name: tuple(text) if isinstance(text, list) else text for name, text in entry.items()})

@@ -1,4 +1,4 @@
-"""The pictures of an executed notebook, made small enough to travel inside one page."""
+"""Collects the pictures of an executed notebook and makes them small enough to be embedded in one page."""
 
 import base64
 import re
@@ -12,9 +12,14 @@ NARROWEST = 160
 
 
 def pictures(notebook: dict) -> list[dict[str, Any]]:
-    """The notebook's image outputs in their order: `png` bytes, and a `caption` from the heading above.
+    """Collect a notebook's image outputs.
 
-    Where the output's metadata hold an `alt` text, that is the `alt`; else the caption serves.
+    Args:
+        notebook: as nbformat or JSON reads it.
+
+    Returns:
+        For each image, in order, its `png` bytes, a `caption` from the heading above it, and an `alt` text: that of the
+        output's metadata, else one from the heading.
     """
     found, heading = [], "Untitled"
     for cell in notebook["cells"]:
@@ -31,9 +36,16 @@ def pictures(notebook: dict) -> list[dict[str, Any]]:
 
 
 def inline(png: bytes, count: int) -> tuple[str, int]:
-    """A data URI of one of `count` pictures, and the width in pixels to show it at.
+    """Encode one picture of a page as a data URI.
 
-    Tried in turn, until it keeps to its share of the page: as it is, as JPEG, as ever smaller JPEGs.
+    Tried in turn, until it is within its share of `PAGE_BYTES`: the PNG as it is, a JPEG, ever smaller JPEGs.
+
+    Args:
+        png: the picture, encoded.
+        count: how many pictures the page has.
+
+    Returns:
+        The URI, and the width in pixels to show it at.
     """
     from PIL import Image
 

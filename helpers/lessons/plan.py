@@ -1,4 +1,4 @@
-"""What a run will do, settled before anything runs: every guard that needs no kernel stands here."""
+"""Plans a run before anything is executed: every check that needs no kernel is made here."""
 
 import hashlib
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from helpers.runtime import machine
 
 @dataclass(frozen=True)
 class Job:
-    """One lesson, ready to run, with everything that decides its outcome."""
+    """One lesson, ready to run, with everything that its outcome depends on."""
 
     lesson: str
     notebook: Path
@@ -55,7 +55,16 @@ def plan(
     notebooks: Path,
     course: Course,
 ) -> list[Job]:
-    """The jobs of a run, in the order of the course; no names means every lesson.
+    """Plan the jobs of a run, in the order of the course.
+
+    Args:
+        names: of lessons; none means all.
+        profile: its name, such as "quick".
+        out: folder of the run; each lesson gets a folder in it.
+        data: folder with the data sets; None lets `helpers.data.sources` choose.
+        variant: "student" or "solution".
+        notebooks: the folder of the student's notebooks, with `src/`.
+        course: the manifest.
 
     Raises:
         LessonError: a lesson, notebook, parameter, profile, baseline or data folder is not in order.
@@ -92,7 +101,11 @@ def plan(
 
 
 def _built(notebooks: Path, variant: Variant, course: Course) -> Path:
-    """The folder of the variant's notebooks; solutions are built on the spot, as git does not keep them."""
+    """The folder of the variant's notebooks; solutions are built now, as git does not track them.
+
+    Raises:
+        LessonError: there are notebooks without a lesson.
+    """
     foreign = unlisted(notebooks, ".ipynb", course)
     if foreign:
         raise LessonError("\n".join(foreign))
@@ -103,9 +116,17 @@ def _built(notebooks: Path, variant: Variant, course: Course) -> Path:
 
 
 def declared(lesson: Lesson, notebook: Path, profile: Profile) -> dict[str, Any]:
-    """The parameters that a notebook declares, once the profile is seen to set no other.
+    """Read the parameters that a notebook declares, and check that the profile sets no others.
 
     papermill only warns of a parameter that nothing reads, and the smallest run silently becomes the longest.
+
+    Args:
+        lesson: its entry in the manifest.
+        notebook: path of the built notebook.
+        profile: what the run sets.
+
+    Returns:
+        The default of each parameter by its name.
 
     Raises:
         LessonError: the notebook is missing, or does not declare what the profile sets.
@@ -128,7 +149,11 @@ def declared(lesson: Lesson, notebook: Path, profile: Profile) -> dict[str, Any]
 
 
 def _data(lessons: list[Lesson], data: Path | None) -> dict[str, str]:
-    """The data folder for each need: the one that was given for all; without one, what `sources` finds or makes."""
+    """The data folder for each kind of data: the given one for all, else what `helpers.data.sources` finds or makes.
+
+    Raises:
+        LessonError: the given folder does not exist.
+    """
     if data is not None:
         if not data.is_dir():
             raise LessonError(f"The data folder {data} is missing.")

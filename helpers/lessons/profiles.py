@@ -1,4 +1,4 @@
-"""Profiles (how big a run is) and baselines (what its numbers should come to)."""
+"""Reads profiles (how large a run is) and baselines (in which range its recorded numbers should lie)."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,14 @@ from helpers.lessons.manifest import Course, LessonError
 
 @dataclass(frozen=True)
 class Profile:
-    """Per lesson name its parameters and expected hours; for all, the longest a cell may take in seconds."""
+    """The size of a run.
+
+    Attributes:
+        name: of the profile, such as "quick".
+        cell_timeout: seconds that a cell may take at most.
+        parameters: of each lesson, by the lesson's name.
+        hours: expected for each lesson, by the kind of machine.
+    """
 
     name: str
     cell_timeout: int
@@ -33,12 +40,16 @@ class Band:
         return {name: value if math.isfinite(value) else None for name, value in vars(self).items()}
 
     def holds(self, value: Any) -> bool:
-        """Whether `value` is a number inside the band."""
+        """Tell whether `value` is a number inside the band."""
         return isinstance(value, int | float) and self.min <= value <= self.max
 
 
 def read_profile(name: str, course: Course) -> Profile:
-    """The profile called `name`, with an entry for every lesson of the course and no other.
+    """Read a profile, which has an entry for every lesson of the course and no other.
+
+    Args:
+        name: of the profile.
+        course: the manifest.
 
     Raises:
         LessonError: there is no such profile, or its entries and the manifest differ.
@@ -64,7 +75,14 @@ def read_profile(name: str, course: Course) -> Profile:
 
 
 def read_baselines(profile: str, course: Course) -> dict[str, dict[str, Band]]:
-    """Bands by lesson name and metric; empty for a profile that has none.
+    """Read the bands of a profile.
+
+    Args:
+        profile: its name.
+        course: the manifest.
+
+    Returns:
+        Bands by lesson name and metric; empty for a profile that has none.
 
     Raises:
         LessonError: an unknown lesson, or a band that is none or that lets the trivial predictor pass.

@@ -1,7 +1,7 @@
-"""Lessons go up to Kaggle, run there on two T4, and their numbers come back.
+"""Pushes lessons to Kaggle, waits while they run there on two T4, and fetches their numbers.
 
-The client ends with status 0 on several failures. So it is called from Python, and its answer is read: a push counts
-when Kaggle names the version it made and refuses none of the sources.
+The client ends with status 0 on several failures. So it is called from Python, and its response is read: a push has
+succeeded when Kaggle names the version it made and refuses none of the sources.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from helpers.lessons.manifest import Course, LessonError, read_manifest
@@ -21,8 +22,8 @@ from helpers.lessons.stage import DATASET, Staged
 
 BASELINE = "kaggle_t4x2"
 LONGEST = 12.5 * 3600  # seconds: Kaggle ends a session after 12 hours
-_ANSWER = 120  # seconds; the client itself would wait for ever
-_BROKEN = 10  # polls in a row that may find no network
+_RESPONSE_TIMEOUT = 120  # seconds; the client itself would wait for ever
+_MAX_FAILED_POLLS = 10  # in a row that find no network
 
 _TOKEN = (
     "Get a token: sign in at https://www.kaggle.com/settings, section API, create a new token, and put it into "
@@ -38,7 +39,14 @@ _ADVICE = {
 
 @dataclass(frozen=True)
 class Pushed:
-    """How a lesson went on Kaggle. Its status is "passed", "failed" or "out of band"."""
+    """The outcome of a lesson on Kaggle.
+
+    Attributes:
+        lesson: its name.
+        status: "passed", "failed" or "out of band".
+        url: of the kernel.
+        message: why it did not pass.
+    """
 
     lesson: str
     status: str
@@ -60,7 +68,9 @@ def push(
         helper: the folder with the wheel; goes up first, as a data set.
         lessons: staged lessons.
         out: gets OUT/NN_slug/metrics.json of each.
-        pause: seconds between two looks at a lesson that runs.
+        pause: seconds between two requests for the status of a lesson that runs.
+        course: the manifest; by default that of the package.
+        log: called with one line at each step.
 
     Raises:
         LessonError: Kaggle refused something; the message says what to do.
@@ -84,12 +94,16 @@ def push(
 
 
 @contextlib.contextmanager
-def _signed_in() -> Iterator:
-    """Kaggle's client for a signed-in user, with errors that say what to do and repeat no secret."""
+def _signed_in() -> Iterator[Any]:
+    """Kaggle's client for a signed-in user, with errors that say what to do and repeat no secret.
+
+    Raises:
+        LessonError: nobody is signed in, there is no connection, or Kaggle or its client refuses.
+    """
     import requests
 
-    # The client sets no time limit for an answer. (Uploads are not sent this way, and may take their time.)
-    send = functools.partialmethod(requests.Session.send, timeout=_ANSWER)
+    # The client sets no time limit for a response. (Uploads are not sent this way, and may take their time.)
+    send = functools.partialmethod(requests.Session.send, timeout=_RESPONSE_TIMEOUT)
     try:
         with mock.patch.object(requests.Session, "send", send):
             with contextlib.redirect_stdout(io.StringIO()):  # it prints a page of help where nobody is signed in
@@ -108,14 +122,19 @@ def _signed_in() -> Iterator:
         raise LessonError(
             f"No connection to Kaggle, or it broke ({type(error).__name__}); run the same again."
         ) from None
+    except LessonError:
+        raise
     except ValueError as error:
-        if isinstance(error, LessonError):
-            raise
         raise LessonError(f"Kaggle's client refuses: {error}") from None
 
 
-def _push_helpers(api, folder: Path, pause: float, log: Callable[[str], None]) -> None:
-    """Make the data set with the wheel, or a new version of it, and wait until it can be attached."""
+def _push_helpers(api: Any, folder: Path, pause: float, log: Callable[[str], None]) -> None:
+    """Make the data set with the wheel, or a new version of it, and wait until it can be attached.
+
+    Raises:
+        LessonError: Kaggle did not take the data set.
+        HTTPError: Kaggle did not say whether it exists.
+    """
     import requests
 
     name = json.loads((folder / DATASET).read_text(encoding="utf-8"))["id"]
@@ -128,11 +147,12 @@ def _push_helpers(api, folder: Path, pause: float, log: Callable[[str], None]) -
         exists = False
     wheel = next(folder.glob("*.whl")).name
     if exists:
-        answer = api.dataset_create_version(str(folder), wheel, quiet=True)
+        response = api.dataset_create_version(str(folder), wheel, quiet=True)
     else:
-        answer = api.dataset_create_new(str(folder), quiet=True)
-    if answer is None or (answer.status or "").lower() != "ok" or answer.error:
-        raise LessonError(f"Kaggle did not take the data set {name}: {(answer and answer.error) or 'no reason given'}.")
+        response = api.dataset_create_new(str(folder), quiet=True)
+    if response is None or (response.status or "").lower() != "ok" or response.error:
+        reason = (response and response.error) or "no reason given"
+        raise LessonError(f"Kaggle did not take the data set {name}: {reason}.")
     log(f"{name}: {wheel} is up")
     deadline = time.monotonic() + 600
     while (status := api.dataset_status(name)) != "ready":
@@ -141,44 +161,58 @@ def _push_helpers(api, folder: Path, pause: float, log: Callable[[str], None]) -
         time.sleep(pause)
 
 
-def _push_lesson(api, staged: Staged) -> str:
-    """Push one kernel; its address."""
+def _push_lesson(api: Any, staged: Staged) -> str:
+    """Push one kernel, and return its address.
+
+    Raises:
+        LessonError: Kaggle did not take it, or not all of its sources.
+    """
     with contextlib.redirect_stdout(io.StringIO()):
-        answer = api.kernels_push(str(staged.folder))
-    if answer is None or answer.error:
-        raise LessonError(f"Kaggle did not take {staged.kernel}: {(answer and answer.error) or 'no reason given'}.")
+        response = api.kernels_push(str(staged.folder))
+    if response is None or response.error:
+        reason = (response and response.error) or "no reason given"
+        raise LessonError(f"Kaggle did not take {staged.kernel}: {reason}.")
     for kind in ("dataset", "competition", "kernel", "model"):
-        if refused := getattr(answer, f"invalid_{kind}_sources"):
+        if refused := getattr(response, f"invalid_{kind}_sources"):
             raise LessonError(
                 f"{staged.kernel} is up, but without {kind} sources that Kaggle does not know or you may not use: "
                 f"{', '.join(refused)}. Open their pages and accept their terms, then push again."
             )
-    if not answer.version_number:
+    if not response.version_number:
         raise LessonError(f"Kaggle gave {staged.kernel} no version number, so it may not be there; push again.")
-    return answer.url
+    return response.url
 
 
-def _wait(api, staged: Staged, pause: float) -> tuple[str, str]:
-    """The status a kernel ends with, in Kaggle's word, and Kaggle's message about it."""
+def _wait(api: Any, staged: Staged, pause: float) -> tuple[str, str]:
+    """Wait for a kernel; return the status it ends with, in Kaggle's term, and Kaggle's message about it.
+
+    Raises:
+        ConnectionError: the network is gone for `_MAX_FAILED_POLLS` polls.
+        Timeout: Kaggle does not respond to as many.
+    """
     import requests
 
-    deadline, broken = time.monotonic() + LONGEST, 0
+    deadline, failed = time.monotonic() + LONGEST, 0
     while time.monotonic() < deadline:
         try:
-            answer, broken = api.kernels_status(staged.kernel), 0
+            response, failed = api.kernels_status(staged.kernel), 0
         except (requests.ConnectionError, requests.Timeout):
-            broken += 1
-            if broken > _BROKEN:
+            failed += 1
+            if failed > _MAX_FAILED_POLLS:
                 raise
         else:
-            if answer.status.name in ("COMPLETE", "ERROR", "CANCEL_ACKNOWLEDGED"):
-                return answer.status.name, answer.failure_message or ""
+            if response.status.name in ("COMPLETE", "ERROR", "CANCEL_ACKNOWLEDGED"):
+                return response.status.name, response.failure_message or ""
         time.sleep(pause)
     return "NEVER ENDED", f"after {LONGEST / 3600:g} hours"
 
 
-def _fetch(api, staged: Staged, folder: Path) -> dict:
-    """The numbers that a kernel recorded, kept as `metrics.json` in `folder`."""
+def _fetch(api: Any, staged: Staged, folder: Path) -> dict:
+    """Fetch the numbers that a kernel recorded; the file is saved as `metrics.json` in `folder`.
+
+    Raises:
+        LessonError: the file did not come, or is that of another run.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     with contextlib.redirect_stdout(io.StringIO()):
         api.kernels_output(staged.kernel, str(folder), file_pattern=r"^metrics\.json$", force=True, page_size=200)
@@ -197,7 +231,7 @@ def _fetch(api, staged: Staged, folder: Path) -> dict:
 
 
 def _compare(values: dict, bands: dict[str, Band]) -> tuple[str, str]:
-    """Status and message of a lesson's numbers, against the bands of this machine."""
+    """Compare a lesson's numbers with the bands of this machine; return status and message."""
     outside = [
         f"{metric} is {values.get(metric)}; the band is {band.min:g} to {band.max:g}"
         for metric, band in bands.items()

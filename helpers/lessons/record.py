@@ -1,67 +1,75 @@
-"""The numbers of a run: `record` writes one into a notebook's output, `collect` reads them all back.
+"""Records the numbers of a run: `record` writes one into a notebook's output, `collect` reads them all back.
 
-The value travels as an output of a type of its own, which no front end draws and which papermill keeps.
+The value is an output with a MIME type of its own, which no front end draws and which papermill saves.
 """
 
 import json
 import math
-import os
 import sys
 from pathlib import Path
 from typing import Any, TypeVar
+
+from helpers.runtime.disk import write_text
 
 T = TypeVar("T")
 
 MIME = "application/vnd.biomedseg.metric+json"
 
-_kept: dict[str, Any] = {}  # of this notebook, for `write_metrics`
+_recorded: dict[str, Any] = {}  # in this notebook, for `write_metrics`
 
 
 def record(name: str, value: T) -> T:
-    """Keep `value` under `name` in the run's `metrics.json`; return it unchanged.
+    """Record a value under a name in the run's `metrics.json`, and return it unchanged.
 
-    Outside a notebook there is nowhere to keep it, and only the value comes back.
+    Outside a notebook nothing is recorded.
 
     Args:
         name: what the number is, with its unit where it has one: `dice_wt`, `hd95_wt_mm`.
         value: a number, text, truth value, or a list or dict of these; NumPy's will do. A number that is not
-            finite is kept as null, since JSON has no other word for it.
+            finite becomes null, since JSON has no other word for it.
+
+    Raises:
+        ValueError: the value is of another type.
     """
-    kept = _plain(name, value)
+    plain = _plain(name, value)
     # IPython is loaded in every notebook, and nothing else has to load it.
     ipython = sys.modules.get("IPython")
     if ipython is not None and ipython.get_ipython() is not None:
-        _kept[name] = kept
-        ipython.display.display({MIME: {"name": name, "value": kept}}, raw=True)
+        _recorded[name] = plain
+        ipython.display.display({MIME: {"name": name, "value": plain}}, raw=True)
     return value
 
 
 def write_metrics(lesson: str, token: str, folder: Path = Path()) -> Path:
-    """Write what this notebook has recorded to `metrics.json`: where no runner of ours collects it, as on Kaggle.
+    """Write what this notebook has recorded to `metrics.json`, where no runner of ours collects it, as on Kaggle.
 
     Args:
         lesson: its name.
-        token: comes back with the numbers, to tell this run from another.
-        folder: by default where the notebook works; on Kaggle that is kept.
+        token: written with the numbers, to distinguish this run from others.
+        folder: by default the notebook's working folder, which Kaggle saves.
+
+    Returns:
+        The path of the file.
     """
     from helpers.runtime import machine
 
     content = {
         "lesson": lesson,
         "token": token,
-        "values": _kept,
+        "values": _recorded,
         "versions": machine.versions(),
         "device": machine.device(),
     }
     path = folder / "metrics.json"
-    beside = path.with_suffix(".part")
-    beside.write_text(json.dumps(content, indent=2), encoding="utf-8")
-    os.replace(beside, path)
+    write_text(json.dumps(content, indent=2), path)
     return path
 
 
 def collect(notebook: dict) -> dict[str, Any]:
-    """All recorded values of an executed notebook, by name, in their order.
+    """Collect the recorded values of an executed notebook, by name, in their order.
+
+    Args:
+        notebook: as nbformat or JSON reads it.
 
     Raises:
         ValueError: a name was recorded twice, so that one of the two values would be lost.
@@ -79,7 +87,11 @@ def collect(notebook: dict) -> dict[str, Any]:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """`value` in the types JSON has."""
+    """Convert `value` to the types that JSON has.
+
+    Raises:
+        ValueError: it holds something else.
+    """
     if hasattr(value, "tolist"):  # NumPy arrays and scalars
         value = value.tolist()
     if isinstance(value, dict):
@@ -90,4 +102,4 @@ def _plain(name: str, value: Any) -> Any:
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int | str):
         return value
-    raise ValueError(f"record('{name}', …) got a {type(value).__name__}; it keeps numbers, text, lists, dicts.")
+    raise ValueError(f"record('{name}', …) got a {type(value).__name__}; it takes numbers, text, lists, dicts.")

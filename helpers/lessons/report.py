@@ -1,12 +1,12 @@
-"""One self-contained page from a run's folder: what passed, how long it took, numbers and pictures."""
+"""Writes one self-contained page from a run's folder: what passed, how long it took, numbers and pictures."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from helpers.lessons.manifest import Course, Lesson
 from helpers.lessons.pictures import inline, pictures
+from helpers.runtime.disk import write_text
 
 METRICS = "metrics.json"
 TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -14,7 +14,15 @@ KEY_NUMBERS = 3  # of each lesson, in the table at the top
 
 
 def write_report(out: Path, course: Course) -> Path:
-    """Write OUT/report.html from the lessons that left a `metrics.json` there; return its path."""
+    """Write OUT/report.html from the lessons that left a `metrics.json` there.
+
+    Args:
+        out: folder of the run.
+        course: the manifest.
+
+    Returns:
+        The path of the page.
+    """
     from jinja2 import Environment, StrictUndefined
 
     lessons = [_entry(lesson, course, out / lesson.name) for lesson in course.lessons]
@@ -29,18 +37,15 @@ def write_report(out: Path, course: Course) -> Path:
         lessons=lessons,
         passed=sum(entry["status"] == "passed" for entry in lessons),
         seconds=sum(entry["metrics"]["seconds"] for entry in ran),
-        # Reused lessons may come from another day; the newest one speaks for the machine.
+        # Reused lessons may come from another day; the machine is that of the newest.
         last=max((entry["metrics"] for entry in ran), key=lambda metrics: metrics["finished"], default=None),
     )
-    out.mkdir(parents=True, exist_ok=True)
-    path, beside = out / "report.html", out / "report.part"
-    beside.write_text(page, encoding="utf-8")
-    os.replace(beside, path)
-    return path
+    write_text(page, out / "report.html")
+    return out / "report.html"
 
 
 def number(value: Any) -> str:
-    """A recorded value as a reader wants it: four digits of a fraction, thousands apart, lists in a row."""
+    """Format a recorded value: four digits of a fraction, thousands separated, lists in a row."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "not finite"}[value]
     if isinstance(value, int):
@@ -55,7 +60,7 @@ def number(value: Any) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as 8.2 s, 3 min 05 s or 2 h 10 min."""
+    """Format seconds as 8.2 s, 3 min 05 s or 2 h 10 min."""
     if seconds < 100:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -63,7 +68,7 @@ def clock(seconds: float) -> str:
 
 
 def _entry(lesson: Lesson, course: Course, folder: Path) -> dict[str, Any]:
-    """What the page says of one lesson; a lesson without metrics was not run."""
+    """The page's entry of one lesson; a lesson without metrics was not run."""
     if not (folder / METRICS).is_file():
         return {"lesson": lesson, "status": "not run", "metrics": None}
     metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))

@@ -1,7 +1,6 @@
-"""Lessons, run one after the other with nobody watching; each leaves an executed copy and `metrics.json`."""
+"""Runs lessons one after the other without a user; each leaves an executed copy and `metrics.json`."""
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -18,13 +17,14 @@ from helpers.lessons.plan import Job, plan
 from helpers.lessons.record import collect
 from helpers.lessons.report import METRICS, write_report
 from helpers.runtime import machine
+from helpers.runtime.disk import write_text
 
 COLOURS = {"passed": "green", "out of band": "yellow", "failed": "red"}
 
 
 @dataclass(frozen=True)
 class LessonRun:
-    """How one lesson went. Its status is "passed", "failed" or "out of band"."""
+    """The outcome of one lesson. Its status is "passed", "failed" or "out of band"."""
 
     lesson: str
     status: str
@@ -59,18 +59,21 @@ def run_lessons(
     notebooks: Path = NOTEBOOKS,
     course: Course | None = None,
 ) -> RunResult:
-    """Run lessons and write the report; a lesson that fails does not keep the others from running.
+    """Run lessons and write the report; a lesson that fails does not stop the others.
 
     Each leaves OUT/NN_slug/ with the executed notebook, `files/` (its OUTPUT_DIR, empty when it starts) and
-    `metrics.json`, which is written last. A lesson that passed and would come out the same is reused.
+    `metrics.json`, which is written last. A lesson that passed before, with the same fingerprint, is reused.
 
     Args:
         names: lessons to run; none means all.
         profile: "quick" or "full".
+        out: folder of the run.
         data: a folder with the data sets; None lets `helpers.data.sources` choose, and compares the numbers
             with the profile's baselines, which were taken on that data.
+        variant: "student", with the stubs unfilled, or "solution".
         again: run also what could be reused.
         notebooks: the folder of the student's notebooks, with `src/`.
+        course: the manifest; by default that of the package.
 
     Raises:
         LessonError: a lesson, notebook, parameter, profile or baseline is not in order; nothing has run.
@@ -129,12 +132,12 @@ def _run(job: Job) -> LessonRun:
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "fingerprint": job.fingerprint,
     }
-    _write(job.folder / METRICS, json.dumps(content, indent=2))
+    write_text(json.dumps(content, indent=2), job.folder / METRICS)
     return LessonRun(job.lesson, status, seconds, error, reused=False)
 
 
 def _reused(job: Job) -> LessonRun | None:
-    """The lesson's last run, if it passed and everything that decides the outcome is as it was."""
+    """The lesson's last run, if it passed and its fingerprint is the same."""
     path = job.folder / METRICS
     if not path.is_file():
         return None
@@ -142,13 +145,6 @@ def _reused(job: Job) -> LessonRun | None:
     if last["status"] != "passed" or last["fingerprint"] != job.fingerprint:
         return None
     return LessonRun(job.lesson, "passed", last["seconds"], None, reused=True)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write beside the final name and move into place, so that a killed run leaves no half file."""
-    beside = path.with_suffix(".part")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
 
 
 def _announce(console: Console, jobs: list[Job]) -> None:

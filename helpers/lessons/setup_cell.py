@@ -1,4 +1,4 @@
-"""The first code cell of every notebook: it sees to it that `helpers` is there, on Kaggle too."""
+"""The first code cell of every notebook: it installs `helpers` where it is missing, as on Kaggle."""
 
 import helpers
 
@@ -24,7 +24,7 @@ importlib.import_module("helpers")  # before TensorFlow, which it tells to compu
 
 
 def setup_cell(repository: str) -> str:
-    """The cell's code.
+    """Give the cell's code.
 
     Args:
         repository: owner and name on GitHub; the tag of this version is installed where there is internet.

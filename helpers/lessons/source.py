@@ -1,6 +1,6 @@
-"""A lesson's source, `notebooks/src/NN_slug.py` in py:percent, and what it must keep to.
+"""Reads and checks a lesson's source, `notebooks/src/NN_slug.py` in py:percent format.
 
-A lesson consists of markdown and code cells. Tags on code cells say which part they play:
+A lesson consists of markdown and code cells. Tags on code cells give their role:
 
     parameters               the one cell of literals that a profile overrides
     stub, solution, check    an exercise: these three in a row, after the markdown cell that sets the task
@@ -18,7 +18,13 @@ EXERCISE = ("stub", "solution", "check")
 
 
 def read_source(path: Path) -> list[dict]:
-    """The cells of a py:percent file, as nbformat cells.
+    """Read the cells of a py:percent file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The cells, as nbformat has them.
 
     Raises:
         LessonError: the file is missing.
@@ -31,12 +37,18 @@ def read_source(path: Path) -> list[dict]:
 
 
 def tags(cell: dict) -> list[str]:
-    """The cell's tags."""
+    """Give the cell's tags."""
     return cell["metadata"].get("tags", [])
 
 
 def parameters(cells: list[dict]) -> dict[str, Any]:
-    """Names and values of the cell tagged `parameters`.
+    """Read the cell tagged `parameters`.
+
+    Args:
+        cells: of a lesson, as nbformat cells.
+
+    Returns:
+        The values by their names.
 
     Raises:
         LessonError: there is no such cell or more than one, or it holds anything but `NAME = literal`.
@@ -58,7 +70,15 @@ def parameters(cells: list[dict]) -> dict[str, Any]:
 
 
 def problems(cells: list[dict], lesson: Lesson) -> list[str]:
-    """Everything in which a source breaks the contract, one sentence each; empty when it keeps to it."""
+    """List where a source breaks the contract.
+
+    Args:
+        cells: of the source, as nbformat cells.
+        lesson: its entry in the manifest.
+
+    Returns:
+        One sentence each; empty when there is nothing.
+    """
     found = []
     for i, cell in enumerate(cells):
         if cell["cell_type"] == "raw":
@@ -77,7 +97,16 @@ def problems(cells: list[dict], lesson: Lesson) -> list[str]:
 
 
 def unlisted(folder: Path, suffix: str, course: Course) -> list[str]:
-    """Files in `folder` that no lesson of the manifest accounts for, one complaint each."""
+    """List the files that belong to no lesson of the manifest.
+
+    Args:
+        folder: of sources or notebooks.
+        suffix: of the files to check, such as ".py".
+        course: the manifest.
+
+    Returns:
+        One complaint each.
+    """
     names = {lesson.name for lesson in course.lessons}
     return [
         f"{path} is no lesson of course.yml; list it there or remove it."

@@ -1,6 +1,6 @@
-"""Lessons made ready for Kaggle: a folder each, as its client wants it, and one with the wheel of `helpers`.
+"""Prepares lessons for Kaggle: a folder each, as its client expects it, and one with the wheel of `helpers`.
 
-A kernel holds one notebook and nothing else, so the package travels as a data set.
+A kernel holds one notebook and nothing else, so the package is uploaded as a data set.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ class Staged:
         lesson: its name, such as `04_build_the_unet`.
         folder: what the client is given.
         kernel: owner and slug on Kaggle.
-        token: travels in the notebook and comes back with its numbers, so that those of an older run are known.
+        token: is in the notebook and comes back with its numbers, so that those of an older run are recognised.
     """
 
     lesson: str
@@ -56,12 +56,18 @@ def stage(
     notebooks: Path = NOTEBOOKS,
     course: Course | None = None,
 ) -> tuple[Path, list[Staged]]:
-    """Write the folder with the wheel and one a lesson; return them.
+    """Write the folder with the wheel and one for each lesson.
 
     Args:
         names: lessons; none means all.
         user: the owner on Kaggle.
         profile: sets the notebooks' parameters.
+        out: receives the folders.
+        notebooks: the folder of the student's notebooks, with `src/`.
+        course: the manifest; by default that of the package.
+
+    Returns:
+        The folder with the wheel, and the staged lessons.
 
     Raises:
         LessonError: a lesson, its source, the profile or the metadata is not in order.
@@ -78,7 +84,15 @@ def stage(
 
 
 def complaints(metadata: dict[str, Any], kind: str) -> list[str]:
-    """Everything that is wrong with the metadata of a "kernel" or a "dataset", one sentence each."""
+    """List what is wrong with the metadata of a kernel or a data set.
+
+    Args:
+        metadata: as Kaggle's client reads it.
+        kind: "kernel" or "dataset".
+
+    Returns:
+        One sentence each; empty when there is nothing.
+    """
     from jsonschema import Draft202012Validator
 
     schema = yaml.safe_load(_SCHEMAS.read_text(encoding="utf-8"))[kind]
@@ -92,7 +106,11 @@ def complaints(metadata: dict[str, Any], kind: str) -> list[str]:
 
 
 def _stage_helpers(checkout: Path, user: str, folder: Path) -> Path:
-    """The data set: the wheel, and what Kaggle wants to know of it."""
+    """Write the data set: the wheel and its metadata.
+
+    Raises:
+        LessonError: there is no checkout to build from, or the wheel could not be built.
+    """
     if not (checkout / "pyproject.toml").is_file():
         raise LessonError(f"{checkout} is no checkout of the course: the wheel is built there. Run from a checkout.")
     _empty(folder)

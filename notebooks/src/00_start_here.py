@@ -34,6 +34,7 @@ from helpers.data.sources import brats
 from helpers.data.splits import make_split
 from helpers.data.store import open_store
 from helpers.data.volumes import read_scan, write_segmentation
+from helpers.learn.budget import Budget
 from helpers.lessons.checks import exercise_check, filled, require
 from helpers.lessons.record import record
 from helpers.measure.evaluate import evaluate
@@ -41,7 +42,7 @@ from helpers.models.unet import unet
 from helpers.show import scores
 from helpers.show.slices import compare
 from helpers.tasks.brain.inference import Segmenter
-from helpers.tasks.brain.training import Budget, fit_brain
+from helpers.tasks.brain.training import fit_brain
 
 # %% [markdown]
 # If one of these lines stopped with `ModuleNotFoundError`, the course is not installed in this kernel: the README has
@@ -63,8 +64,8 @@ before = segmenter.predict(scan)  # (rows, columns, slices), one label a voxel
 compare(scan, scan.seg, before, title="Before: the network outlines everything and nothing")
 
 # %% [markdown]
-# A slice through a head, three times. Left, the tumour as it should be drawn, in its three parts. Middle, what a network
-# draws whose weights are random numbers. Right, the two compared.
+# A slice through a head, three times. Left, the tumour as it should be drawn, in its three parts. Middle, what a
+# network draws whose weights are random numbers. Right, the two compared.
 #
 # In about a minute the same network will draw the same slice again. We will not tell it what a tumour is, how bright it
 # is, or where in the head to look. So what will we give it?
@@ -111,9 +112,9 @@ print(f"disk:   {free:.0f} GB free where this lesson writes" + (", which is litt
 # **Kaggle** has the BraTS 2020 set: real patients with a glioma, each scanned in four ways and outlined by experts. You
 # attach it to a notebook there, or download it and name its folder in `DATA_DIR`.
 #
-# **Phantoms** are patients that this course makes up, so that you can begin without an account or a download. They lie on
-# disk under the same names, with the same types and the same odd spots, and the same code reads them. They are cartoons:
-# a score on them says how well the code works, and nothing about patients.
+# **Phantoms** are patients that this course makes up, so that you can begin without an account or a download. They lie
+# on disk under the same names, with the same types and the same odd spots, and the same code reads them. They are
+# cartoons: a score on them says how well the code works, and nothing about patients.
 #
 # Which of the two are you looking at?
 
@@ -124,8 +125,8 @@ print(f"{root} holds", "phantoms" if made_up else "no note that it was made up, 
 # %% [markdown]
 # ## The whole way, one step at a time
 #
-# **1. Catalogue.** Who is there, and which files does each patient have? The grade says how fast the tumour grows: HGG is
-# high, LGG is low.
+# **1. Catalogue.** Who is there, and which files does each patient have? The grade says how fast the tumour grows: HGG
+# is high, LGG is low.
 
 # %%
 catalogue = read_catalogue(root)
@@ -134,8 +135,8 @@ print(len(catalogue.patients), "patients,", len(catalogue.problems), "problems; 
 catalogue.table().head(4)
 
 # %% [markdown]
-# **2. Split.** Some patients teach, some choose the best moment to stop, some judge. Whoever judges is not shown to the
-# network before, and the patient at the top of this page is one of those.
+# **2. Split.** Some patients train the network, some choose the best moment to stop (validation), some judge it (test).
+# Whoever judges is not shown to the network before, and the patient at the top of this page is one of those.
 
 # %%
 print(len(split.train), "train,", len(split.validation), "validate,", len(split.test), "test")
@@ -159,7 +160,7 @@ print(f"{network.input_shape[1:]} -> {network.output_shape[1:]}")
 record("network_parameters", network.count_params())
 
 # %% [markdown]
-# **5. Training.** The network outlines sixteen slices, is told how far off it was, changes its numbers a little, and
+# **5. Training.** The network outlines sixteen slices, is shown how far off it was, changes its numbers a little, and
 # takes the next sixteen. Each line below is an **epoch**: as many slices as the training patients have. **Dice** says
 # how much two outlines share, from 0 (nothing) to 1 (the same). Watch the first of the three columns.
 
@@ -175,8 +176,8 @@ scores.curves(overlap, title=f"{seconds:.0f} seconds: the error falls, the overl
 # WT is the whole tumour, TC its core, ET the part that takes up contrast agent. The whole tumour is learnt first. It is
 # the largest of the three, and FLAIR shows it bright; the others are smaller, and ET may not have begun.
 #
-# **6. Mask.** Now the patient whom the network has not seen. Its answer is carried back to the patient's own grid, voxel
-# for voxel, and written as a file that any viewer of medical images opens on top of the scan.
+# **6. Inference.** Now the patient whom the network has not seen. What it predicts is carried back to the patient's own
+# grid, voxel for voxel, and written as a mask, a file that any viewer of medical images opens on top of the scan.
 
 # %%
 after = segmenter.predict(scan)  # the same network, with other numbers in it
@@ -209,11 +210,11 @@ for region in ("WT", "TC", "ET"):
     print(f"{region}: {ours:.2f}, all background {nothing:.2f}")
 
 # %% [markdown]
-# Look at the last line. A model that finds nothing should get nothing, and for WT and TC it does. But a patient can have
-# no ET at all. Whoever draws none there is right, so that patient counts 1, even for the model that never draws.
+# Look at the last line. A model that finds nothing should get nothing, and for WT and TC it does. But a patient can
+# have no ET at all. Whoever draws none there is right, so that patient counts 1, even for the model that never draws.
 #
-# So a score means what it adds to that rival's. Where the cross lies on the mean, the network has learnt nothing yet, and
-# the number alone would have passed for a beginning. This is why the rival stands in every table of the course.
+# So a score means what it adds to that rival's. Where the cross lies on the mean, the network has learnt nothing yet,
+# and the number alone would have passed for a beginning. This is why the rival stands in every table of the course.
 
 # %% [markdown]
 # ## Exercise 1: how good is nothing?
@@ -232,8 +233,8 @@ accuracy_of_nothing = float((scan.seg == 0).mean())
 with exercise_check("Exercise 1"):
     value = filled(accuracy_of_nothing)
     require(0 <= value <= 1, f"you have {value}; an accuracy is a share between 0 and 1")
-    right = np.count_nonzero(scan.seg == 0) / scan.seg.size
-    require(abs(value - right) < 1e-6, f"you have {value:.4f}; divide the voxels with label 0 by all voxels")
+    expected = np.count_nonzero(scan.seg == 0) / scan.seg.size
+    require(abs(value - expected) < 1e-6, f"you have {value:.4f}; divide the voxels with label 0 by all voxels")
 
 # %% [markdown]
 # Here is the answer beside the accuracy of the network that you have just seen at work.
@@ -286,9 +287,9 @@ compare(lowest_scan, lowest_scan.seg, segmenter.predict(lowest_scan), title=titl
 # ## What a computer needs to see
 #
 # Examples: slices of patients, and beside each slice an outline by somebody who knows. Everything else on this page is
-# care: that the files are what they seem, that whoever judges was kept out, that the mask comes back to the right voxels,
-# and that the score is compared with the score of doing nothing.
+# care: that the files are what they seem, that whoever judges was kept out, that the mask comes back to the right
+# voxels, and that the score is compared with the score of doing nothing.
 #
-# We left out nearly everything: what the files hold (lesson 01), what the pictures show (02), what is inside the network
-# (04), how training is kept fast and honest (06), and what a score can hide (07). The next lesson begins where every
-# project begins: with a folder of files that somebody gave you, and the question whether to believe them.
+# We left out nearly everything: what the files hold (lesson 01), what the pictures show (02), what is inside the
+# network (04), how training is kept fast and honest (06), and what a score can hide (07). The next lesson begins where
+# every project begins: with a folder of files that somebody gave you, and the question whether to believe them.

@@ -61,8 +61,8 @@ patients = read_catalogue(root).require(MODALITIES)
 rng = np.random.default_rng(SEED)
 
 # %% [markdown]
-# We copy four patients into a folder of our own, and damage one of them: its mask is made smaller and then larger again,
-# with interpolation, as many a data loader does. Do not print `damaged` yet.
+# We copy four patients into a folder of our own, and damage one of them: its mask is made smaller and then larger
+# again, with interpolation, as many a data loader does. Do not print `damaged` yet.
 
 
 # %%
@@ -116,7 +116,8 @@ for mount in BRATS.mounts(out / "input"):
     print("/kaggle/input/" + mount.relative_to(out / "input").as_posix())
 
 # %% [markdown]
-# Both are found, and both are read-only: remember that when you want to mend a file. At home you download. Is there room?
+# Both are found, and both are read-only: remember that when you want to mend a file. At home you download. Is there
+# room?
 
 # %%
 voxels = 240 * 240 * 155  # of one BraTS file
@@ -145,16 +146,17 @@ for path in [*entries[:3], *entries[-3:]]:
     print("   ", path.name)
 
 # %% [markdown]
-# A folder inside a folder of nearly the same name: Kaggle's upload doubled it. Then one folder a patient, and two tables.
-# Inside one patient:
+# A folder inside a folder of nearly the same name: Kaggle's upload doubled it. Then one folder a patient, and two
+# tables. Inside one patient:
 
 # %%
 for path in sorted(patients[0].folder.iterdir()):
     print(f"{path.name:32} {path.stat().st_size / 1e6:6.1f} MB")
 
 # %% [markdown]
-# Four scans of one head and one mask. FLAIR, T1, T1ce and T2 are **modalities**: the same scanner, set to show different
-# properties of tissue. The **mask** (`seg`) holds a label for every voxel, drawn by experts. Lesson 02 looks at them.
+# Four scans of one head and one mask. FLAIR, T1, T1ce and T2 are **modalities**: the same scanner, set to show
+# different properties of tissue. The **mask** (`seg`) holds a label for every voxel, drawn by experts. Lesson 02 looks
+# at them.
 
 # %% [markdown]
 # ## What one file holds
@@ -206,14 +208,15 @@ labels, voxels = np.unique(mask, return_counts=True)
 pd.DataFrame({"voxels": voxels, "millilitres": voxels * spacing.prod() / 1000}, index=labels)
 
 # %% [markdown]
-# 0 is background, 1 the dead or non-enhancing **core**, 2 the **oedema** (swelling), 4 the **enhancing** rim. There is no
-# 3: the organisers merged it into 1 in 2017 and left the others where they were. Keep the two columns apart as well. A
-# voxel is no unit: the same tumour has other counts on another grid, and the same millilitres.
+# 0 is background, 1 the dead or non-enhancing **core**, 2 the **oedema** (swelling), 4 the **enhancing** rim. There is
+# no 3: the organisers merged it into 1 in 2017 and left the others where they were. Keep the two columns apart as well.
+# A voxel is no unit: the same tumour has other counts on another grid, and the same millilitres.
 
 # %% [markdown]
 # ## Whose files are these?
 #
-# To train we need pairs of scans and mask. The obvious way is to collect the masks by their name. Does it find everybody?
+# To train we need pairs of scans and mask. The obvious way is to collect the masks by their name. Does it find
+# everybody?
 
 # %%
 listing = {path.name: sorted(file.name for file in path.iterdir()) for path in folder.iterdir() if path.is_dir()}
@@ -230,9 +233,9 @@ print(f"{len(listing)} patients, {len(found)} masks")
 listing[lost]
 
 # %% [markdown]
-# The real set has this patient too, number 355, and its mask has this very name: a date, and *Segm* with a capital. Many
-# public notebooks rename the file. Under `/kaggle/input` you cannot, and at home the next download brings the old name
-# back. So we look for a pattern.
+# The real set has this patient too, number 355, and its mask has this very name: a date, and *Segm* with a capital.
+# Many public notebooks rename the file. Under `/kaggle/input` you cannot, and at home the next download brings the old
+# name back. So we look for a pattern.
 #
 # ### Exercise 1: find the mask
 #
@@ -300,8 +303,8 @@ for patient in four:
         print(str(error).replace(str(out), "..."))
 
 # %% [markdown]
-# Label 3, which does not exist. Now look at that mask closely, beside the original. Colours are the classes; whatever is
-# neither 1, 2 nor 4 is magenta.
+# Label 3, which does not exist. Now look at that mask closely, beside the original. Colours are the classes; whatever
+# is neither 1, 2 nor 4 is magenta.
 
 # %%
 original = next(patient for patient in originals if patient.id == damaged.id)
@@ -322,9 +325,9 @@ figure.suptitle("A rim of core round the oedema, and a label that does not exist
 alt(figure, "A tumour's mask twice: resized, its oedema has a rim of core, with magenta at borders.")
 
 # %% [markdown]
-# Interpolation takes averages, and the average of two labels is another label. Halfway from background (0) to oedema (2)
-# lies 1, and 1 means core. Halfway from oedema (2) to enhancing (4) lies 3, and 3 means nothing. What would have come of
-# it without the check?
+# Interpolation takes averages, and the average of two labels is another label. Halfway from background (0) to oedema
+# (2) lies 1, and 1 means core. Halfway from oedema (2) to enhancing (4) lies 3, and 3 means nothing. What would have
+# come of it without the check?
 
 # %%
 classes = {1: CLASS_NAMES[1], 2: CLASS_NAMES[2], 3: "no such label", 4: CLASS_NAMES[3]}
@@ -411,8 +414,8 @@ np.array_equal(array, nib.load(shifted.images["t1ce"]).dataobj), np.allclose(els
 # The voxels are the same. If the affine is right, the scan was moved by two centimetres against the others; if it is
 # wrong, nothing was. The files cannot tell us which, so nobody should guess.
 #
-# **Twice.** One patient's folder was copied, as happens when two people download into one place. And one patient **lacks**
-# T2.
+# **Twice.** One patient's folder was copied, as happens when two people download into one place. And one patient
+# **lacks** T2.
 
 # %%
 shutil.copytree(doubled.folder, bad / "new" / doubled.id, dirs_exist_ok=True)
@@ -428,8 +431,8 @@ for problem in headers.problems:
     print(f"    {problem.patient} touches {', '.join(problem.touches)}")
 
 # %% [markdown]
-# Three: the short file, because its size is less than the header promises, the shifted scan, and the patient who is there
-# twice. An **audit** reads every file to its end, and compares what it has read. Which two does it add?
+# Three: the short file, because its size is less than the header promises, the shifted scan, and the patient who is
+# there twice. An **audit** reads every file to its end, and compares what it has read. Which two does it add?
 
 # %%
 pd.set_option("display.max_colwidth", None)
@@ -438,8 +441,9 @@ table(findings).drop(columns="folder").replace(re.escape(f"{bad}{os.sep}"), "", 
 
 # %% [markdown]
 # The NaN, and the patient who lacks T2. That one is a note: a missing file is a fact, and who needs no T2 may go on. So
-# is the count, since this is a part of a set. The others are **errors**. The copy of a patient is the costliest of them:
-# one goes to training, the other to the test, and the test score rises. A training that begins like this does not begin:
+# is the count, since this is a part of a set. The others are **errors**. The copy of a patient is the costliest of
+# them: one goes to training, the other to the test, and the test score rises. A training that begins like this does not
+# begin:
 
 # %%
 try:
@@ -449,8 +453,8 @@ except DataError as error:
     print(str(error).splitlines()[0])
 
 # %% [markdown]
-# In a terminal, `python -m helpers audit` and the name of the folder print the same table. The catalogue is less strict:
-# it refuses whoever asks for patients as long as a problem touches what was asked for.
+# In a terminal, `python -m helpers audit` and the name of the folder print the same table. The catalogue is less
+# strict: it refuses whoever asks for patients as long as a problem touches what was asked for.
 
 # %%
 try:
@@ -469,8 +473,8 @@ print("with FLAIR and T2:", [patient.id[-3:] for patient in mended.require(("fla
 print("with FLAIR alone: ", [patient.id[-3:] for patient in mended.require(("flair",))])
 
 # %% [markdown]
-# The patient without T2 is left out of the first list and stands in the second. The one with the NaN is in both, since no
-# header shows it. `read_scan` would stop there, as it did at the resized mask.
+# The patient without T2 is left out of the first list and stands in the second. The one with the NaN is in both, since
+# no header shows it. `read_scan` would stop there, as it did at the resized mask.
 #
 # Everything in this course that trains reads its patients through these two doors, `require` and `read_scan`.
 
@@ -493,8 +497,8 @@ print(len(set(names_2019) & set(names_2020)), "names in common")
 mapping[[f"BraTS_{year}_subject_ID" for year in (2017, 2018, 2019, 2020)]].head(6)
 
 # %% [markdown]
-# Each row is one person. In the real sets all 335 training patients of 2019 are in the training set of 2020, so a test on
-# them is a test on the training data.
+# Each row is one person. In the real sets all 335 training patients of 2019 are in the training set of 2020, so a test
+# on them is a test on the training data.
 #
 # ### Exercise 2: who is in both?
 #
@@ -543,9 +547,10 @@ one, other = (voxel_hashes(read_scan(patient, ("flair",), seg=False)) for patien
 print(person.id, one, twin.id, other, sep="\n")
 
 # %% [markdown]
-# A **hash** is a short number computed from all voxels: the same voxels, the same hash, whatever the file is called. The
-# course keeps the hashes of those a model was trained on, and `evaluate` refuses to test it on them. The audit compares
-# them over all folders it is given. Give it the ones that you train on and the ones that you test on, together:
+# A **hash** is a short number computed from all voxels: the same voxels, the same hash, whatever the file is called.
+# The course keeps the hashes of those a model was trained on, and `evaluate` refuses to test it on them. The audit
+# compares them over all folders it is given. Give it the ones that you train on and the ones that you test on,
+# together:
 
 # %%
 both = audit([person.folder, alias])
@@ -558,8 +563,9 @@ table(both).drop(columns="folder")
 # %% [markdown]
 # ## Is every finding a fault?
 #
-# The second half of the course outlines lungs in chest X-rays, from two hospitals. Here are a few phantoms of them, laid
-# out as Kaggle's set is. Its folder `test/` looks like a gift. Before you run the second cell: would you test on it?
+# The second half of the course outlines lungs in chest X-rays, from two hospitals. Here are a few phantoms of them,
+# laid out as Kaggle's set is. Its folder `test/` looks like a gift. Before you run the second cell: would you test on
+# it?
 
 # %%
 radiographs = make_chest(out / "radiographs", montgomery=4, shenzhen=11, size=128)
@@ -638,7 +644,8 @@ where = pd.Series([list(sides)[side[patient.id]] for patient in patients], name=
 pd.crosstab(grades, where)[list(sides)]
 
 # %% [markdown]
-# Where a set has both grades, train and test have both. So few validation patients cannot hold every kind: count, before you trust a set.
+# Where a set has both grades, train and test have both. So few validation patients cannot hold every kind: count,
+# before you trust a set.
 #
 # Here are the two ways of dealing, side by side. Follow one row from left to right.
 
@@ -669,13 +676,13 @@ print(load_split(path) == split, split.digest)
 
 # %% [markdown]
 # The **digest** is eight characters made from who sits where. It stands in every result of this course, so two scores
-# can be compared at a glance: same digest, same judges. What if somebody moves one patient and tells nobody?
+# can be compared at a glance: same digest, same test patients. What if somebody moves one patient and tells nobody?
 
 # %%
-held = json.loads(path.read_text())
-held["train"].append(held["test"].pop())
+content = json.loads(path.read_text())
+content["train"].append(content["test"].pop())
 edited = out / "edited.json"
-edited.write_text(json.dumps(held))
+edited.write_text(json.dumps(content))
 try:
     load_split(edited)
 except DataError as error:

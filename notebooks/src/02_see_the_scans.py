@@ -1,5 +1,5 @@
 # %% tags=["parameters"]
-SEED = 0  # of the voxels drawn for a comparison
+SEED = 0  # as in every lesson; here nothing is drawn at random
 DATA_DIR = ""  # folder with BraTS patients; empty: the Kaggle set, else phantoms
 PATIENT = 0  # the head we look at, by its place in the catalogue
 SAMPLE = 8  # patients in the comparisons, the first of the catalogue; PATIENT is one of them
@@ -258,11 +258,11 @@ def healthy(one, modality: str) -> np.ndarray:
     return image[(image != 0) & (one.seg == 0)]
 
 
-greys = {one.id: float(np.median(healthy(one, "flair"))) for one in scans}
-other = max(scans, key=lambda one: abs(np.log(greys[one.id] / greys[scan.id])))
+median_of = {one.id: float(np.median(healthy(one, "flair"))) for one in scans}
+other = max(scans, key=lambda one: abs(np.log(median_of[one.id] / median_of[scan.id])))
 sites = {patient.id: patient.site or "site unknown" for patient in patients}
 pair = {f"{one.id} ({sites[one.id]})": one for one in (scan, other)}
-medians = {name: greys[one.id] for name, one in pair.items()}
+medians = {name: median_of[one.id] for name, one in pair.items()}
 record("flair_median_ratio", max(medians.values()) / min(medians.values()))
 medians
 
@@ -289,7 +289,8 @@ bright = np.sort(scan.image("t1ce")[scan.image("t1ce") != 0])[::-1]
 for left_out in (0, 1, 10, 100):
     top = bright[left_out]
     print(
-        f"without the {left_out:3d} brightest of {len(bright):,}: divide by {top:5.0f}, brain becomes {np.median(bright) / top:.3f}"
+        f"without the {left_out:3d} brightest of {len(bright):,}: divide by {top:5.0f}, "
+        f"brain becomes {np.median(bright) / top:.3f}"
     )
 
 # %%
@@ -442,16 +443,16 @@ api.core(scan, title="The tumour core, seen from above, from the front and from 
 # %%
 from helpers.show import scores
 
-soft_labels = pd.DataFrame([{label: (one.seg == label).mean() for label in range(4)} for one in scans])
-record("tumour_share", float(soft_labels[[1, 2, 3]].sum(axis=1).mean()))
-scores.class_balance(soft_labels, title="Nearly everything is not tumour")
+fractions = pd.DataFrame([{label: (one.seg == label).mean() for label in range(4)} for one in scans])
+record("tumour_share", float(fractions[[1, 2, 3]].sum(axis=1).mean()))
+scores.class_balance(fractions, title="Nearly everything is not tumour")
 
 # %%
 affected = [(one.seg > 0).any(axis=(0, 1)).mean() for one in scans]
 in_brain = [(one.seg > 0).sum() / one.images.any(axis=-1).sum() for one in scans]
 print(f"slices that show any tumour: {record('affected_slices', float(np.mean(affected))):.0%}")
 print(f"brain that is tumour:        {np.mean(in_brain):.1%}")
-print(f"voxels right if you say 'nothing' everywhere: {1 - soft_labels[[1, 2, 3]].sum(axis=1).mean():.2%}")
+print(f"voxels right if you say 'nothing' everywhere: {1 - fractions[[1, 2, 3]].sum(axis=1).mean():.2%}")
 
 # %% [markdown]
 # The last line is a warning. A program that never finds a tumour is right about nearly every voxel. Keep that number
@@ -482,7 +483,8 @@ with exercise_check("Exercise 2"):
     given = filled(largest_slice(toy))
     require(
         given != 0,
-        "you answer slice 0 of the toy, which has one voxel of class 3; slice 1 has four of class 1, so count voxels and do not add up labels",
+        "you answer slice 0 of the toy, which has one voxel of class 3; slice 1 has four of class 1, "
+        "so count voxels and do not add up labels",
     )
     require(given == 1, f"you answer {given} for a toy whose slice 1 holds four of its five tumour voxels")
     require(largest_slice(scan.seg) == k, f"you answer {largest_slice(scan.seg)} for our patient; it is {k}")

@@ -1,12 +1,12 @@
 # %% tags=["parameters"]
-SEED = 0  # of everything that is drawn: slices, variations, weights
+SEED = 0  # of everything that is drawn: slices, augmentations, weights
 DATA_DIR = ""  # folder with BraTS patients; empty: the Kaggle set, else phantoms
 OUTPUT_DIR = ""  # where slices and models go; empty: beside the data
 PATIENTS = 20  # of the catalogue
 SIZE = 48  # pixels along each side of the networks' window; 128 in the paper
 FILTERS = 8  # features of their first level; 32 in the paper
 BATCH = 8  # slices in a batch
-FOLDS = 3  # one patient in so many is kept for the scores
+FOLDS = 3  # one patient in so many is tested
 MENDED = 3  # of those, how many are preprocessed in every way: some ways take seconds for a volume
 EPOCHS = 3  # of each training
 LOSSES_TRIED = ["cross-entropy", "weighted-cross-entropy", "dice", "dice+cross-entropy"]  # of helpers.learn.losses
@@ -36,8 +36,8 @@ patients = read_catalogue(sources.brats(DATA_DIR)).require(PAIR)[:PATIENTS]
 folder = Path(OUTPUT_DIR) if OUTPUT_DIR else sources.home() / "lesson_03"
 
 # %% [markdown]
-# One slice with its mask, in a window of 96 x 96 pixels. A mask comes as **shares**: how much of each pixel belongs to
-# each of the four classes.
+# One slice with its mask, in a window of 96 x 96 pixels. A mask comes as **soft labels**: how much of each pixel
+# belongs to each of the four classes, from 0 to 1.
 
 # %%
 from helpers.data.normalise import zscore
@@ -60,19 +60,19 @@ view = replace(plane(scan.affine), spacing=(fine.pixel_mm,) * 2)  # how the slic
 from helpers.prepare import augment
 
 
-def varied(strengths):
-    """The slice and its shares after these kinds of variation, one after the other."""
+def augmented(strengths):
+    """The slice and its soft labels after these augmentations, one after the other."""
     x, y = image[None], soft_labels[None]  # a batch of one
     for kind, strength in strengths.items():
         x, y = augment.apply(x, y, augment.single(kind, strength, *image.shape[1:], seed=SEED))
     return ops.convert_to_numpy(x)[0], ops.convert_to_numpy(y)[0]
 
 
-turned, turned_shares = varied({"rotation": 14, "elastic": 0.04})
-shaded, _ = varied({"bias field": 0.4, "noise": 0.25})
+turned, turned_labels = augmented({"rotation": 14, "elastic": 0.04})
+shaded, _ = augmented({"bias field": 0.4, "noise": 0.25})
 there_and_back = labels[::3, ::3].repeat(3, axis=0).repeat(3, axis=1)  # to a third of the size, and up again
 pairs = {
-    "A": (turned, turned_shares.argmax(axis=-1)),
+    "A": (turned, turned_labels.argmax(axis=-1)),
     "B": (image[::-1], labels),
     "C": (shaded, labels),
     "D": (image, there_and_back),
@@ -87,8 +87,8 @@ figure.suptitle("Four pairs of picture and mask")
 style.alt(figure, "One FLAIR slice with its tumour outlined, changed in four ways, called A to D.")
 
 # %% [markdown]
-# **Which of these pairs are still true**, so that a network may learn from them? Write down your letters. One of them is
-# easy, one is harder than it looks.
+# **Which of these pairs are still true**, so that a network may learn from them? Write down your letters. One of them
+# is easy, one is harder than it looks.
 #
 # ## The paper's five steps
 #
@@ -102,8 +102,8 @@ from helpers.prepare import paper
 
 levels = np.linspace(0.2, 0.8, 6) * scan.images.shape[2]
 flair = scan.image("flair")
-greys = np.uint8(255 * (flair / np.percentile(flair, 99.9)).clip(0, 1))  # (rows, columns, slices), 0 to 255
-rgb = [np.repeat(greys[:, :, int(level)].T[..., None], 3, axis=-1) for level in levels]  # (columns, rows, 3) each
+grey_levels = np.uint8(255 * (flair / np.percentile(flair, 99.9)).clip(0, 1))  # (rows, columns, slices), 0 to 255
+rgb = [np.repeat(grey_levels[:, :, int(level)].T[..., None], 3, axis=-1) for level in levels]  # (columns, rows, 3) each
 words = ["tumour" if scan.seg[:, :, int(level)].any() else "no tumour" for level in levels]
 rng = np.random.default_rng(SEED)
 batch = np.stack([paper.transform(picture, rng) for picture in rgb])  # (6, 3, 224, 224)
@@ -136,8 +136,8 @@ for name, channel, mean, std in zip(("red", "green", "blue"), batch[0], paper.ME
 
 # %% [markdown]
 # The six numbers are the mean and spread of ImageNet's photographs, of dogs and lemons in daylight. A network that was
-# trained on those wants them. For a scan they mean nothing, and our own networks get z-scores of the patient's own brain
-# (lesson 02). To look at such a batch, the steps have to be undone in the opposite order.
+# trained on those wants them. For a scan they mean nothing, and our own networks get z-scores of the patient's own
+# brain (lesson 02). To look at such a batch, the steps have to be undone in the opposite order.
 #
 # **Exercise 1** (core, 5 minutes). Write `my_denormalise`: from a normalised batch `(n, 3, rows, columns)` to pictures
 # `(n, rows, columns, 3)`. Channels last, times the standard deviation, plus the mean, nothing outside of [0, 1].
@@ -177,9 +177,9 @@ plain = np.stack([paper.to_tensor(paper.resize(picture)) for picture in rgb])
 record("round_trip_error", float(np.abs(paper.denormalise(paper.normalise(plain)) - np.moveaxis(plain, 1, -1)).max()))
 
 # %% [markdown]
-# Nothing is lost on the way but rounding, as the number shows. Two things about this recipe to keep in mind: it squeezes
-# every picture into a square, whatever its shape was; and it moves the picture alone. For the words "tumour" and "no
-# tumour" that is fine: a tilted head with a tumour has a tumour. A mask has a place.
+# Nothing is lost on the way but rounding, as the number shows. Two things about this recipe to keep in mind: it
+# squeezes every picture into a square, whatever its shape was; and it moves the picture alone. For the words "tumour"
+# and "no tumour" that is fine: a tilted head with a tumour has a tumour. A mask has a place.
 #
 # ## A mask is not a picture
 #
@@ -213,13 +213,13 @@ figure.suptitle("Interpolated labels grow tissue that nobody drew")
 style.alt(figure, "A ring of one label before resizing, and with rims of two other labels after it.")
 
 # %% [markdown]
-# Halfway between 0 and 3 lies 1.5, and after rounding that is a label: "core" or "oedema". Labels are names, and there is
-# nothing between two names.
+# Halfway between 0 and 3 lies 1.5, and after rounding that is a label: "core" or "oedema". Labels are names, and there
+# is nothing between two names.
 #
-# So most people take the nearest pixel. OpenCV's `INTER_NEAREST` takes, for new pixel $i$, old pixel
-# `floor(i * old / new)`: the first of those that the new pixel covers, not the middle one. Down to a third and up again,
-# pixels 0, 1 and 2 all become what pixel 0 was. That is a shift of one pixel on average, and your letter D. What does it
-# make of the paper's sizes, 240 to 128 and back?
+# So most people take the nearest pixel. OpenCV's `INTER_NEAREST` takes, for new pixel $i$, old pixel `floor(i * old /
+# new)`: the first of those that the new pixel covers, not the middle one. Down to a third and up again, pixels 0, 1 and
+# 2 all become what pixel 0 was. That is a shift of one pixel on average, and your letter D. What does it make of the
+# paper's sizes, 240 to 128 and back?
 
 
 # %%
@@ -239,46 +239,50 @@ print("letter D: the tumour's middle moved by", moved_mm(labels, there_and_back)
 print(f"          and overlaps itself with Dice {dice(labels > 0, there_and_back > 0):.3f}")
 
 # %% [markdown]
-# The coarse edge of letter D is easily seen and easily forgiven; the shift is not seen at all. A network meets it in every
-# patient, always in the same direction, and learns it.
+# The coarse edge of letter D is easily seen and easily forgiven; the shift is not seen at all. A network meets it in
+# every patient, always in the same direction, and learns it.
 #
-# What may be interpolated are the shares, one picture for each class: half a pixel of rim is a half, and no other class
-# gains by it. The label comes last, as the class with the largest share.
+# What may be interpolated are the soft labels, one picture for each class: half a pixel of rim is a half, and no other
+# class gains by it. The label comes last, as the class with the largest value.
 
 # %%
 smaller = Grid(32)
-small_shares = soft_labels_on(scan.seg, smaller, scan.spacing, centre)[k : k + 1] / np.float32(255)  # (1, 32, 32, 4)
+small_soft_labels = soft_labels_on(scan.seg, smaller, scan.spacing, centre)[k : k + 1] / np.float32(
+    255
+)  # (1, 32, 32, 4)
 shape = (96, 96, 1)
-up = smaller.up(small_shares, shape, (fine.pixel_mm,) * 2, (96.0, 96.0))[:, :, 0]  # (96, 96, 4)
-from_shares = up.argmax(axis=-1)
+up = smaller.up(small_soft_labels, shape, (fine.pixel_mm,) * 2, (96.0, 96.0))[:, :, 0]  # (96, 96, 4)
+from_soft_labels = up.argmax(axis=-1)
 record("nearest_dice", round(dice(labels > 0, there_and_back > 0), 3))
-kept = record("shares_dice", round(dice(labels > 0, from_shares > 0), 3))
-print("shares, to a third and back: moved by", moved_mm(labels, from_shares).round(2), f"mm, Dice {kept:.3f}")
+after = record("shares_dice", round(dice(labels > 0, from_soft_labels > 0), 3))
+print(
+    "soft labels, to a third and back: moved by", moved_mm(labels, from_soft_labels).round(2), f"mm, Dice {after:.3f}"
+)
 
 # %% [markdown]
-# The same small grid, a better overlap, and no drift. `Grid` and `class_shares` in `helpers.data.resample` do this for
-# all that follows.
+# The same small grid, a better overlap, and no drift. `Grid` and `soft_labels_on` in `helpers.data.resample` do this
+# for all that follows.
 #
 # ## Both or neither
 #
-# **Augmentation** shows the network more heads than there are: tilted, larger, mirrored, noisier. What moves the picture
-# must move the mask. How bad is it, if it does not? Letter B is the flip.
+# **Augmentation** shows the network more heads than there are: tilted, larger, mirrored, noisier. What moves the
+# picture must move the mask. How bad is it, if it does not? Letter B is the flip.
 
 # %%
 angles = [0, 2, 5, 10, 20]
 for degrees in angles:
-    _, moved = varied({"rotation": degrees})
+    _, moved = augmented({"rotation": degrees})
     both = moved.argmax(axis=-1) > 0
     print(f"picture turned by {degrees:2d} degrees, mask left behind: Dice {dice(both, labels > 0):.2f}")
 mirrored = dice(labels[::-1] > 0, labels > 0)
 print(f"picture mirrored, mask left behind:          Dice {record('mirrored_dice', round(mirrored, 3)):.2f}")
 
 # %% [markdown]
-# Each line is the best a network could score on such a pair. So in `helpers.prepare.augment` picture and shares are put
-# into one array and resampled once; they cannot part.
+# Each line is the best a network could score on such a pair. So in `helpers.prepare.augment` picture and soft
+# labels are put into one array and resampled once; they cannot part.
 #
-# **Exercise 2** (core, 6 minutes). Write `my_flip(images, shares)` for a batch: exchange the two sides of the head in
-# both. In our arrays rows run from one side to the other, and columns from front to back.
+# **Exercise 2** (core, 6 minutes). Write `my_flip(images, soft_labels)` for a batch: exchange the two sides of the head
+# in both. In our arrays rows run from one side to the other, and columns from front to back.
 
 
 # %% tags=["stub"]
@@ -295,10 +299,10 @@ def my_flip(images, soft_labels):
 
 # %% tags=["check"]
 with exercise_check("Exercise 2"):
-    dot, its_share = np.zeros((2, 6, 6, 2)), np.zeros((2, 6, 6, 4))
-    dot[0, 1, 2], its_share[0, 1, 2, 3] = 5, 1
-    given = filled(my_flip(dot, its_share))
-    require(len(given) == 2, f"you return {len(given)} things; it should be two, images and shares")
+    dot, its_label = np.zeros((2, 6, 6, 2)), np.zeros((2, 6, 6, 4))
+    dot[0, 1, 2], its_label[0, 1, 2, 3] = 5, 1
+    given = filled(my_flip(dot, its_label))
+    require(len(given) == 2, f"you return {len(given)} things; it should be two, images and soft labels")
     where = tuple(int(i) for i in np.argwhere(np.asarray(given[0]))[0][:3])
     require(where[0] == 0, "the dot went to another slice of the batch; flip within a slice, not the batch")
     require(where != (0, 1, 3), "the dot at row 1, column 2 went to column 3: that exchanges face and back of the head")
@@ -307,37 +311,37 @@ with exercise_check("Exercise 2"):
     require(place == (0, 4, 2, 3), f"the image went to (4, 2), but its label 3 is now at {place[1:]}; move both")
 
 # %% [markdown]
-# A right answer flips the tumour with its head. May we flip at all? A brain's sides look alike, so a mirrored head could
-# be a patient. A mirrored chest has its heart on the right, and a head upside down is nobody's.
+# A right answer flips the tumour with its head. May we flip at all? A brain's sides look alike, so a mirrored head
+# could be a patient. A mirrored chest has its heart on the right, and a head upside down is nobody's.
 #
-# Here is every kind of variation that training can draw, each alone, at the end of its slider. With a person at the
-# keyboard there is a slider for each; move them, and watch that the outline stays on the tumour.
+# Here is every augmentation of a head that training can draw, each alone, at the end of its slider. With a person at
+# the keyboard there is a slider for each; move them, and watch that the outline stays on the tumour.
 
 # %%
 from helpers.show.viewer import api
 
-api.playground(image, soft_labels, PAIR, SEED, title="Ways to vary one slice; the mask goes along")
+api.playground(image, soft_labels, PAIR, SEED, title="Ways to augment one slice; the mask goes along")
 
 # %% [markdown]
 # Two laws hold for each of them. Turned there and back, a mask keeps its labels and nearly its area; and the same seed
 # gives the same batch, on any machine.
 
 # %%
-_, there = varied({"rotation": 15})
+_, there = augmented({"rotation": 15})
 back = augment.apply(image[None], there[None], augment.single("rotation", -15, *image.shape[1:]))[1]
 back = ops.convert_to_numpy(back)[0].argmax(axis=-1)
 again = [augment.draw(np.random.default_rng(SEED), 2, 96, 2, augment.ALL).noise for _ in range(2)]
 print("labels before", np.unique(labels), "and after", np.unique(back))
-kept = record("area_kept", round(float((back > 0).sum() / (labels > 0).sum()), 4))
-print(f"area after 15 degrees there and back: {kept:.1%}")
+area = record("area_kept", round(float((back > 0).sum() / (labels > 0).sum()), 4))
+print(f"area after 15 degrees there and back: {area:.1%}")
 print("same seed, same noise:", np.array_equal(*again))
 
 # %% [markdown]
 # ## Mending the picture first
 #
-# The paper's second challenge is noise and poor quality, and its answer a "robust preprocessing pipeline" (section 3.1).
-# It does not say which, nor what it gained. So here are five remedies, each with the fault that it is for. We plant the
-# faults ourselves, in a scan that has little of them.
+# The paper's second challenge is noise and poor quality, and its answer a "robust preprocessing pipeline" (section
+# 3.1). It does not say which, nor what it gained. So here are five remedies, each with the fault that it is for. We
+# plant the faults ourselves, in a scan that has little of them.
 
 
 # %%
@@ -364,8 +368,8 @@ faults = {"as it is": lambda volume: volume, "noise": noisy, "uneven field": une
 # %% [markdown]
 # A **median** filter and **non-local means** average noise away, the second among voxels whose surroundings look alike.
 # **N4** estimates the slow drift of brightness that a coil leaves, the **bias field**, and divides by it. **Histogram
-# matching** gives a volume the greys of another one, rank by rank; **CLAHE** spreads the greys of each neighbourhood over
-# the whole scale. All of them work on the brain alone, from `helpers.prepare.preprocess`.
+# matching** gives a volume the greys of another one, rank by rank; **CLAHE** spreads the greys of each neighbourhood
+# over the whole scale. All of them work on the brain alone, from `helpers.prepare.preprocess`.
 
 # %%
 from helpers.data.splits import make_split
@@ -421,27 +425,28 @@ for name, volume in {"as it is": flair, "planted": grainy, "mended": preprocess.
 
 # %% [markdown]
 # Now the question that counts: does the network draw better? We train one small U-Net on the scans as they are, and its
-# twin with all kinds of augmentation; the twin has met noise, fields and contrasts in training. Neither sees the patients
-# that are scored.
+# twin with all kinds of augmentation; the twin has met noise, fields and contrasts in training. Neither sees the
+# patients that are scored.
 
 # %%
 from helpers.data.store import open_store
+from helpers.learn.budget import Budget
 from helpers.models.unet import unet
 from helpers.tasks.brain.inference import Segmenter
-from helpers.tasks.brain.training import Budget, Recipe, fit_brain
+from helpers.tasks.brain.training import Recipe, fit_brain
 
 grid = Grid(SIZE)
 store = open_store(patients, folder / "slices", PAIR, grid)
 
 
 def train(loss, focus, augmentation):
-    """A network trained from the same start as all others; says what became of it."""
+    """A network trained from the same start as all others; prints what became of it."""
     keras.utils.set_random_seed(SEED)
     model, recipe = unet(SIZE, len(PAIR), filters=FILTERS), Recipe(loss, augmentation, focus, BATCH)
     place = folder / f"{loss}_{focus}_{augmentation}"
     history = fit_brain(model, store, split, place, Budget(epochs=EPOCHS), recipe, SEED, log=lambda _: None)
-    said = f"{loss}, {focus:.0%} tumour slices, augmentation {augmentation}"
-    print(f"{said}: validation Dice {history.val_dice.max():.2f}")
+    name = f"{loss}, {focus:.0%} tumour slices, augmentation {augmentation}"
+    print(f"{name}: validation Dice {history.val_dice.max():.2f}")
     return Segmenter(model, PAIR, grid, flip=False)
 
 
@@ -515,16 +520,16 @@ for twin, name in zip(twins, ("plain", "augmented"), strict=True):
     print(f"costliest remedy on a sound scan: {sound.idxmin()} {sound.min():+.2f}")
 
 # %% [markdown]
-# Three things to look for. A fault that the eye minds may cost the network little: another contrast keeps bright what was
-# bright, z-scoring does the rest, and of noise a part goes when a pixel of the window averages several voxels. What is
-# left of noise, and a field, is where a remedy has something to mend. And a remedy that pleases the eye is a fault to a
-# network that was trained without it: see what CLAHE, which changes what a grey means from place to place, does to a
-# sound scan. What is done to a test scan has to be done to the training scans as well; that would be the next row.
+# Three things to look for. A fault that the eye minds may cost the network little: another contrast keeps bright what
+# was bright, z-scoring does the rest, and of noise a part goes when a pixel of the window averages several voxels. What
+# is left of noise, and a field, is where a remedy has something to mend. And a remedy that pleases the eye is a fault
+# to a network that was trained without it: see what CLAHE, which changes what a grey means from place to place, does to
+# a sound scan. What is done to a test scan has to be done to the training scans as well; that would be the next row.
 #
 # Augmentation is the other way: let the network meet the faults in training, and nobody has to mend a scan, at no
-# hospital, on no day. Whether it was enough here, the two colours say; it was short, and its fields and noise were weaker
-# than ours. (On chest X-rays, a public comparison found that CLAHE, Gaussian and Laplacian filters changed the score by
-# less than 1 %.)
+# hospital, on no day. Whether it was enough here, the two colours say; it was short, and its fields and noise were
+# weaker than ours. (On chest X-rays, a public comparison found that CLAHE, Gaussian and Laplacian filters changed the
+# score by less than 1 %.)
 #
 # ## Bands and letters
 #
@@ -567,8 +572,8 @@ style.alt(
 
 
 # %% [markdown]
-# A band is cut off, from X-ray and mask alike; a letter is painted over with what surrounds it. Does the band matter, if
-# no lung is in it? Z-score each X-ray, and look where its lungs end up.
+# A band is cut off, from X-ray and mask alike; a letter is painted over with what surrounds it. Does the band matter,
+# if no lung is in it? Z-score each X-ray, and look where its lungs end up.
 
 
 # %%
@@ -587,14 +592,15 @@ for way in ("as it is", "cleaned"):
     print(f"{way:9s} lungs at {montgomery:+.2f} (Montgomery) and {shenzhen:+.2f} (Shenzhen), apart by {apart:.2f}")
 
 # %% [markdown]
-# The band is part of the mean that every other pixel is measured by, so it moves the lungs without touching them. But look
-# which way: without it the hospitals lie further apart. The band had hidden a part of the difference, the curve from
-# tissue to grey, which is left now and is what lesson 09 is about. A cleaner picture is not yet a more comparable one.
+# The band is part of the mean that every other pixel is measured by, so it moves the lungs without touching them. But
+# look which way: without it the hospitals lie further apart. The band had hidden a part of the difference, the curve
+# from tissue to grey, which is left now and is what lesson 09 is about. A cleaner picture is not yet a more comparable
+# one.
 #
 # ## Rare and small
 #
-# The paper's first challenge is imbalance, and its answers are a loss that weighs rare classes more, and drawing them more
-# often. How rare are they? And how rare in a batch that is drawn from tumour slices alone?
+# The paper's first challenge is imbalance, and its answers are a loss that weighs rare classes more, and drawing them
+# more often. How rare are they? And how rare in a batch that is drawn from tumour slices alone?
 
 # %%
 from helpers.prepare.sampling import SliceSampler
@@ -621,8 +627,8 @@ balance.div(balance.sum(axis=1), axis=0).map("{:.2%}".format)
 # class's share $s$ would let a tumour pixel count hundreds of times, and a network loses little by drawing tumour
 # everywhere. A common middle way is $1/\sqrt{s}$, scaled so that the mean pixel of the training set weighs 1.
 #
-# **Exercise 3** (stretch, 8 minutes). Write `my_class_weights(pixels)`: from the number of pixels of each class to their
-# weights, by this rule.
+# **Exercise 3** (stretch, 8 minutes). Write `my_class_weights(pixels)`: from the number of pixels of each class to
+# their weights, by this rule.
 
 
 # %% tags=["stub"]
@@ -660,23 +666,23 @@ from helpers.learn.losses import CLASS_WEIGHTS
 pd.DataFrame([CLASS_WEIGHTS, class_weights(pixels_in(0.0))], ["default", "these patients"], balance.columns).round(1)
 
 # %% [markdown]
-# The other answers leave the counting of pixels. **Focal loss** multiplies cross-entropy by $(1-p)^2$, so that a pixel
+# The other answers leave off counting pixels. **Focal loss** multiplies cross-entropy by $(1-p)^2$, so that a pixel
 # which is 90 % right counts a hundredth. **Dice** and **Tversky** look at overlaps, of which a small structure has one
-# just as a large one has; Tversky lets a missed pixel cost more than an invented one. And there is the sum of Dice and
-# cross-entropy. All of them are in `helpers.learn.losses`, by name.
+# just as a large one has; Tversky lets a false negative pixel cost more than a false positive one. And there is the sum
+# of Dice and cross-entropy. All of them are in `helpers.learn.losses`, by name.
 #
-# One thing at a time: the losses with half of each batch from tumour slices, then the sampling with plain cross-entropy.
-# Same start, same number of steps. Guess the winner for the smallest class.
+# One thing at a time: the losses with half of each batch from tumour slices, then the sampling with plain
+# cross-entropy. Same start, same number of steps. Guess the winner for the smallest class.
 
 # %%
 plan = [(loss, 0.5) for loss in LOSSES_TRIED] + [("cross-entropy", focus) for focus in FOCUS_TRIED]
-drawers = {("dice+cross-entropy", 0.5): twins["trained as it is"]}  # we have that one already
+segmenters = {("dice+cross-entropy", 0.5): twins["trained as it is"]}  # we have that one already
 for loss, focus in plan:
-    if (loss, focus) not in drawers:
-        drawers[loss, focus] = train(loss, focus, "none")
+    if (loss, focus) not in segmenters:
+        segmenters[loss, focus] = train(loss, focus, "none")
 
 # %%
-names = {f"{loss}, {focus:.0%} tumour slices": drawers[loss, focus] for loss, focus in plan}
+names = {f"{loss}, {focus:.0%} tumour slices": segmenters[loss, focus] for loss, focus in plan}
 rows = []
 for identity in split.test:
     one = read_scan(by_id[identity], PAIR)
@@ -689,8 +695,9 @@ compared.agg(cell)
 
 # %% [markdown]
 # The last row is the model that draws nothing. Where a patient lacks a class, it is right and has its point; so a Dice
-# that equals the last row's is no find. Read the last column too: how much tumour is drawn, against how much there is. A
-# loss that is afraid of missing draws too much, and the Dice of a class hides which of the two mistakes it was.
+# that equals the last row's is no find. Read the last column too: how much tumour is drawn, against how much there is.
+# A loss that is afraid of false negatives draws too much, and the Dice of a class hides which of the two mistakes it
+# was.
 
 # %%
 means = compared.mean()
@@ -698,7 +705,8 @@ found = means.drop("all background") - means.loc["all background"]  # what it ad
 for label in (1, 2, 3):
     column = found[style.CLASS_NAMES[label]]
     print(
-        f"{column.name:10s} most: {column.idxmax()} ({column.max():+.2f}), least: {column.idxmin()} ({column.min():+.2f})"
+        f"{column.name:10s} most: {column.idxmax()} ({column.max():+.2f}), "
+        f"least: {column.idxmin()} ({column.min():+.2f})"
     )
 
 # %%
@@ -719,19 +727,19 @@ figure.suptitle("The same network, the same slices, another loss or another draw
 style.alt(figure, "Mean Dice of core, oedema and enhancing tumour for each loss and sampling.")
 
 # %% [markdown]
-# What may we conclude? That the recipe decides what a network learns *first*, and that waking a rare class early has its
-# price elsewhere. Not which recipe is best: so short a training shows who starts early, and the next seed or a few
+# What may we conclude? That the recipe decides what a network learns *first*, and that waking a rare class early has
+# its price elsewhere. Not which recipe is best: so short a training shows who starts early, and the next seed or a few
 # patients more may turn neighbours in this table round. A public screen with trainings of 2,000 steps on BraTS found
 # cross-entropy at 0.70, the sum with Dice at 0.72, and Dice alone, which stalled, at 0.24. And it would be wrong to
-# choose our recipe from this table: its patients are kept for the score. Choices are made on validation patients, as
+# choose our recipe from this table: its patients are the test patients. Choices are made on validation patients, as
 # lesson 06 does.
 #
 # ## The question again
 #
 # A and C are true. In A picture and mask were turned and bent by the same numbers; in C only greys changed, and a mask
-# knows no greys. B is the easy one, a head that was mirrored without its mask. D is the hard one: one
-# forgives a mask its coarse edge, but it came back from the smaller grid a pixel away from its tumour. So: what moves moves
-# both; what is resampled is a picture or a share, never a label; and what mends a scan is a claim, until it is measured.
+# knows no greys. B is the easy one, a head that was mirrored without its mask. D is the hard one: one forgives a mask
+# its coarse edge, but it came back from the smaller grid a pixel away from its tumour. So: what moves moves both; what
+# is resampled is a picture or soft labels, never labels; and what mends a scan is a claim, until it is measured.
 #
 # Left out: k-space artefacts such as motion and ghosts (TorchIO simulates them well), resampling to one spacing, and
 # normalisation across hospitals beyond matching histograms. Next we build the network that all this is for.

@@ -331,7 +331,7 @@ figure.suptitle("The parameters sit at the bottom, the work is spread over all l
 record("share_of_parameters_at_the_bottom", float(deep["parameters"]))
 style.alt(
     figure,
-    "Parameters and multiplications per level: parameters peak where the picture is smallest, work where it is largest.",
+    "Parameters and multiplications per level: parameters peak where the picture is smallest, work where it is large.",
 )
 
 # %% [markdown]
@@ -422,7 +422,7 @@ for (level, width), colour in zip(fields.items(), ("#F0E442", "#E69F00", "#D55E0
 figure.legend(loc="outside right center")
 style.alt(
     figure,
-    "Squares round the middle of the brain, from a few millimetres for the first level to the whole window for the last.",
+    "Squares round the middle of the brain, from a few millimetres for the first level to the whole window at the last.",
 )
 
 # %% [markdown]
@@ -518,7 +518,8 @@ pd.DataFrame(last, index=["loss", "length of the gradient"]).T
 # Now a short training with the loss of `helpers`, which lesson 06 explains. One line an epoch:
 
 # %%
-from helpers.tasks.brain.training import Budget, Recipe, fit_brain
+from helpers.learn.budget import Budget
+from helpers.tasks.brain.training import Recipe, fit_brain
 
 keras.utils.set_random_seed(SEED)
 plain = build(lambda skip: skip)

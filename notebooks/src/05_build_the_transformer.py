@@ -53,10 +53,10 @@ view = replace(plane(read_scan(one, needed).affine), spacing=(store.grid.pixel_m
 brain = [row for row in store.rows([one.id]) if store.has_brain[row]]
 six = [brain[int(share * len(brain))] for share in (0.15, 0.3, 0.45, 0.6, 0.75, 0.9)]
 untrained = transformer(SIZE, len(MODALITIES), 2, Shape(8, WIDTH, DEPTH, heads=4))
-said = untrained.predict(store.images[six].astype("float32"), verbose=0)[:, 1]
+predicted = untrained.predict(store.images[six].astype("float32"), verbose=0)[:, 1]
 
 figure = Figure(figsize=(8, 2))
-for ax, row, probability in zip(figure.subplots(1, 6), six, said, strict=True):
+for ax, row, probability in zip(figure.subplots(1, 6), six, predicted, strict=True):
     show_slice(ax, store.images[row, :, :, 0].astype("float32"), view, marks=row == six[0])
     ax.set_title(f"says {probability:.2f}")
 figure.suptitle("In which of these is tumour? The network does not know yet")
@@ -389,8 +389,8 @@ def views(rows, rng=None) -> np.ndarray:
     return np.stack([paper.normalise(paper.to_tensor(image)) for image in images]).transpose(0, 2, 3, 1)
 
 
-def ask(network, rows) -> np.ndarray:
-    """(n, classes): what a network says of slices."""
+def class_probabilities(network, rows) -> np.ndarray:
+    """(n, classes): what a network predicts for slices."""
     return network.predict(views(rows), batch_size=64, verbose=0)
 
 
@@ -404,7 +404,7 @@ def train_as_in_the_paper(network, rate, class_weight=None, labels=truth) -> lis
     rng, curve = np.random.default_rng(SEED), []
     for _ in range(EPOCHS):
         network.fit(views(train, rng), labels[train].astype(int), batch_size=32, class_weight=class_weight, verbose=0)
-        curve.append(auc(truth[chosen], 1 - ask(network, chosen)[:, 0]))
+        curve.append(auc(truth[chosen], 1 - class_probabilities(network, chosen)[:, 0]))
     return curve
 
 
@@ -438,7 +438,7 @@ curves["warm-up, cosine, weights"] = train_as_in_the_paper(networks["warm-up, co
 # away afterwards. `helpers.tasks.gate.training` does this, with the augmentation of lesson 03.
 
 # %%
-from helpers.tasks.brain.training import Budget
+from helpers.learn.budget import Budget
 from helpers.tasks.gate.inference import Gate
 from helpers.tasks.gate.training import fit_gate
 
@@ -473,21 +473,23 @@ style.alt(figure, "AUC on validation patients after each epoch for three trainin
 # %%
 from helpers.measure.classification import interval
 
-voices = {name: lambda rows, network=network: ask(network, rows)[:, 1] for name, network in networks.items()}
-voices["stem, and patches asked"] = lambda rows: gate.slice_probabilities(store.images[rows])
+predictors = {
+    name: lambda rows, network=network: class_probabilities(network, rows)[:, 1] for name, network in networks.items()
+}
+predictors["stem, and patches asked"] = lambda rows: gate.slice_probabilities(store.images[rows])
 
 
-def by_patient(log) -> list[tuple[np.ndarray, np.ndarray]]:
+def by_patient(predict) -> list[tuple[np.ndarray, np.ndarray]]:
     """Truth and probabilities of each test patient's slices."""
-    return [(truth[rows_of([one])], log(rows_of([one]))) for one in split.test]
+    return [(truth[rows_of([one])], predict(rows_of([one]))) for one in split.test]
 
 
 # %%
 scores = {}
-for name, log in voices.items():
-    told = by_patient(log)
-    value = auc(*(np.concatenate(arrays) for arrays in zip(*told, strict=True)))
-    scores[name] = {"AUC": value, **dict(zip(("from", "to"), interval(told, auc, samples=300), strict=True))}
+for name, predict in predictors.items():
+    predictions = by_patient(predict)
+    value = auc(*(np.concatenate(arrays) for arrays in zip(*predictions, strict=True)))
+    scores[name] = {"AUC": value, **dict(zip(("from", "to"), interval(predictions, auc, samples=300), strict=True))}
 record("auc", {name: score["AUC"] for name, score in scores.items()})
 record("auc_of_the_gate", scores["stem, and patches asked"]["AUC"])
 pd.DataFrame(scores).T.round(3)
@@ -500,14 +502,14 @@ pd.DataFrame(scores).T.round(3)
 #
 # A gate does not say 0.7, it opens or stays shut. Where is the threshold? A shut gate in front of a tumour cannot be
 # made good by the U-Net behind it, so we want a sensitivity of 98 %: of the slices with tumour, at most one in fifty
-# is lost. We choose on the validation patients; choosing on the test patients would be peeking.
+# is lost, a false negative. We choose on the validation patients; choosing on the test patients would be peeking.
 
 # %%
 from helpers.measure.classification import sensitivity, specificity, threshold_for
 
-log = voices["stem, and patches asked"]
-threshold = threshold_for(truth[chosen], log(chosen), sensitivity=0.98)
-decided = [(real, probabilities >= threshold) for real, probabilities in by_patient(log)]
+predict = predictors["stem, and patches asked"]
+threshold = threshold_for(truth[chosen], predict(chosen), sensitivity=0.98)
+decided = [(real, probabilities >= threshold) for real, probabilities in by_patient(predict)]
 real, passed = (np.concatenate(arrays) for arrays in zip(*decided, strict=True))
 print(f"threshold {threshold:.3f}")
 for name, statistic in (("sensitivity", sensitivity), ("specificity", specificity)):
@@ -519,8 +521,8 @@ from sklearn import metrics
 
 figure = Figure(figsize=(8, 3.6))
 roc, pr = figure.subplots(1, 2)
-for name, voice in voices.items():
-    p = voice(tested)
+for name, predict in predictors.items():
+    p = predict(tested)
     roc.plot(*metrics.roc_curve(truth[tested], p)[:2], label=name)
     precision, recall, _ = metrics.precision_recall_curve(truth[tested], p)
     pr.plot(recall, precision)
@@ -560,12 +562,12 @@ weight = {label: len(train) / (4 * max(count, 1)) for label, count in enumerate(
 keras.utils.set_random_seed(SEED)
 four = transformer(SIZE, 3, 4, replace(plain, mlp=2, stem=True), dropout=0.1)
 train_as_in_the_paper(four, schedule, weight, tissue)
-guess = ask(four, tested).argmax(axis=1)
+guess = class_probabilities(four, tested).argmax(axis=1)
 names = ["nothing", "core", "oedema", "enhancing"]
 table = metrics.confusion_matrix(tissue[tested], guess, labels=range(4))
 recalls = table.diagonal() / np.maximum(table.sum(axis=1), 1)
 record("balanced_accuracy_of_four", float(recalls[table.sum(axis=1) > 0].mean()))
-pd.DataFrame(table, index=[f"is {name}" for name in names], columns=[f"said {name}" for name in names])
+pd.DataFrame(table, index=[f"is {name}" for name in names], columns=[f"predicted {name}" for name in names])
 
 # %% [markdown]
 # The recorded number is the mean over the rows of the share on the diagonal; a network that always says the same gets
@@ -598,11 +600,11 @@ maps = {"rollout": rollout(compact, slice_), "Grad-CAM": grad_cam(compact, slice
 # %%
 lost = shuffled(compact, SEED)
 nonsense = {"rollout": rollout(lost, slice_), "Grad-CAM": grad_cam(lost, slice_)}
-likeness = {
+similarity = {
     name: float(np.corrcoef(map_.ravel(), nonsense[name].ravel())[0, 1]) if map_.any() and nonsense[name].any() else 0.0
     for name, map_ in maps.items()
 }
-record("map_like_that_of_a_shuffled_network", likeness)
+record("map_like_that_of_a_shuffled_network", similarity)
 
 
 # %%
@@ -634,10 +636,10 @@ style.alt(
 
 
 # %%
-def lift(network, look) -> float:
+def lift(network, explain) -> float:
     """How many times more of the map is on the tumour than of an even map, over the slices with most tumour."""
     rows = np.sort(largest[: min(60, inside.any(axis=(1, 2)).sum())])
-    drawn = look(network, store.images[tested[rows]].astype("float32"))
+    drawn = explain(network, store.images[tested[rows]].astype("float32"))
     brain = store.images[tested[rows]].any(axis=-1)
     on_tumour = (drawn * inside[rows]).sum(axis=(1, 2)) / np.maximum((drawn * brain).sum(axis=(1, 2)), 1e-9)
     return float((on_tumour / (inside[rows].sum(axis=(1, 2)) / brain.sum(axis=(1, 2)))).mean())
@@ -645,8 +647,8 @@ def lift(network, look) -> float:
 
 lifts = pd.DataFrame(
     {
-        name: {"the gate": lift(compact, look), "weights shuffled": lift(lost, look)}
-        for name, look in (("rollout", rollout), ("Grad-CAM", grad_cam))
+        name: {"the gate": lift(compact, explain), "weights shuffled": lift(lost, explain)}
+        for name, explain in (("rollout", rollout), ("Grad-CAM", grad_cam))
     }
 )
 record("lift_of_grad_cam", float(lifts.loc["the gate", "Grad-CAM"]))
@@ -725,9 +727,11 @@ print(f"patients it has never seen: AUC {record('auc_of_the_cheat', cheating):.3
 
 # %%
 honest = slices[slices["half"] == "test"]
-told = [(own["tumour"].to_numpy(), probe.predict_proba(own[["grey"]])[:, 1]) for _, own in honest.groupby("patient")]
-fair = auc(*(np.concatenate(arrays) for arrays in zip(*told, strict=True)))
-low, high = interval(told, auc, samples=300)
+predictions = [
+    (own["tumour"].to_numpy(), probe.predict_proba(own[["grey"]])[:, 1]) for _, own in honest.groupby("patient")
+]
+fair = auc(*(np.concatenate(arrays) for arrays in zip(*predictions, strict=True)))
+low, high = interval(predictions, auc, samples=300)
 record("auc_where_it_cannot_cheat", fair)
 print(f"all slices of the same patients: AUC {fair:.3f}, between {low:.3f} and {high:.3f}; a coin gets 0.5")
 
@@ -748,9 +752,9 @@ figure.suptitle("It reads the export, not the tumour")
 style.alt(figure, "Grey levels of slices with and without tumour: apart where class and hospital coincide, mixed else.")
 
 # %% [markdown]
-# A network has millions of numbers to find the hospital by, not one: sharpness, noise, the margin round the head. Had we
-# normalised the grey levels, it would have read those. What helps is to look before training: can a simple probe tell
-# the sources apart? Then a class that comes from one source alone is worthless, and so is its AUC.
+# A network has millions of numbers to find the hospital by, not one: sharpness, noise, the margin round the head. Had
+# we normalised the grey levels, it would have read those. What helps is to look before training: can a simple **domain
+# probe** tell the sources apart? Then a class that comes from one source alone is worthless, and so is its AUC.
 #
 # ### Exercise 3: predict the source *(stretch, 15 minutes)*
 #

@@ -1,5 +1,5 @@
 # %% tags=["parameters"]
-SEED = 0  # of the weights, the order of slices and their variation
+SEED = 0  # of the weights, the order of slices and their augmentation
 DATA_DIR = ""  # folder with BraTS patients; empty: the Kaggle set, else phantoms
 OUTPUT_DIR = ""  # where the run's files go; empty: beside the data
 SIZE = 64  # pixels along each side of the 192 mm window; 128 in the paper
@@ -41,9 +41,10 @@ patients = read_catalogue(sources.brats(DATA_DIR)).require(MODALITIES)
 folder = Path(OUTPUT_DIR) if OUTPUT_DIR else sources.home() / "lesson_06"
 
 # %% [markdown]
-# The paper's set-up is that of a public notebook on Kaggle, *3d-mri-brain-tumor-segmentation-u-net*, which many have copied:
-# we call it **the kernel**. Below is the way it loads a batch, shortened but step for step: open three files, resize slice
-# after slice, divide by the largest value. One batch is one patient. (Pillow resizes here; the original uses OpenCV.)
+# The paper's set-up is that of a public notebook on Kaggle, *3d-mri-brain-tumor-segmentation-u-net*, which many have
+# copied: we call it **the kernel**. Below is the way it loads a batch, shortened but step for step: open three files,
+# resize slice after slice, divide by the largest value. One batch is one patient. (Pillow resizes here; the original
+# uses OpenCV.)
 
 # %%
 import nibabel as nib
@@ -70,47 +71,47 @@ def kernel_batch(patient):
 # %%
 def clocked(load, model, rounds):
     """Seconds spent loading and training, round by round: [(load, train), ...]."""
-    fraction_spent = []
+    durations = []
     for i in range(rounds):
         start = time.perf_counter()
         x, y = load(i)
         loaded = time.perf_counter()
         for k in range(0, len(x) - BATCH + 1, BATCH):
             model.train_on_batch(x[k : k + BATCH], y[k : k + BATCH])
-        fraction_spent.append((loaded - start, time.perf_counter() - loaded))
-    return fraction_spent
+        durations.append((loaded - start, time.perf_counter() - loaded))
+    return durations
 
 
 model = unet(SIZE, len(MODALITIES), filters=FILTERS)
 model.compile(keras.optimizers.Adam(1e-3), DiceCrossEntropy())
 clocked(lambda i: kernel_batch(patients[i]), model, 1)  # the first call builds the graph; it does not count
-fraction_spent = clocked(lambda i: kernel_batch(patients[i]), model, TIMED)
+durations = clocked(lambda i: kernel_batch(patients[i]), model, TIMED)
 
 # %%
 figure = Figure(figsize=(8, 1.7))
 ax = figure.subplots()
-ends = np.cumsum(np.ravel(fraction_spent))
-for i, (end, seconds) in enumerate(zip(ends, np.ravel(fraction_spent), strict=True)):
+ends = np.cumsum(np.ravel(durations))
+for i, (end, seconds) in enumerate(zip(ends, np.ravel(durations), strict=True)):
     label = ("waiting for files", "training")[i] if i < 2 else None
     ax.barh(0, seconds, left=end - seconds, color=("#E69F00", "#0072B2")[i % 2], label=label, edgecolor="white")
 ax.set(yticks=[], ylim=(-0.5, 0.5), xlabel="seconds")
 ax.grid(False)
 figure.legend(loc="outside upper right", ncols=2)
-waiting = np.sum(fraction_spent, axis=0)[0] / np.sum(fraction_spent)
+waiting = np.sum(durations, axis=0)[0] / np.sum(durations)
 figure.suptitle(f"{waiting:.0%} of this time nothing is learnt", x=0.02, ha="left")
 style.alt(figure, f"Time line of {TIMED} patients: loading and training take turns; loading is {waiting:.0%} of it.")
 
 # %% [markdown]
 # The orange part is a device that waits. **You buy a device that computes ten times as fast. What happens to the orange
-# part, and how much sooner are you done?** Write a guess down. And then a second one, for the title: how much sooner with
-# two devices side by side?
+# part, and how much sooner are you done?** Write a guess down. And then a second one, for the title: how much sooner
+# with two devices side by side?
 #
 # ## What a batch costs
 #
 # Two speeds decide. Let us have both in the same unit, slices per second.
 
 # %%
-load_seconds, train_seconds = np.sum(fraction_spent, axis=0)
+load_seconds, train_seconds = np.sum(durations, axis=0)
 slices_seen = sum(nib.load(patient.file("seg")).shape[2] for patient in patients[:TIMED])
 kernel_speed = slices_seen / load_seconds
 device_speed = slices_seen // BATCH * BATCH / train_seconds
@@ -130,20 +131,19 @@ grid, start = Grid(SIZE), time.perf_counter()
 store = open_store(patients, folder / "slices", MODALITIES, grid)
 print(f"{len(patients)} patients in {time.perf_counter() - start:.1f} s, in {store.folder}")
 for name, array in {"images": store.images, "soft_labels": store.soft_labels}.items():
-    print(f"{name:7s}{array.shape!s:22s}{array.dtype!s:9s}{array.nbytes / 1e6:6.0f} MB")
+    print(f"{name:12s}{array.shape!s:22s}{array.dtype!s:9s}{array.nbytes / 1e6:6.0f} MB")
 
 # %% [markdown]
 # Why these types? A z-score lies between -5 and 5, and **float16** keeps it to three digits in two bytes. A mask on a
-# coarser grid is no longer one label a pixel: a pixel on the rim is a bit of each. `soft_labels` keeps the **share** of each
-# of the four classes in 255ths, one byte each.
+# coarser grid is no longer one label a pixel: a pixel on the rim is a bit of each. Its **soft labels**
+# are the share of each of the four classes, in 255ths, one byte each.
 
 # %%
 rim = np.argwhere((store.soft_labels[..., 1:].max(axis=-1) > 90) & (store.soft_labels[..., 0] > 90))[0]
-print("one pixel on a rim, shares of (background, core, oedema, enhancing):", store.soft_labels[tuple(rim)])
+print("one pixel on a rim, soft labels of (background, core, oedema, enhancing):", store.soft_labels[tuple(rim)])
 wide = store.images.size * 8 + store.soft_labels.size * 4
-print(
-    f"as float64 images and float32 masks: {wide / (store.images.nbytes + store.soft_labels.nbytes):.1f} times the bytes"
-)
+stored = store.images.nbytes + store.soft_labels.nbytes
+print(f"as float64 images and float32 masks: {wide / stored:.1f} times the bytes")
 
 # %% [markdown]
 # The arrays are **memory-mapped**: they stay on the disk, look like arrays in memory, and only what you index is read.
@@ -180,14 +180,14 @@ def gathers():
 
 gather_speed = speed(gathers(), 300)
 plain_speed = speed(iter(training_batches(store, split.train, BATCH, SEED, "none")), 60)
-varied_speed = speed(map(augment, training_batches(store, split.train, BATCH, SEED, "usual")), 30)
+augmented_speed = speed(map(augment, training_batches(store, split.train, BATCH, SEED, "usual")), 30)
 
 # %%
 speeds = {
     "the kernel's loader": kernel_speed,
     "slice store, gather alone": gather_speed,
     "slice store, as training gets it": plain_speed,
-    "the same, augmented": varied_speed,
+    "the same, augmented": augmented_speed,
     "what this device trains on": device_speed,
 }
 record("kernel_slices_per_s", round(kernel_speed))
@@ -199,8 +199,8 @@ for name, value in speeds.items():
 # %% [markdown]
 # Go down the lines. The gather is so fast that `tf.data` around it now costs more than reading. And augmentation, which
 # the kernel does not do at all, costs more than everything before it: it has to be computed anew in every epoch, so no
-# store can hold it. Training therefore leaves it to the device: batches travel as they are stored, with the numbers that
-# say how to vary each slice, and `vary` is the first thing in the compiled training step.
+# store can hold it. Training therefore leaves it to the device: batches travel as they are stored, with the numbers
+# that say how to augment each slice, and `augment` is the first thing in the compiled training step.
 #
 # With a loader that works ahead, in the background, a device of speed $d$ behind a loader of speed $l$ is busy for a
 # share $l/d$ of the time, at most 1. That is all we need for the question of the opening.
@@ -244,14 +244,14 @@ print(f"behind the kernel's loader, a device 10 x as fast trains {10 * busy:.1f}
 from helpers.prepare.sampling import SliceSampler
 
 
-def shares_of(rows):
+def class_frequencies(rows):
     voxels = store.voxels_per_class[rows]
     return {"tumour": (voxels[:, 1:].sum(axis=1) > 0).mean(), "enhancing": (voxels[:, 3] > 0).mean()}
 
 
 sampler = SliceSampler(store, split.train, BATCH, SEED)
-evenly = shares_of(store.rows(split.train)[store.has_brain[store.rows(split.train)]])
-drawn = shares_of(np.concatenate([sampler(step) for step in range(200)]))
+evenly = class_frequencies(store.rows(split.train)[store.has_brain[store.rows(split.train)]])
+drawn = class_frequencies(np.concatenate([sampler(step) for step in range(200)]))
 for name in evenly:
     print(f"slices with {name:10s} drawn evenly {evenly[name]:4.0%}   by our sampler {drawn[name]:4.0%}")
 
@@ -279,23 +279,23 @@ style.alt(
 # ## Image and mask move together
 #
 # A head may lie askew in the scanner, and the next scanner is brighter. **Augmentation** shows the network such heads
-# by varying those it has: turn, scale, shift, mirror; contrast, brightness, noise. The obvious way is to vary the
+# by changing those it has: turn, scale, shift, mirror; contrast, brightness, noise. The obvious way is to augment the
 # images. Look at the third panel.
 
 # %%
-from helpers.prepare import augment
+from helpers.prepare import augment as augmentation
 
 row = int(np.argmax(store.voxels_per_class[:, 1:].sum(axis=1)))  # the slice with most tumour
 images = np.repeat(store.images[row][None].astype("float32"), 3, axis=0)  # (3, SIZE, SIZE, 2)
 soft_labels = np.repeat(store.soft_labels[row][None] / np.float32(255), 3, axis=0)  # (3, SIZE, SIZE, 4)
-variation = augment.draw(np.random.default_rng(SEED + 4), 3, SIZE, 2)
-moved, moved_shares = (ops.convert_to_numpy(part) for part in augment.apply(images, soft_labels, variation))
+params = augmentation.draw(np.random.default_rng(SEED + 4), 3, SIZE, 2)
+moved, moved_labels = (ops.convert_to_numpy(part) for part in augmentation.apply(images, soft_labels, params))
 
 panels = {
     "as it is": (images[0], soft_labels[0]),
-    "both moved": (moved[0], moved_shares[0]),
+    "both moved": (moved[0], moved_labels[0]),
     "only the image moved": (moved[0], soft_labels[0]),
-    "both, another draw": (moved[1], moved_shares[1]),
+    "both, another draw": (moved[1], moved_labels[1]),
 }
 figure = Figure(figsize=(8, 2.8))
 for ax, (name, (image, mask)) in zip(figure.subplots(1, 4), panels.items(), strict=True):
@@ -307,14 +307,14 @@ style.alt(
 )
 
 # %%
-stays = moved_shares[0].argmax(axis=-1) > 0, soft_labels[0].argmax(axis=-1) > 0
+stays = moved_labels[0].argmax(axis=-1) > 0, soft_labels[0].argmax(axis=-1) > 0
 overlap = 2 * (stays[0] & stays[1]).sum() / (stays[0].sum() + stays[1].sum())
 print(f"overlap of the mask that stayed with the mask that moved: Dice {overlap:.2f}")
 
 # %% [markdown]
-# No network can score above that overlap on such a pair, and it would be taught to miss by as much. `augment.apply`
-# puts image and shares into one array before it resamples, so they cannot part. Shares may be interpolated; labels may
-# not, since half of label 3 and half of label 1 is not label 2.
+# No network can score above that overlap on such a pair, and it would be taught to miss by as much. `apply` in
+# `helpers.prepare.augment` puts image and soft labels into one array before it resamples, so they cannot part. Soft
+# labels may be interpolated; labels may not, since half of label 3 and half of label 1 is not label 2.
 #
 # ## What training makes small
 #
@@ -340,7 +340,7 @@ print("cross-entropy of 'all background': ", float(cross_entropy(truth, asleep)[
 # The second model has found no tumour in the slice with the largest tumour of all, and its loss is already a fraction
 # of the first. Cross-entropy averages over pixels, and nearly all pixels are background.
 #
-# **Soft Dice** looks at a structure as a whole instead. For one class, with $y$ the true shares and $p$ the
+# **Soft Dice** looks at a structure as a whole instead. For one class, with $y$ the true soft labels and $p$ the
 # probabilities,
 #
 # $$D = \frac{2 \sum y\,p + 1}{\sum y + \sum p + 1}$$
@@ -369,7 +369,7 @@ def my_soft_dice_loss(truth, probabilities):
 from helpers.learn.losses import soft_dice_loss
 
 with exercise_check("Exercise 1"):
-    given = np.asarray(filled(my_soft_dice_loss(moved_shares, soft_labels)))
+    given = np.asarray(filled(my_soft_dice_loss(moved_labels, soft_labels)))
     require(
         given.shape == (3,), f"your loss has shape {given.shape} for a batch of 3; it needs one value per slice, (3,)"
     )
@@ -381,7 +381,7 @@ with exercise_check("Exercise 1"):
         f"a mask of background only gets {lazy:.2f}, which is too kind; is the background among the classes?",
     )
     require(
-        np.allclose(given, soft_dice_loss(moved_shares, soft_labels), atol=1e-5), "close, but not the formula above"
+        np.allclose(given, soft_dice_loss(moved_labels, soft_labels), atol=1e-5), "close, but not the formula above"
     )
 
 # %% [markdown]
@@ -412,9 +412,9 @@ print("two replicas, each a single number:   ", sum(half.mean() for half in halv
 #
 # So much for arithmetic; now for two devices that really train. A **replica** is a device with a copy of all weights.
 # Each takes its part of the batch, and before a step is made the gradients are added, so that the copies stay alike.
-# `devices.use`, at the top, said which there are: your GPUs, or the CPU made into two, which trains no faster but goes the
-# same way. (With a single GPU there is one replica, and nothing below goes wrong.) A network belongs to the replicas if
-# it is built inside `devices.scope()`.
+# `devices.configure`, at the top, chose which there are: your GPUs, or the CPU made into two, which trains no faster
+# but goes the same way. (With a single GPU there is one replica, and nothing below goes wrong.) A network belongs to
+# the replicas if it is built inside `devices.scope()`.
 
 # %%
 keras.utils.set_random_seed(SEED)
@@ -466,29 +466,29 @@ record("scalar_loss_step", round(doubled / step, 3))
 print(f"one replica moves {step:.2e}, {devices.replicas(two)} move {doubled:.2e}: {doubled / step:.3f} times as far")
 
 # %% [markdown]
-# No error and no warning. Two more traps lie on the way. Asked to predict a batch, each replica answers for all of it, and
+# No error and no warning. Two more traps lie on the way. Asked to predict a batch, each replica predicts all of it, and
 # a batch that cannot be dealt out evenly gives one replica's slices more weight than the other's.
 
 # %%
 from helpers.runtime.errors import DataError
 
-print("predict_on_batch:", two.predict_on_batch(x).shape, "for a batch of", len(x))
-print("devices.ask:     ", devices.predict_distributed(two, x).shape)
+print("predict_on_batch:           ", two.predict_on_batch(x).shape, "for a batch of", len(x))
+print("devices.predict_distributed:", devices.predict_distributed(two, x).shape)
 try:
     devices.check_divisible(two, BATCH + 1)
 except DataError as error:
     print(error)
 
 # %% [markdown]
-# What is gained? On two GPUs, up to twice the slices a second, provided the loader keeps up and the batch is large enough
-# to fill both. If you have five folds to train, there is a simpler way: a fold on each GPU, and nothing to add up.
-# `python -m helpers train brain --folds 5` does that by itself.
+# What is gained? On two GPUs, up to twice the slices a second, provided the loader keeps up and the batch is large
+# enough to fill both. If you have five folds to train, there is a simpler way: a fold on each GPU, and nothing to add
+# up. `python -m helpers train brain --folds 5` does that by itself.
 #
 # ## How large a batch, and in how many bits
 #
 # A batch costs a fixed part, for starting every operation, and a part for each slice. **Half precision**, 16 bits for
-# what convolutions take and give, can halve the second part where the chip has circuits for it. Weights stay in 32 bits,
-# and so do the sums of Dice and the probabilities. Which 16 bits depends on the chip.
+# what convolutions take and give, can halve the second part where the chip has circuits for it. Weights stay in 32
+# bits, and so do the sums of Dice and the probabilities. Which 16 bits depends on the chip.
 
 # %%
 from helpers.learn import precision
@@ -535,9 +535,10 @@ figure.suptitle("What a batch costs on this device", x=0.02, ha="left")
 style.alt(figure, f"Slices per second against batch size, in float32 and in {half}.")
 
 # %% [markdown]
-# Where the orange curve lies below the blue one, half precision is a loss: the chip has no circuits for it, or too little
-# of the time is convolution. So `precision.choose` looks at the chip, and on a CPU it times two convolutions. Such a trial
-# is not the network: it may say float32 where the orange curve lies above, and a larger network gains more.
+# Where the orange curve lies below the blue one, half precision is a loss: the chip has no circuits for it, or too
+# little of the time is convolution. So `precision.select_policy` looks at the chip, and on a CPU it times two
+# convolutions. Such a trial is not the network: it may say float32 where the orange curve lies above, and a larger
+# network gains more.
 #
 # A large batch has its price: fewer steps in an epoch, and memory. The way back needs what the layers gave on the way
 # there, so it is kept. Add up all layers of the paper's network:
@@ -546,16 +547,16 @@ style.alt(figure, f"Slices per second against batch size, in float32 and in {hal
 paper = unet(128, 2, filters=32)
 numbers = sum(np.prod(layer.output.shape[1:]) for layer in paper.layers)  # that they give, for one slice
 for size in (16, 64, 256):
-    held = size * numbers / 1e9
-    print(f"batch {size:3d}: {4 * held:4.1f} GB in float32, {2 * held:4.1f} GB in 16 bits")
+    values = size * numbers / 1e9
+    print(f"batch {size:3d}: {4 * values:4.1f} GB in float32, {2 * values:4.1f} GB in 16 bits")
 
 # %% [markdown]
-# About so much: some layers need not be kept, and weights, gradients and Adam's moments come on top. A T4 has 16 GB, and
-# of two replicas each holds half a batch.
+# About so much: some layers need not be kept, and weights, gradients and Adam's moments come on top. A T4 has 16 GB,
+# and of two replicas each holds half a batch.
 #
-# So what would the paper's training cost on Kaggle: 369 patients, four fifths of them to train on, 30 epochs, two T4? Count
-# the multiplications of its network for one slice, three times, since the way back is twice the way there. A T4 has
-# 65 TFLOP/s in float16 by its data sheet; a U-Net reaches a part of that, and how much we can only guess.
+# So what would the paper's training cost on Kaggle: 369 patients, four fifths of them to train on, 30 epochs, two T4?
+# Count the multiplications of its network for one slice, three times, since the way back is twice the way there. A T4
+# has 65 TFLOP/s in float16 by its data sheet; a U-Net reaches a part of that, and how much we can only guess.
 
 # %%
 there = sum(2 * np.prod(layer.kernel.shape) * np.prod(layer.input.shape[1:3])
@@ -571,9 +572,9 @@ for reached in (0.1, 0.3):
     print(f"at {reached:.0%}: {card:4.0f} slices/s a card; " + ", ".join(f"{h:.1f} h {n}" for n, h in hours.items()))
 
 # %% [markdown]
-# **An estimate**, until somebody has run it there: the share that a T4 reaches was guessed, and the loader's speed is your
-# machine's, for files of BraTS's size as far as its cost follows the number of voxels. The faster the cards, the more of
-# the bill is waiting.
+# **An estimate**, until somebody has run it there: the share that a T4 reaches was guessed, and the loader's speed is
+# your machine's, for files of BraTS's size as far as its cost follows the number of voxels. The faster the cards, the
+# more of the bill is waiting.
 #
 # ## How large a step
 #
@@ -611,9 +612,9 @@ for rate, path in paths.items():
 style.alt(figure, f"Loss over {RATE_STEPS} steps with learning rates 0.1 and 0.001.")
 
 # %% [markdown]
-# Both start at the same height, before the first step. Steps of 0.1 throw the weights so far that the loss jumps about, and
-# it may end as no number at all (`nan`). Must one try rate after rate? A **range test** (Smith 2017) tries them all in one
-# go: a step with a tiny rate, the next with a slightly larger one, until the loss climbs.
+# Both start at the same height, before the first step. Steps of 0.1 throw the weights so far that the loss jumps about,
+# and it may end as no number at all (`nan`). Must one try rate after rate? A **range test** (Smith 2017) tries them all
+# in one go: a step with a tiny rate, the next with a slightly larger one, until the loss climbs.
 
 # %%
 tried = np.geomspace(1e-5, 0.3, 2 * RATE_STEPS)
@@ -631,20 +632,21 @@ print(f"lowest loss {losses[lowest]:.2f} at rate {tried[lowest]:.2g}; at {tried[
 style.alt(figure, f"Loss against a learning rate that grows from step to step, over {len(tried)} steps.")
 
 # %% [markdown]
-# Left, steps too small to get far; right of the lowest point, too large. A rate somewhat left of the lowest point is a good
-# one to start with (the dotted lines are the paper's two).
+# Left, steps too small to get far; right of the lowest point, too large. A rate somewhat left of the lowest point is a
+# good one to start with (the dotted lines are the paper's two).
 #
-# We keep 0.001, and treat it with care at both ends: a **warm-up** over the first 20 steps, while Adam knows little about
-# the gradients, then half a **cosine** down to zero, so that the last steps only polish. `helpers.tasks.brain.training.fit_brain` holds
-# this loop.
+# We keep 0.001, and treat it with care at both ends: a **warm-up** over the first 20 steps, while Adam knows little
+# about the gradients, then half a **cosine** down to zero, so that the last steps only polish.
+# `helpers.tasks.brain.training.fit_brain` holds this loop.
 #
 # ## Training, first as the paper does it
 #
-# Cross-entropy alone. After each epoch `fit` segments the validation patients whole and scores them. Watch two numbers:
-# the accuracy, and the Dice of the three regions (1 is perfect, 0 is nothing found).
+# Cross-entropy alone. After each epoch `fit_brain` segments the validation patients whole and scores them. Watch two
+# numbers: the accuracy, and the Dice of the three regions (1 is perfect, 0 is nothing found).
 
 # %%
-from helpers.tasks.brain.training import Budget, Recipe, fit_brain
+from helpers.learn.budget import Budget
+from helpers.tasks.brain.training import Recipe, fit_brain
 
 keras.utils.set_random_seed(SEED)
 model = unet(SIZE, len(MODALITIES), filters=FILTERS)
@@ -668,9 +670,9 @@ print(f"calling everything background: accuracy {background:.1%}")
 
 # %% [markdown]
 # An accuracy to be proud of. Then look at the Dice of the smallest region, and at the last line: a model that says
-# "background" to every pixel is nearly as accurate. Choose a model by accuracy and you choose among sleepers. So `fit`
-# keeps the model by the **validation Dice per patient**: the mean over the three regions and over patients that are not
-# trained on.
+# "background" to every pixel is nearly as accurate. Choose a model by accuracy and you choose among sleepers. So the
+# **model selection** of `fit_brain` goes by the **validation Dice per patient**: the mean over the three regions and
+# over patients that are not trained on.
 #
 # Now with both losses, and longer.
 
@@ -685,9 +687,9 @@ history = fit_brain(
 scores.curves(history, title="Accuracy is flat from the start; Dice is still learning")
 
 # %% [markdown]
-# Read the panels from the right. The regions wake up one after the other, the small ones last, if they do; and while they
-# do, accuracy hardly moves: they are a handful of pixels. (The two loss curves lie apart because a training batch is half
-# tumour on purpose, and a validation patient is not. Compare their shapes, not their heights.)
+# Read the panels from the right. The regions wake up one after the other, the small ones last, if they do; and while
+# they do, accuracy hardly moves: they are a handful of pixels. (The two loss curves lie apart because a training batch
+# is half tumour on purpose, and a validation patient is not. Compare their shapes, not their heights.)
 #
 # **Exercise 2** (core, 4 minutes). Write `epoch_to_keep`: from such a table, the number of the epoch whose model you
 # keep.
@@ -711,10 +713,10 @@ with exercise_check("Exercise 2"):
         {"epoch": [1, 2, 3, 4], "accuracy": [0.98, 0.99, 0.98, 0.98], "val_accuracy": [0.97, 0.98, 0.98, 0.99],
          "val_loss": [0.3, 0.2, 0.1, 0.2], "val_dice": [0.0, 0.6, 0.5, 0.4]}
     )  # fmt: skip
-    kept = filled(epoch_to_keep(toy))
+    epoch = filled(epoch_to_keep(toy))
     because = {4: "that is the last one, and the most accurate", 3: "that is the one with the least loss",
-               1: "epochs count from 1, rows from 0"}.get(kept, "that is none of them")  # fmt: skip
-    require(kept == 2, f"you keep epoch {kept} of the toy table: {because}; the best Dice is in epoch 2")
+               1: "epochs count from 1, rows from 0"}.get(epoch, "that is none of them")  # fmt: skip
+    require(epoch == 2, f"you keep epoch {epoch} of the toy table: {because}; the best Dice is in epoch 2")
 
 # %% [markdown]
 # And this is what each rule would have kept from our run:
@@ -729,22 +731,23 @@ for rule, row in {"most accurate": accurate, "best Dice": best, "the last one": 
     print(f"{rule:14s} epoch {row.epoch:.0f} of {len(history)}, mean Dice {row.val_dice:.3f}")
 
 # %% [markdown]
-# The rules need not agree, and where Dice falls towards the end, the last model is not the one to keep. Since `fit`
-# writes a model only when it beats all before it, a run that is killed in the night still leaves its best.
+# The rules need not agree, and where Dice falls towards the end, the last model is not the one to keep. Since
+# `fit_brain` writes a model only when it beats all before it, a run that is killed in the night still leaves its best.
 #
 # ## A run that is stopped
 #
 # A night's training on Kaggle is stopped after 12 hours, whoever is in the middle of what. What must be kept so that it
 # goes on as if nothing had happened? Not the weights alone: Adam's two moments for each of them, the state that dropout
 # draws from, the number of the step, from which the order of slices and the learning rate follow. A `Checkpoint` keeps
-# all of it. Here is a short run in one go, and the same run stopped in its first epoch by the error that Ctrl-C raises.
+# all of it, and the training loop, `helpers.learn.training_loop.fit`, goes on from one. Here is a short run in one go,
+# and the same run stopped in its first epoch by the error that Ctrl-C raises.
 
 # %%
 from functools import partial
 
 from helpers.learn.augmented_model import AugmentedModel
-from helpers.learn.budget import WarmupCosine
 from helpers.learn.checkpoint import Checkpoint
+from helpers.learn.training_loop import fit
 
 
 class Stop(keras.callbacks.Callback):
@@ -760,8 +763,8 @@ def short_run(name, callbacks=()):
     trainer.compile(keras.optimizers.Adam(), DiceCrossEntropy())
     (folder / name).mkdir(exist_ok=True)
     with Checkpoint(folder / name, seconds=0) as checkpoint:
-        every = partial(training_batches, store, split.train, BATCH, SEED, "usual")
-        checkpoint.fit(trainer, every, 10, budget, [WarmupCosine(budget, 10), *callbacks])
+        batches = partial(training_batches, store, split.train, BATCH, SEED, "usual")
+        fit(trainer, batches, 10, budget, checkpoint=checkpoint, callbacks=callbacks, log=lambda _: None)
     return network.get_weights()
 
 
@@ -779,8 +782,8 @@ print("largest difference between the weights of the two runs:", apart(whole, we
 
 # %% [markdown]
 # Dropout and augmentation were on. A checkpoint is written beside the old one and then put in its place, so that a kill
-# while it is written costs what was learnt since the last one, never the run. Every `train` command works so: say it again and it
-# goes on.
+# while it is written costs what was learnt since the last one, never the run. Every `train` command works so: run it
+# again and it goes on.
 #
 # ## What a run leaves behind
 
@@ -796,11 +799,11 @@ for path in sorted(folder.rglob("*")):
 loaded = keras.models.load_model(folder / "both" / "model.keras")
 batch = store.images[sampler(1)].astype("float32")  # (BATCH, SIZE, SIZE, 2)
 difference = np.abs(loaded.predict_on_batch(batch) - model.predict_on_batch(batch)).max()
-print(f"largest difference between the kept model in memory and the one from the file: {difference:g}")
+print(f"largest difference between the selected model in memory and the one from the file: {difference:g}")
 
 # %% [markdown]
-# No list of custom objects was needed: the losses are registered with Keras under a name. Last, what the kept model
-# makes of a patient that it has not trained on, on the patient's own grid.
+# No list of custom objects was needed: the losses are registered with Keras under a name. Last, inference: what the
+# selected model makes of a patient that it has not trained on, on the patient's own grid.
 
 # %%
 from helpers.tasks.brain.inference import Segmenter

@@ -6,7 +6,7 @@ SIZE = 64  # pixels along each side of the 192 mm window; 128 in the paper
 FILTERS = 8  # features of the U-Net's first level; 32 in the paper
 EPOCHS = 5  # of training
 BATCH = 8  # slices in a batch
-FOLDS = 3  # one patient in so many is kept for the score
+FOLDS = 3  # one patient in so many is tested
 
 # %%
 from pathlib import Path
@@ -51,22 +51,21 @@ slices.compare(scan, scan.seg, nothing, title=f"{right:.1%} of this patient's vo
 # %%
 from helpers.data.resample import Grid
 from helpers.data.store import open_store
+from helpers.learn.budget import Budget
 from helpers.models.unet import unet
 from helpers.tasks.brain.inference import Segmenter
-from helpers.tasks.brain.training import Budget, Recipe, fit_brain
+from helpers.tasks.brain.training import Recipe, fit_brain
 
 keras.utils.set_random_seed(SEED)
 grid = Grid(SIZE)
 store = open_store(patients, folder / "slices", MODALITIES, grid)
 model = unet(SIZE, len(MODALITIES), filters=FILTERS)
 fit_brain(model, store, split, folder, Budget(epochs=EPOCHS), Recipe(batch_size=BATCH), SEED)
-print(
-    f"{len(split.train)} patients to learn from, {len(split.validation)} to choose by, {len(split.test)} to be scored on"
-)
+print(f"{len(split.train)} patients to train on, {len(split.validation)} to choose by, {len(split.test)} to be scored on")
 
 # %% [markdown]
-# Three lists, one volume for each test patient, all on the patients' own grids: the truth, the model's masks, and masks
-# of nothing.
+# Three lists, one volume for each test patient, all on the patients' own grids: the **ground truth**, or truth for
+# short; the model's masks; and masks of nothing.
 
 # %%
 segmenter = Segmenter(model, MODALITIES, grid)
@@ -220,8 +219,8 @@ for name, given in {"as probabilities": soft, "rounded to one-hot": one_hot[soft
     print(f"the same prediction, {name:19s} {float(metric.result()):.3f}")
 
 # %% [markdown]
-# A metric should be tested like any other code. Two lines would have found both faults: score a model that finds nothing,
-# and score the truth against itself. (The trap is known: TensorFlow issue 32875.)
+# A metric should be tested like any other code. Two lines would have found both faults: score a model that finds
+# nothing, and score the truth against itself. (The trap is known: TensorFlow issue 32875.)
 #
 # ## Dice, averaged with the wrong things
 #
@@ -273,8 +272,8 @@ note("slices with tumour only", tumour_slices)
 # %% [markdown]
 # Look at the last three rows, right column: the same masks, the same formula, and the largest score is far above the
 # smallest. Then look left: in the first of the three, the model without a weight does well, since most slices are empty
-# and each empty slice is a full point. The third row is kind in another way: it never looks at the slices where the
-# model draws a tumour into a healthy part.
+# and each empty slice is a full point. The third row is kind in another way: it leaves out the false
+# positives in slices without tumour.
 #
 # A slice is not a case. A patient is. We may still go wrong once: by throwing the voxels of all patients into one pot.
 
@@ -346,21 +345,21 @@ def moved_mm(before, after, spacing):
 there_and_back = [nearest(nearest(truth, (SIZE, SIZE)), truth.shape) for truth in truths]
 
 # %% [markdown]
-# And our way: shares of each class by area going down, shares interpolated going up, the largest wins at the end.
+# And our way: soft labels, averaged by area going down and interpolated going up; the largest wins at the end.
 
 # %%
 from helpers.data.resample import soft_labels_on
 
-by_shares = []
+by_soft_labels = []
 for patient in tested:
     scan = read_scan(patient, MODALITIES)
     centre = grid.brain_centre(scan.images, scan.spacing)
     soft_labels = soft_labels_on(scan.seg, grid, scan.spacing, centre) / np.float32(255)  # (slices, SIZE, SIZE, 4)
     up = grid.up(soft_labels, scan.seg.shape, scan.spacing, centre)  # (rows, columns, slices, 4)
     up[..., 0] = 1 - up[..., 1:].sum(axis=-1)  # outside the window all is background
-    by_shares.append(up.argmax(axis=-1))
+    by_soft_labels.append(up.argmax(axis=-1))
 
-for name, masks in {"nearest neighbour": there_and_back, "soft_labels": by_shares}.items():
+for name, masks in {"nearest neighbour": there_and_back, "soft labels": by_soft_labels}.items():
     moved = np.mean([moved_mm(t, m, mm) for t, m, mm in zip(truths, masks, spacings, strict=True)])
     print(
         f"{name:18s} the truth moved by {moved:.2f} mm and scores Dice {per_patient(truths, masks):.3f} against itself"
@@ -489,9 +488,15 @@ worst = min(result["patients"], key=lambda patient: patient["regions"]["WT"]["di
 scan = read_scan(next(patient for patient in tested if patient.id == worst["id"]), MODALITIES)
 low = worst["regions"]["WT"]
 print(
-    f"{worst['id']}: WT Dice {low['dice']:.2f}, HD95 {low['hd95_mm']:.1f} mm, volume error {low['volume_error_ml']:+.0f} ml"
+    f"{worst['id']}: WT Dice {low['dice']:.2f}, HD95 {low['hd95_mm']:.1f} mm, "
+    f"volume error {low['volume_error_ml']:+.0f} ml"
 )
-slices.compare(scan, scan.seg, masks[worst["id"]], title="The worst patient: what was missed, and what was invented?")
+slices.compare(
+    scan,
+    scan.seg,
+    masks[worst["id"]],
+    title="The worst patient: which are the false negatives, which the false positives?",
+)
 
 # %% [markdown]
 # ## How many patients it takes

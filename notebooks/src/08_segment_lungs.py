@@ -4,8 +4,8 @@ DATA_DIR = ""  # folder with the chest X-rays of both hospitals; empty: the Kagg
 OUTPUT_DIR = ""  # receives the radiographs as the network sees them; empty: a scratch folder
 SIZE = 64  # pixels along each side of the network's square; 128 in the paper
 FILTERS = 8  # features of the U-Net's first level; 32 in the paper
-ROUNDS = 8  # of 20 steps each, for each of three trainings
-FOLDS = 3  # one radiograph in so many is kept for the scores, in both hospitals
+EPOCHS = 8  # of 20 steps each, for each of three trainings
+FOLDS = 3  # one radiograph in so many is tested, in both hospitals
 
 # %%
 import tempfile
@@ -46,9 +46,9 @@ names = [xray.site.title() for xray in four]
 show.compare(radiographs, truths, outlines, names, "Whoever drew the lower outlines has not looked at the radiographs")
 
 # %% [markdown]
-# Chest X-rays, **X-rays** for short, from two hospitals. Above, the lungs as somebody outlined them by hand. Below, an
-# outline that is the same on every X-ray: the mean of all training masks, cut at one half. We call it the **mean mask**.
-# It has not looked, and see what Dice it gets.
+# Chest X-rays, or **radiographs**, from two hospitals. Above, the lungs as somebody outlined them by hand. Below, an
+# outline that is the same on every X-ray: the mean of all training masks, cut at one half. We call it the **mean
+# mask**. It has not looked, and see what Dice it gets.
 #
 # The paper trains its U-Net on such X-rays and reports a Dice of 0.957 (section 6.4). **What would you have to ask
 # before you believe that number?** We train the same network, and collect the questions on the way.
@@ -61,9 +61,9 @@ show.compare(radiographs, truths, outlines, names, "Whoever drew the lower outli
 # %%
 images = {path.stem for path in (catalogue.folder / "CXR_png").glob("*.png")}
 masks = {path.stem for path in (catalogue.folder / "masks").glob("*.png")}
-alike = images & masks
-print(f"{len(images)} radiographs, {len(masks)} masks, {len(alike)} pairs of one name")
-print("and they begin with:", ", ".join(sorted({name.split("_")[0] for name in alike})))
+same = images & masks
+print(f"{len(images)} radiographs, {len(masks)} masks, {len(same)} pairs of one name")
+print("and they begin with:", ", ".join(sorted({name.split("_")[0] for name in same})))
 
 # %% [markdown]
 # All of them come from one hospital, Montgomery (`MCUCXR`). Nothing has complained: with these pairs you would train,
@@ -115,8 +115,8 @@ for name, xray in {"widest": widest, "tallest": tallest}.items():
     print(f"the {name} radiograph: lungs {proportion(lungs):.2f}, squeezed {proportion(squeezed(lungs)):.2f}")
 
 # %% [markdown]
-# A wide X-ray is squeezed from the sides, a tall one from above, so the same chest would change its proportions with the
-# way the X-ray was turned. A network can learn that too. But it is one thing more to learn, it differs between
+# A wide X-ray is squeezed from the sides, a tall one from above, so the same chest would change its proportions with
+# the way the X-ray was turned. A network can learn that too. But it is one thing more to learn, it differs between
 # hospitals, and a heart that is wide for its chest is a finding.
 #
 # (Where both numbers of a line are nearly the same, your X-rays are square. If *all* X-rays are, somebody has squeezed
@@ -124,8 +124,8 @@ for name, xray in {"widest": widest, "tallest": tallest}.items():
 #
 # So we fill up instead: the X-ray in the middle of a square, and nothing beside it.
 #
-# **Exercise 1** (core, 5 minutes). Write `padded(radiograph)`: a square array as long as the X-ray's longer side, the X-ray in
-# its middle, 0 beside it. Where one row or column is left over, it goes to the end.
+# **Exercise 1** (core, 5 minutes). Write `padded(radiograph)`: a square array as long as the X-ray's longer side, the
+# X-ray in its middle, 0 beside it. Where one row or column is left over, it goes to the end.
 
 
 # %% tags=["stub"]
@@ -152,8 +152,8 @@ with exercise_check("Exercise 1"):
     require((tall[:, 2:5] == toy.T.repeat(2, axis=0)).all(), "a tall radiograph does not stand in the middle of yours")
 
 # %% [markdown]
-# `see` in `helpers.data.radiographs` pads and then averages down by area. The z-score of lesson 03 follows, over the X-ray's
-# own pixels: the hospitals expose differently, and a grey has no unit.
+# `preprocess` in `helpers.data.radiographs` pads and then averages down by area. The z-score of lesson 03 follows, over
+# the X-ray's own pixels: the hospitals expose differently, and a grey has no unit.
 
 # %%
 from helpers.data.radiographs import preprocess
@@ -172,12 +172,12 @@ figure.suptitle("Padding keeps the lungs as they are, and costs a few pixels")
 style.alt(figure, "A wide and a tall chest radiograph, each as it is, squeezed into a square, and padded to one.")
 
 # %% [markdown]
-# The padding is 0, and so is the mean grey of each X-ray: the network is told nothing by it. The price is size: the
+# The padding is 0, and so is the mean grey of each X-ray: it carries no information. The price is size: the
 # lungs are smaller in a padded square than in a squeezed one.
 #
-# And back: probabilities go to the X-ray's own grid by `back`, linear between pixel centres, and are cut at one half
-# there, as in lesson 07. Suppose a network answered with the exact share of lung in each of its pixels. Guess the Dice
-# of such an answer, on the X-ray's own grid.
+# And back: probabilities go to the X-ray's own grid by `to_native_grid`, linear between pixel centres, and are cut at
+# one half there, as in lesson 07. Suppose a network predicted the exact soft labels, the share of lung in each of its
+# pixels. Guess the Dice of such a prediction, on the X-ray's own grid.
 
 # %%
 from helpers.data.radiographs import lung_soft_labels
@@ -193,8 +193,8 @@ record("ceiling", round(float(np.mean(ceilings)), 4))
 print(f"{SIZE} pixels a side: Dice {np.mean(ceilings):.4f} on average, {min(ceilings):.4f} at worst")
 
 # %% [markdown]
-# That is the **ceiling** of this grid: what the exact answer gets. Lungs are large and smooth, so it is high. It also
-# says how finely to read a score: differences that are small against what the ceiling lacks are differences of
+# That is the **ceiling** of this grid: what an exact prediction gets. Lungs are large and smooth, so it is high. It
+# also says how finely to read a score: differences that are small against what the ceiling lacks are differences of
 # resizing.
 #
 # ## One channel, and a sigmoid
@@ -214,7 +214,7 @@ pd.DataFrame({"softmax of (a, b), for lung": softmax([a, b], axis=0)[1], "sigmoi
 #
 # **Exercise 2** (core, 5 minutes). Write `one_channel(kernel, bias)`: from the last layer of a network with two
 # channels and a softmax, shapes (1, 1, features, 2) and (2,), make that of a network with one channel and a sigmoid,
-# (1, 1, features, 1) and (1,), which says the same of every X-ray.
+# (1, 1, features, 1) and (1,), which predicts the same for every X-ray.
 
 
 # %% tags=["stub"]
@@ -256,9 +256,9 @@ print(f"{record('parameters', whole.count_params()):,} parameters; with four cla
 #
 # ## Training, with four curves
 #
-# X-rays of both hospitals are on all three sides of the split. `fit_radiographs` trains with Adam in rounds of 20 steps; the
-# loss is cross-entropy plus soft Dice, and no X-ray is varied. After each round it says a line, and then we look at the
-# test X-rays. Nothing learns from that, and nothing is chosen by it; we keep it for an experiment further down.
+# X-rays of both hospitals are on all three sides of the split. `fit_lungs` trains with Adam in epochs of 20 steps; the
+# loss is cross-entropy plus soft Dice, and no X-ray is augmented. After each epoch it logs a line, and then we score
+# the test X-rays. Nothing learns from that, and nothing is chosen by it; we keep it for an experiment further down.
 
 # %%
 from helpers.learn.budget import Budget
@@ -274,7 +274,7 @@ def untrained() -> LungSegmenter:
 
 
 def train(segmenter, sides, log=lambda line: None) -> pd.DataFrame:
-    budget = Budget(epochs=ROUNDS)
+    budget = Budget(epochs=EPOCHS)
     return fit_lungs(segmenter.network, store, sides, budget, augmentation="none", seed=SEED, log=log)
 
 
@@ -284,24 +284,24 @@ def per_radiograph(drawn) -> list[float]:
 
 
 # %%
-both, looks = untrained(), []
+both, test_dice = untrained(), []
 
 
-def listen(line):
+def score_epoch(line):
     print(line)
-    looks.append(per_radiograph(both.network_probabilities(store.images[store.rows(split.test)]) > 0.5))
+    test_dice.append(per_radiograph(both.network_probabilities(store.images[store.rows(split.test)]) > 0.5))
 
 
-history = train(both, split, listen)
+history = train(both, split, score_epoch)
 
 # %% [markdown]
 # The paper draws loss, accuracy, Dice and Jaccard in its figure 14. So do we, and add the mean mask as a dotted line.
 
 # %%
-watched = store.soft_labels[store.rows(split.validation), ..., 1] > 127  # (validation radiographs, SIZE, SIZE)
-d = np.array([dice(truth, mean > 0.5) for truth in watched])  # (validation radiographs,)
-not_looking = {"accuracy": (watched == (mean > 0.5)).mean(), "dice": d.mean(), "jaccard": (d / (2 - d)).mean()}
-show.curves(history, not_looking, "A curve says something from where it leaves the dotted line")
+validated = store.soft_labels[store.rows(split.validation), ..., 1] > 127  # (validation radiographs, SIZE, SIZE)
+d = np.array([dice(truth, mean > 0.5) for truth in validated])  # (validation radiographs,)
+mean_mask = {"accuracy": (validated == (mean > 0.5)).mean(), "dice": d.mean(), "jaccard": (d / (2 - d)).mean()}
+show.curves(history, mean_mask, "A curve says something from where it leaves the dotted line")
 
 # %% [markdown]
 # Follow each curve up to the dotted line: until there, training has brought less than not looking. Accuracy starts near
@@ -360,8 +360,8 @@ pd.DataFrame({row: {metric: cell(some[metric], n) for metric, n in digits.items(
 
 # %% [markdown]
 # Read it from the bottom of each block upwards. Accuracy gives three quarters to whoever finds nothing, as lungs fill
-# about a quarter of an X-ray. Dice gives nothing for that. But to the mean mask, which knows no more than that chests are
-# alike, it gives most of what there is to have. A tumour can be anywhere; lungs are always in the same place.
+# about a quarter of an X-ray. Dice gives nothing for that. But to the mean mask, which knows no more than that chests
+# are alike, it gives most of what there is to have. A tumour can be anywhere; lungs are always in the same place.
 #
 # So ask of a Dice what it adds to the mean mask. How much of what was left has the network taken?
 
@@ -417,31 +417,31 @@ kernel_train, kernel_validation = train_test_split(rest, test_size=0.1, random_s
 len(kernel_train), len(kernel_validation), len(kernel_test)
 
 # %% [markdown]
-# What is that worth? We have looked at every test X-ray after every round. Now deal the test X-rays into two halves,
-# choose the best round by the one half, and read its score there and on the other; a thousand times over.
+# What is that worth? We have scored every test X-ray after every epoch. Now deal the test X-rays into two halves,
+# choose the best epoch by the one half, and read its score there and on the other; a thousand times over.
 
 # %%
-looked = np.array(looks)  # (rounds, test radiographs)
-rng, read = np.random.default_rng(SEED), []
+scored = np.array(test_dice)  # (epochs, test radiographs)
+rng, pairs = np.random.default_rng(SEED), []
 for _ in range(1000):
     chosen_by, others = np.array_split(rng.permutation(len(tested)), 2)
-    best = looked[:, chosen_by].mean(axis=1).argmax()
-    read.append((looked[best, chosen_by].mean(), looked[best, others].mean()))
-reported, true = np.mean(read, axis=0)
+    best = scored[:, chosen_by].mean(axis=1).argmax()
+    pairs.append((scored[best, chosen_by].mean(), scored[best, others].mean()))
+reported, true = np.mean(pairs, axis=0)
 record("gained_by_choosing", round(float(reported - true), 4))
 print(f"on the half that chose: {reported:.4f}; on the other: {true:.4f}; gained by choosing: {reported - true:.4f}")
 
 # %% [markdown]
 # The halves are dealt by chance, so a difference can come from nowhere but the choice. Here it is small: there are few
-# rounds to choose from, and the last hardly differ, as the learning rate has fallen to nothing. It grows with every
-# epoch, every setting and every loss that is tried on the same X-rays, and it shrinks as X-rays are added. `fit_radiographs`
-# chooses nothing: it keeps the last round.
+# epochs to choose from, and the last hardly differ, as the learning rate has fallen to nothing. It grows with every
+# epoch, every setting and every loss that is tried on the same X-rays, and it shrinks as X-rays are added. `fit_lungs`
+# chooses nothing: it keeps the last epoch.
 #
 # ### Pool the batch
 #
 # The kernel's Dice takes probabilities as they are, throws all X-rays of a batch into one pot, and adds 1 above and
-# below the line. We hold it against ours, for the mean mask, for the network, and for a network that misses an X-ray: the
-# one with the smallest lungs.
+# below the line. We hold it against ours, for the mean mask, for the network, and for a network that misses an X-ray:
+# the one with the smallest lungs.
 
 
 # %%
@@ -449,10 +449,14 @@ def pooled(drawn):
     return (2 * (truths * drawn).sum() + 1) / (truths.sum() + drawn.sum() + 1)
 
 
-said = both.network_probabilities(store.images[store.rows(split.test)])  # (radiographs, SIZE, SIZE)
+predicted = both.network_probabilities(store.images[store.rows(split.test)])  # (radiographs, SIZE, SIZE)
 smallest = truths.sum(axis=(1, 2)).argmin()
-missed = said * (np.arange(len(said)) != smallest)[:, None, None]
-columns = {"mean mask": np.array([mean] * len(said)), "our network": said, "smallest radiograph missed": missed}
+missed = predicted * (np.arange(len(predicted)) != smallest)[:, None, None]
+columns = {
+    "mean mask": np.array([mean] * len(predicted)),
+    "our network": predicted,
+    "smallest radiograph missed": missed,
+}
 table = {
     "the kernel's: pooled, soft": {name: pooled(drawn) for name, drawn in columns.items()},
     "ours: per radiograph, cut at one half": {
@@ -468,8 +472,8 @@ print(f"one radiograph of {len(truths)}: {1 / len(truths):.3f}")
 
 # %% [markdown]
 # The two rows bear one name, and neither can be held against the other: in the pot a pixel that is lung with a
-# probability of 0.9 counts 0.9. And an X-ray that is missed altogether costs ours nearly its full share, one X-ray in so
-# many. The pot counts pixels, so it is cheapest to fail the patient with the smallest lungs. (The 1 that is added
+# probability of 0.9 counts 0.9. And an X-ray that is missed altogether costs ours nearly its full share, one X-ray in
+# so many. The pot counts pixels, so it is cheapest to fail the patient with the smallest lungs. (The 1 that is added
 # matters where a truth is empty. Lungs never are; in lesson 07 that rule decided about most slices.)
 #
 # ### Mix the hospitals
@@ -485,8 +489,8 @@ pd.crosstab(dealt["hospital"], dealt["side"])
 # %% [markdown]
 # Both hospitals stand on both sides, as they do in our own split so far. What is asked that way: how good is the
 # network at the hospitals it comes from? What a third hospital wants to know is something else. With two hospitals we
-# can ask it: train at one, test at the other. The network is the same, and so are the number of steps and the test
-# X-rays. Before you run it: from Montgomery to Shenzhen, what Dice do you expect?
+# can ask it: train at one, the **source**, and test at the other, the **target**. The network is the same, and so are
+# the number of steps and the test X-rays. Before you run it: from Montgomery to Shenzhen, what Dice do you expect?
 
 
 # %%
@@ -515,38 +519,39 @@ lazy = {site: rows[site, "mean mask"]["dice"].mean() for site in sites}
 show.site_comparison(by_site, lazy, "The same network, the same test radiographs: where it learnt decides")
 
 # %%
-ways = (sites, sites[::-1])  # home, away
-for home, away in ways:
-    own, strange = at(away, away), at(away, home)
-    record(f"drop_{home}_to_{away}", round(float((own - strange).mean()), 4))
-    print(f"at {away.title()}: its own network {own.mean():.3f}, that of {home.title()} {strange.mean():.3f},")
+directions = (sites, sites[::-1])  # source, target
+for source, target in directions:
+    own, strange = at(target, target), at(target, source)
+    record(f"drop_{source}_to_{target}", round(float((own - strange).mean()), 4))
+    print(f"at {target.title()}: its own network {own.mean():.3f}, that of {source.title()} {strange.mean():.3f},")
     print(f"    a drop of {cell(own - strange, 3)} a radiograph")
 
 # %% [markdown]
-# The interval is over X-rays, and paired: each X-ray is its own control. Where it reaches 0, there are too few X-rays to
-# tell. (The hospitals differ in size, and a small one teaches less: its own network is not the best there could be.)
+# The interval is over X-rays, and paired: each X-ray is its own control. Where it reaches 0, there are too few X-rays
+# to tell. (The hospitals differ in size, and a small one teaches less: its own network is not the best there could be.)
 #
 # A mixed split reports one number, the mean over its X-rays:
 
 # %%
 mixed = record("dice_mixed", round(float(trained["both"]["dice"].mean()), 4))
-strange = {(home, away): at(away, home).mean() for home, away in ways}
+strange = {(source, target): at(target, source).mean() for source, target in directions}
 record("dice_strange", round(float(np.mean(list(strange.values()))), 4))
 print(f"what a mixed split reports: {mixed:.3f}")
-for (home, away), value in strange.items():
-    print(f"what {away.title()} gets from {home.title()}: {value:.3f}")
+for (source, target), value in strange.items():
+    print(f"what {target.title()} gets from {source.title()}: {value:.3f}")
 
 # %%
-home, away = min(strange, key=strange.get)
-lost = trained[home].query("site == @away").nsmallest(4, "dice")["id"]
+source, target = min(strange, key=strange.get)
+lost = trained[source].query("site == @target").nsmallest(4, "dice")["id"]
 radiographs, masks = zip(*(read_xray(xrays[name]) for name in lost), strict=True)
-drawn = [networks[home].predict(radiograph) for radiograph in radiographs]
-show.compare(radiographs, masks, drawn, title=f"Learnt at {home.title()}, lost at {away.title()}")
+drawn = [networks[source].predict(radiograph) for radiograph in radiographs]
+show.compare(radiographs, masks, drawn, title=f"Learnt at {source.title()}, lost at {target.title()}")
 
 # %% [markdown]
-# At home this network does as well as the figure before says, and it has learnt nothing wrong there. It has learnt what
-# an X-ray looks like in one hospital: how dark a lung is, where black begins, where the chest ends. See what it leaves
-# out, or takes for lung, where an X-ray is exposed or framed in another way.
+# At its own hospital this network does as well as the figure before says, and it has learnt nothing wrong there. It has
+# learnt what an X-ray looks like in one hospital: how dark a lung is, where black begins, where the chest ends. See
+# what it leaves out (false negatives), or takes for lung (false positives), where an X-ray is exposed or framed in
+# another way.
 #
 # ## The question again
 #
@@ -555,9 +560,9 @@ show.compare(radiographs, masks, drawn, title=f"Learnt at {home.title()}, lost a
 # hospital teach the network? The paper does not state its split. Its kernel mixes, chooses on what it reports, and
 # pools; that is no proof that the number is wrong, and no ground to expect it anywhere else.
 #
-# From a terminal, `python -m helpers train lungs` and `evaluate` do what this lesson did, with varied X-rays;
-# `score_radiographs` in `helpers.tasks.lungs.inference` is our `score`. Left out: JSRT, a third public set, on which the same
-# networks are compared elsewhere (Idiap's `bob.ip.binseg`), and the question how well two people agree about a lung,
-# which no network should be asked to beat.
+# From a terminal, `python -m helpers train lungs` and `evaluate` do what this lesson did, with augmented X-rays;
+# `score_radiographs` in `helpers.tasks.lungs.inference` is our `score`. Left out: JSRT, a third public set, on which
+# the same networks are compared elsewhere (Idiap's `bob.ip.binseg`), and the question how well two people agree about a
+# lung, which no network should be asked to beat.
 #
 # In lesson 09 the drop is to be closed, without a single mask from the other hospital.

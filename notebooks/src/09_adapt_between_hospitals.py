@@ -4,11 +4,11 @@ DATA_DIR = ""  # folder with the chest X-rays of both hospitals; empty: the Kagg
 OUTPUT_DIR = ""  # where the trainings go, and are found again; empty: a scratch folder
 FROM = "montgomery"  # the hospital whose radiographs come with masks
 TO = "shenzhen"  # the other one
-RUNGS = ["source", "histogram", "xray", "adda", "target"]  # rungs of the ladder, see helpers.tasks.adaptation.ladder
+EXPERIMENTS = ["source", "histogram", "xray", "adda", "target"]  # of the ladder, see helpers.tasks.adaptation.ladder
 SIZE = 48  # pixels along each side of what the network sees; a multiple of 16
 FILTERS = 8  # features of its first level; 32 in the paper
 EPOCHS = 6  # of each training, 20 steps each
-FOLDS = 2  # one radiograph in so many is kept for the scores, in both hospitals
+FOLDS = 2  # one radiograph in so many is tested, in both hospitals
 
 # %%
 import json
@@ -63,31 +63,32 @@ style.alt(figure, f"Three chest radiographs of {FROM} above three of {TO}, with 
 #
 # ## One hospital's model
 #
-# The network is lesson 08's. `helpers.tasks.adaptation.ladder` trains one model after the other on this page, each in a folder
-# of its own, and scores each on X-rays of both hospitals that nobody trained on. What is finished is kept.
+# The network is lesson 08's. `helpers.tasks.adaptation.ladder` runs one **experiment** after the other on this page:
+# each trains a model in a folder of its own, and scores it on X-rays of both hospitals that nobody trained on. What is
+# finished is not run again.
 
 # %%
 from helpers.tasks.adaptation.ladder import radiograph_scores, run_folder, run_ladder
 from helpers.tasks.adaptation.results import as_frame
 
-ROAD = f"{FROM}-{TO}"
+DIRECTION = f"{FROM}-{TO}"
 
 
-def stand(*names) -> list[dict]:
-    """Train and score these rungs, unless they are finished; their rows of the table."""
-    made = {"epochs": EPOCHS, "size": SIZE, "filters": FILTERS, "split": split}
-    rows = run_ladder(data, runs, [ROAD], names, log=lambda text: None, **made)
-    return [row for row in rows[ROAD] if row["experiment"] in names]
+def results(*names) -> list[dict]:
+    """Train and score these experiments, unless they are finished; their rows of the table."""
+    settings = {"epochs": EPOCHS, "size": SIZE, "filters": FILTERS, "split": split}
+    rows = run_ladder(data, runs, [DIRECTION], names, log=lambda text: None, **settings)
+    return [row for row in rows[DIRECTION] if row["experiment"] in names]
 
 
-as_frame(stand("source"))[["Dice, source", "Dice, target"]]
+as_frame(results("source"))[["Dice, source", "Dice, target"]]
 
 # %% [markdown]
 # The first number is what a paper would report; the second is what the other hospital would get. Each is a mean over
 # X-rays, with its 95 % interval. For comparison, the mean of the source's masks, which has looked at no X-ray at all:
 
 # %%
-scored = json.loads((run_folder(runs, ROAD, "source") / "metrics.json").read_text())
+scored = json.loads((run_folder(runs, DIRECTION, "source") / "metrics.json").read_text())
 pd.Series({site: scored["trivial"][site]["dice"]["mean"] for site in (FROM, TO)}, name="mean mask").to_frame().round(3)
 
 # %% [markdown]
@@ -96,10 +97,10 @@ pd.Series({site: scored["trivial"][site]["dice"]["mean"] for site in (FROM, TO)}
 # %%
 from helpers.tasks.lungs.inference import LungSegmenter
 
-plain = LungSegmenter.load(run_folder(runs, ROAD, "source"))
-scores = radiograph_scores(runs, ROAD).query("seed == 0")
-of_source = scores[(scores["site"] == TO) & (scores["experiment"] == "source")].sort_values("dice")
-worst = [next(xray for xray in tested[TO] if xray.id == name) for name in of_source["radiograph"][:3]]
+plain = LungSegmenter.load(run_folder(runs, DIRECTION, "source"))
+scores = radiograph_scores(runs, DIRECTION).query("seed == 0")
+source_scores = scores[(scores["site"] == TO) & (scores["experiment"] == "source")].sort_values("dice")
+worst = [next(xray for xray in tested[TO] if xray.id == name) for name in source_scores["radiograph"][:3]]
 pictures, masks = zip(*map(read_xray, worst), strict=True)
 drawn = [plain.predict(picture) for picture in pictures]
 show.compare(pictures, masks, drawn, title=f"{FROM.title()}'s model at {TO.title()}, where it is worst")
@@ -117,11 +118,11 @@ def seen(xray) -> tuple[np.ndarray, np.ndarray]:
     return preprocess(radiograph, SIZE), lung_soft_labels(mask, SIZE)[..., 1] > 127
 
 
-greys = {
+inputs = {
     site: [np.stack(part) for part in zip(*map(seen, radiographs), strict=True)] for site, radiographs in tested.items()
 }
 figure = Figure(figsize=(8, 2.6))
-for ax, (site, (images, lungs)) in zip(figure.subplots(1, 2, sharey=True), greys.items(), strict=True):
+for ax, (site, (images, lungs)) in zip(figure.subplots(1, 2, sharey=True), inputs.items(), strict=True):
     for inside, colour, name in ((lungs, "#0072B2", "lungs"), (~lungs, "#9A9A9A", "the rest of the radiograph")):
         ax.hist(images[inside & (images[..., 0] != 0)], np.linspace(-2.5, 2.5, 60), density=True, alpha=0.6,
                 color=colour, label=name)  # fmt: skip
@@ -139,12 +140,12 @@ style.alt(figure, "Histograms of z-scored greys inside and outside the lungs, on
 #
 # ## How large is the gap?
 #
-# The yardstick is a model of the target's own, trained on its masks, with its X-rays varied as you will see below. It
-# is called the **ceiling**, though a model may pass it; the plain model is the floor, and between them lies the
+# The yardstick is a model of the target's own, trained on its masks, with its X-rays augmented as you will see below.
+# It is called the **ceiling**, though a model may pass it; the plain model is the floor, and between them lies the
 # **gap**. That is not what is lost on the way: other X-rays may be harder for everybody, or easier.
 
 # %%
-rows = stand("source", "target")
+rows = results("source", "target")
 floor, ceiling = (row["target"]["mean"] for row in rows)
 record("dice_source_at_home", rows[0]["source"]["mean"])
 record("gap", ceiling - floor)
@@ -158,8 +159,8 @@ print(f"gap at the target: {ceiling:.3f} - {floor:.3f} = {ceiling - floor:.3f}")
 # $$\mathrm{share} = \frac{a - s}{c - s}$$
 #
 # which is 0 for doing nothing and 1 for the ceiling. It needs an interval, and there is a trap. All three models are
-# scored on the same X-rays, and an X-ray that is hard for one tends to be hard for the others. Draw X-rays, and take all
-# three scores of each along: then what makes X-rays hard cancels. Draw anew for each model, and it adds up.
+# scored on the same X-rays, and an X-ray that is hard for one tends to be hard for the others. Draw X-rays, and take
+# all three scores of each along: then what makes X-rays hard cancels. Draw anew for each model, and it adds up.
 #
 # ### Exercise 1: a paired interval *(core, 8 minutes)*
 #
@@ -197,10 +198,10 @@ with exercise_check("Exercise 1"):
     require(high - low > 0.5 * (highest - lowest), f"{wide}; draw as many radiographs as there are, with replacement")
 
 # %% [markdown]
-# `helpers.measure.gap_closed.gap_closed` is the same, and refuses where the gap may be nothing: a share of nothing can be
-# any number. From here on it is a column of the table.
+# `helpers.measure.gap_closed.gap_closed` is the same, and refuses where the gap may be nothing: a share of nothing can
+# be any number. From here on it is a column of the table.
 #
-# ## The first rung: borrowed greys
+# ## The first experiment: borrowed greys
 #
 # The obvious remedy touches no network: bring the greys of a target's X-ray to those of the source. **Histogram
 # matching** sends the darkest tenth of its pixels to the greys of the source's darkest tenth, and so on up.
@@ -212,13 +213,12 @@ learned = [xray for xray in catalogue.require(FROM) if xray.id in split.train]
 counts = histogram(read_xray(xray)[0] for xray in learned)  # (256,): how often the source has each grey
 radiograph = pictures[0]  # (rows, columns) uint8, the worst one
 
-held = np.bincount(radiograph.ravel(), minlength=256) / radiograph.size  # (256,): how often this radiograph has it
-rank, wanted = (
-    np.cumsum(soft_labels) - soft_labels / 2 for soft_labels in (held, counts)
-)  # share of pixels that are darker
+own = np.bincount(radiograph.ravel(), minlength=256) / radiograph.size  # (256,): how often this radiograph has it
+# the share of pixels that are darker, here and at the source: (256,) each
+rank, wanted = (np.cumsum(frequencies) - frequencies / 2 for frequencies in (own, counts))
 table = np.interp(rank, wanted, np.arange(256)).round().astype("uint8")  # (256,): for each grey the one of equal rank
 matched = table[radiograph]  # (rows, columns) uint8
-(matched == match_histogram(radiograph, counts)).all()  # `helpers.prepare.histogram_matching` has the same
+(matched == match_histogram(radiograph, counts)).all()  # the same, from helpers
 
 # %%
 figure = Figure(figsize=(8, 3.2))
@@ -231,39 +231,40 @@ figure.suptitle("The middle radiograph has the greys of the right one's hospital
 style.alt(figure, "A radiograph of the target, the same with matched greys, and a radiograph of the source.")
 
 # %%
-as_frame(stand("source", "histogram"))[["Dice, target", "gap closed"]]
+as_frame(results("source", "histogram"))[["Dice, target", "gap closed"]]
 
 # %% [markdown]
 # Matching knows how many pixels are dark, not which. Where only the source's X-rays have broad black bands, it takes
 # the black that it needs from the air beside the patient, or from the lungs. Where only the target's have them, the
 # band itself turns grey.
 #
-# ## The second rung: more habits than one
+# ## The second experiment: more habits than one
 #
 # Instead of dressing the target up as the source, show the network in training more habits than any one hospital has.
 # That needs no X-ray of the target in training. Lesson 03 has the tools, and anyone who has seen a few X-rays can say
-# what may vary: contrast and exposure, frame and tilt, black bands. Not left and right; the heart has a side.
-# (Somebody did look at X-rays: the bands here are as wide as Montgomery's. The rung `intensity` goes without.)
+# what differs: contrast and exposure, frame and tilt, black bands. Not left and right; the heart has a side.
+# (Somebody did look at X-rays: the bands here are as wide as Montgomery's. The experiment `intensity` does
+# without.)
 
 # %%
-from helpers.prepare.augment import AUGMENTATIONS, apply, draw
+from helpers.prepare.augment import XRAY, apply, draw
 
 radiograph, mask = read_xray(tested[FROM][0])
 square, soft_labels = (
     array[None].repeat(5, axis=0) for array in (preprocess(radiograph, 128), lung_soft_labels(mask, 128) / 255)
 )
-variation = draw(np.random.default_rng(SEED + 1), 5, 128, 1, AUGMENTATIONS["xray"])
-varied, _ = apply(square, soft_labels.astype("float32"), variation)  # (5, 128, 128, 1); a band ends where lung begins
+params = draw(np.random.default_rng(SEED + 1), 5, 128, 1, XRAY)
+augmented, _ = apply(square, soft_labels.astype("float32"), params)  # (5, 128, 128, 1); a band ends where lung begins
 
 figure = Figure(figsize=(8, 1.9))
-for ax, picture in zip(figure.subplots(1, 6), [square[0], *np.array(varied)], strict=True):
+for ax, picture in zip(figure.subplots(1, 6), [square[0], *np.array(augmented)], strict=True):
     ax.imshow(picture[..., 0], vmin=-2, vmax=2)
     ax.set_axis_off()
 figure.suptitle("One radiograph of the source, and five hospitals that do not exist")
-style.alt(figure, "A radiograph as it is, and varied five times in contrast, frame, tilt and bands.")
+style.alt(figure, "A radiograph as it is, and augmented five times in contrast, frame, tilt and bands.")
 
 # %%
-as_frame(stand("source", "histogram", "xray"))[["Dice, source", "Dice, target", "gap closed"]]
+as_frame(results("source", "histogram", "xray"))[["Dice, source", "Dice, target", "gap closed"]]
 
 # %% [markdown]
 # Keep the last row in mind. It is cheap, and many papers on adaptation leave it out of their tables. Everything below
@@ -271,8 +272,8 @@ as_frame(stand("source", "histogram", "xray"))[["Dice, source", "Dice, target", 
 #
 # ## A game
 #
-# Now the target's X-rays take part, still without masks. Inside the network an X-ray becomes **features**: maps that the
-# encoder hands to the decoder. If those of the two hospitals looked alike, a decoder that reads the source's could
+# Now the target's X-rays take part, still without masks. Inside the network an X-ray becomes **features**: maps that
+# the encoder hands to the decoder. If those of the two hospitals looked alike, a decoder that reads the source's could
 # read the target's as well.
 #
 # How would one make them look alike? A second network, the **discriminator** d, looks at features and says where they
@@ -281,7 +282,7 @@ as_frame(stand("source", "histogram", "xray"))[["Dice, source", "Dice, target", 
 #
 # ### First move: turn the gradient round
 #
-# As the discriminator learns, it sends back a gradient that says how features would have to change to be told apart
+# As the discriminator learns, it sends back a gradient that says how features would have to change to be separated
 # *better*. The encoder wants the opposite. So a layer goes between the two that does nothing on the way forward, and
 # on the way back multiplies the gradient by $-\lambda$: **gradient reversal** (Ganin and Lempitsky 2015). First a toy
 # that shows which way a gradient pulls: a single weight, whose own value is its loss, and one step of descent.
@@ -340,8 +341,8 @@ with exercise_check("Exercise 2"):
     require(abs(moved - 0.5) < 1e-6, f"the weight moves by {moved:+.1f}; reversed at strength 0.5 it goes up by 0.5")
 
 # %% [markdown]
-# `reverse` in `helpers.tasks.adaptation.adversarial` is this line. And what is a discriminator's loss? The cross-entropy of its
-# answer d. Written with its output before the sigmoid, the **logit** z, nothing overflows:
+# `reverse_gradient` in `helpers.tasks.adaptation.adversarial` is this line. And what is a discriminator's loss? The
+# cross-entropy of its output d. Written with what comes before the sigmoid, the **logit** z, nothing overflows:
 
 
 # %%
@@ -400,25 +401,25 @@ loss_e = cross_entropy(logit(of_t), 1.0)  # the inverted label; the discriminato
 {"discriminator": float(ops.mean(loss_d)), "adversarial": float(ops.mean(loss_e))}
 
 # %% [markdown]
-# `helpers.tasks.adaptation.adversarial.ADDA` has both in one training step, and there d is frozen inside $L_E$ in the way you know,
-# by `stop_gradient` on its weights. It gives a verdict for each patch of an X-ray: one verdict for the whole X-ray would
-# be decided by the easiest thing there is, a letter in a corner. And its $L_D$ is the mean of the two terms, with 0.9
-# for the source instead of 1, so that it never gets infinitely sure.
+# `helpers.tasks.adaptation.adversarial.ADDA` has both in one training step, and there d is frozen inside $L_E$ in the
+# way you know, by `stop_gradient` on its weights. It gives a verdict for each patch of an X-ray: one verdict for the
+# whole X-ray would be decided by the easiest thing there is, a letter in a corner. And its $L_D$ is the mean of the two
+# terms, with 0.9 for the source instead of 1, so that it never gets infinitely sure.
 #
 # ### Where must it look?
 #
-# Tzeng's networks told digits apart: one road through the network, features at its end. A U-Net has five roads, four
-# skips and the bottleneck. Which carries the lungs? Guess, and then we cut them one at a time: on one road every X-ray
-# gets the mean of all X-rays, on the others its own.
+# Tzeng's networks classified digits: one path through the network, features at its end. A U-Net has five **levels**,
+# each a path from encoder to decoder: four skips and the bottleneck. Which carries the lungs? Guess, and then we cut
+# them one at a time: at one level every X-ray gets the mean of all X-rays, at the others its own.
 
 # %%
 from helpers.tasks.adaptation.adversarial import encoder, skips_and_bottleneck
 
 network = plain.network
-roads = encoder(network)  # a radiograph -> maps of five levels, each half as fine as the one before
+levels = encoder(network)  # a radiograph -> maps of five levels, each half as fine as the one before
 decoder = keras.Model(skips_and_bottleneck(network), network.output)  # and from them to (SIZE, SIZE, 1)
-images, lungs = greys[FROM]  # (radiographs, SIZE, SIZE, 1), (radiographs, SIZE, SIZE)
-maps = roads.predict(images, verbose=0)
+images, lungs = inputs[FROM]  # (radiographs, SIZE, SIZE, 1), (radiographs, SIZE, SIZE)
+maps = levels.predict(images, verbose=0)
 names = [*(f"skip {level}" for level in range(1, len(maps))), "bottleneck"]
 {name: part.shape[1:] for name, part in zip(names, maps, strict=True)}
 
@@ -426,43 +427,41 @@ names = [*(f"skip {level}" for level in range(1, len(maps))), "bottleneck"]
 from helpers.measure.overlap import dice
 
 
-def dice_without(road) -> float:
-    """Mean Dice on the source's test radiographs where one road carries the same for every radiograph; None cuts nothing."""
-    parts = [
-        part.mean(axis=0, keepdims=True).repeat(len(part), 0) if i == road else part for i, part in enumerate(maps)
-    ]
-    said = decoder.predict(parts, verbose=0)[..., 0] > 0.5  # (radiographs, SIZE, SIZE)
-    return float(np.mean([dice(truth, mask) for truth, mask in zip(lungs, said, strict=True)]))
+def dice_without(cut) -> float:
+    """Mean Dice on the source's test radiographs if one level carries the same for all of them; None cuts nothing."""
+    parts = [part.mean(axis=0, keepdims=True).repeat(len(part), 0) if i == cut else part for i, part in enumerate(maps)]
+    drawn = decoder.predict(parts, verbose=0)[..., 0] > 0.5  # (radiographs, SIZE, SIZE)
+    return float(np.mean([dice(truth, mask) for truth, mask in zip(lungs, drawn, strict=True)]))
 
 
-cut = {"nothing": dice_without(None)} | {name: dice_without(road) for road, name in enumerate(names)}
-record("dice_by_road_cut", cut)
-pd.Series(cut, name="Dice at the source, without").to_frame().round(3)
+without_level = {"nothing": dice_without(None)} | {name: dice_without(level) for level, name in enumerate(names)}
+record("dice_by_road_cut", without_level)
+pd.Series(without_level, name="Dice at the source, without").to_frame().round(3)
 
 # %% [markdown]
-# The lower a number, the more is lost that no other road makes up for. (Nothing can fall to 0: the mean of all X-rays
-# is still a pair of lungs.) No road carries the outline alone. An adversary that sees the bottleneck by itself aligns
+# The lower a number, the more is lost that no other level makes up for. (Nothing can fall to 0: the mean of all X-rays
+# is still a pair of lungs.) No level carries the outline alone. An adversary that sees the bottleneck by itself aligns
 # one row of this table, and the rest of the X-ray goes by.
 #
-# And on which can the hospital be read? A **probe**, as in lesson 05: a straight line, fitted to the means of a map
-# over some X-rays and tried on others. An AUC of 1 says that the hospitals are told apart without fail, one half that
-# a coin would do.
+# And from which can the hospital be read? A **domain probe**, as in lesson 05: a straight line, fitted to the means of
+# a map over some X-rays and tried on others. An AUC of 1 says that it separates the hospitals without fail, one half
+# that a coin would do.
 
 # %%
 from helpers.measure.domain_probe import domain_probe_auc
 
 
-def features(roads, site) -> list[np.ndarray]:
-    """(radiographs, features) for each road: the mean of each map over the radiograph."""
-    return [part.mean(axis=(1, 2)) for part in roads.predict(greys[site][0], verbose=0)]
+def features(encoder_model, site) -> list[np.ndarray]:
+    """(radiographs, features) for each level: the mean of each map over the radiograph."""
+    return [part.mean(axis=(1, 2)) for part in encoder_model.predict(inputs[site][0], verbose=0)]
 
 
-here, there = features(roads, FROM), features(roads, TO)
-aucs = {name: domain_probe_auc(one, other) for name, one, other in zip(names, here, there, strict=True)}
-pd.Series(aucs, name="AUC of a probe for the hospital").to_frame().round(2)
+of_source, of_target = features(levels, FROM), features(levels, TO)
+aucs = {name: domain_probe_auc(one, other) for name, one, other in zip(names, of_source, of_target, strict=True)}
+pd.Series(aucs, name="AUC of the domain probe").to_frame().round(2)
 
 # %% [markdown]
-# Wherever the AUC is near 1 the hospital can be read. Which roads should the discriminator see, then? No table on this
+# Wherever the AUC is near 1 the hospital can be read. Which levels should the discriminator see, then? No table on this
 # page decides that. The two finest show every X-ray's own grain, which an encoder can hardly hide and still hand on the
 # edges of the lungs. On X-rays that nobody is scored on we tried all five and the last three, and kept the three. (The
 # encoder's way to those leads through the other two, which move along, and nobody watches them.)
@@ -479,33 +478,36 @@ for _ in range(400):
     x, y = x - 0.05 * y, y + 0.05 * x  # each follows the gradient of xy with respect to its own number
     path.append((x, y))
 path = np.array(path)  # (400, 2)
-mean = pd.DataFrame(path).ewm(alpha=0.01, adjust=False).mean().to_numpy()  # (400, 2): 0.99 of it and 0.01 of the new
+ema = pd.DataFrame(path).ewm(alpha=0.01, adjust=False).mean().to_numpy()  # (400, 2): 0.99 of it and 0.01 of the new
 
 figure = Figure(figsize=(8, 3.4))
 ax = figure.subplots()
 ax.plot(*path.T, color="#0072B2", label="the players")
-ax.plot(*mean.T, color="#D55E00", label="their running mean")
+ax.plot(*ema.T, color="#D55E00", label="their EMA")
 ax.plot(0, 0, "k+", markersize=12, label="where both would rest")
 ax.set(xlabel="x", ylabel="y", aspect="equal")
 figure.legend(loc="outside right center")
-figure.suptitle("Neither player arrives; their mean stays nearer")
-style.alt(figure, "The path of two players winds outwards round the origin; its running mean circles close to it.")
+figure.suptitle("Neither player arrives; their average stays nearer")
+style.alt(
+    figure,
+    "The path of two players winds outwards round the origin; its exponential moving average circles close to it.",
+)
 
 # %% [markdown]
-# Steps without end and without length would make a circle; real ones overshoot, so it widens. The mean does not arrive
-# either, but it stays several times nearer. So whatever a method moves here, what is kept is the **running mean** of
-# the network's weights: after each step 99 parts of what was kept, and one of the network as it is now (Yazici et al.
-# 2019). After n steps a share of $0.99^n$ is still the model that it began with, most of it after an epoch of 20;
-# remember that when a row below looks like the source's.
+# Steps without end and without length would make a circle; real ones overshoot, so it widens. The average does not
+# arrive either, but it stays several times nearer. So whatever a method moves here, what is saved is the **exponential
+# moving average** (EMA) of the network's weights: after each step 99 parts of what it was, and one of the network as it
+# is now (Yazici et al. 2019). After n steps a share of $0.99^n$ is still the model that it began with, most of it after
+# an epoch of 20; remember that when a row below looks like the source's.
 #
 # ### The game is played
 #
-# Left, the losses of both players; in the middle, how often the discriminator is right; on the right, what the course
-# chooses a model by, of which more below.
+# Left, the losses of both players; in the middle, how often the discriminator is right; on the right, what the course's
+# model selection goes by, of which more below.
 
 # %%
-adda = stand("source", "adda")
-show_ladder.adversarial_curves(run_folder(runs, ROAD, "adda") / "history.csv", title="Does anybody win?")
+adda = results("source", "adda")
+show_ladder.adversarial_curves(run_folder(runs, DIRECTION, "adda") / "history.csv", title="Does anybody win?")
 
 # %% [markdown]
 # Read the middle. At 1 the discriminator sees through everything. At one half it guesses: then either the features
@@ -515,39 +517,39 @@ show_ladder.adversarial_curves(run_folder(runs, ROAD, "adda") / "history.csv", t
 #
 # The features can be looked at. Each dot is an X-ray, its maps' means laid onto the plane in which all X-rays differ
 # most (a PCA). The source's X-rays go through the encoder that was left alone, in both panels; on the right the
-# target's go through the other one, its running mean as the game ended.
+# target's go through the other one, its EMA as the game ended.
 
 
 # %%
-last = LungSegmenter.load(run_folder(runs, ROAD, "adda")).network
+last = LungSegmenter.load(run_folder(runs, DIRECTION, "adda")).network
 
 
 def ended(experiment) -> keras.Model:
-    """The network as the game of this rung ended: the same network each time, with other weights."""
-    checkpoints = run_folder(runs, ROAD, experiment) / "checkpoints"
+    """The network as the game of this experiment ended: the same network each time, with other weights."""
+    checkpoints = run_folder(runs, DIRECTION, experiment) / "checkpoints"
     last.load_weights(max(checkpoints.glob("*.weights.h5")))  # they are named by their epoch
     return last
 
 
-before = {FROM: np.concatenate(here, axis=1), TO: np.concatenate(there, axis=1)}  # (radiographs, features)
+before = {FROM: np.concatenate(of_source, axis=1), TO: np.concatenate(of_target, axis=1)}  # (radiographs, features)
 after = {FROM: before[FROM], TO: np.concatenate(features(encoder(ended("adda")), TO), axis=1)}
-apart = [domain_probe_auc(*moment.values()) for moment in (before, after)]
-print(f"a probe tells the hospitals apart with an AUC of {apart[0]:.2f} before, and {apart[1]:.2f} after")
+probe = [domain_probe_auc(*moment.values()) for moment in (before, after)]
+print(f"a domain probe separates the hospitals with an AUC of {probe[0]:.2f} before, and {probe[1]:.2f} after")
 show_ladder.features(before, after, title="Did the two clouds meet?")
 
 # %% [markdown]
-# Clouds can also part; then, as a game, it was lost. And where the dots have met, the probe may tell the hospitals
-# apart all the same: it is fitted afresh to what is left, and looks at more than two dimensions. What did the game
+# Clouds can also part; then, as a game, it was lost. And where the dots have met, the domain probe may separate the
+# hospitals all the same: it is fitted afresh to what is left, and looks at more than two dimensions. What did the game
 # make of the outlines, on the network's own grid?
 
 
 # %%
-from helpers.tasks.brain import inference
+from helpers.learn.predict_batches import predict_batches
 
 
 def dice_at(site, network) -> float:
-    images, lungs = greys[site]
-    drawn = inference.predict_batches(network, images)[..., 0] > 0.5  # (radiographs, SIZE, SIZE)
+    images, lungs = inputs[site]
+    drawn = predict_batches(network, images)[..., 0] > 0.5  # (radiographs, SIZE, SIZE)
     return float(np.mean([dice(*pair) for pair in zip(lungs, drawn, strict=True)]))
 
 
@@ -558,12 +560,14 @@ pd.Series(moments, name="Dice at the target").to_frame().round(3)
 # %% [markdown]
 # ## Which checkpoint?
 #
-# A game has no last move that is its best. Up to ten checkpoints were kept; which of them is the model? With masks of
-# the target one would take the best, and we have none. A paper that takes it all the same has used the labels that it
-# says it can do without. Ours goes by three things that can be had: Dice on the source's validation X-rays, less the
-# **doubt** (by how much the entropy of its outlines is higher there than at home), less the share of **odd** outlines
-# there, which by number or size are no pair of lungs. The highest is taken. The panel on the right above has all of
-# them. (Doubt at the target alone would not do: whoever goes on learning the source's masks gets surer of everything.)
+# A game has no last move that is its best. Up to ten checkpoints were saved; which of them is the model? This is
+# **model selection**. With masks of the target one would take the best, and we have none. A paper that takes it all the
+# same has used the labels that it says it can do without. Ours goes by three things that can be had: Dice on the
+# source's validation X-rays, less the **relative entropy gap** (by how much the entropy of its predictions is higher at
+# the target than at the source), less the **implausible fraction** (how many of its outlines at the target are, by
+# number or size, no pair of lungs). That is the **selection score**, and the checkpoint with the highest is taken. The
+# panel on the right above has all of them. (Entropy at the target alone would not do: whoever goes on learning the
+# source's masks gets surer of everything.)
 #
 # What does not knowing cost? The column "oracle" has the Dice of the checkpoint that the masks of the target's
 # validation X-rays would have chosen. It is there to be compared with, and counts for nothing else.
@@ -573,7 +577,7 @@ as_frame(adda)[["Dice, source", "Dice, target", "gap closed", "oracle"]]
 
 # %%
 row = adda[1]
-history = pd.read_csv(run_folder(runs, ROAD, "adda") / "history.csv").query("saved > 0")  # those that were kept
+history = pd.read_csv(run_folder(runs, DIRECTION, "adda") / "history.csv").query("saved > 0")  # those with a checkpoint
 chosen = history.loc[history["selection_score"].idxmax(), "epoch"]
 record("epoch_chosen", int(chosen))
 print(f"of {len(history)} checkpoints, that of epoch {chosen} was chosen")
@@ -581,28 +585,29 @@ print(f"the oracle would have gained {row['oracle']['mean'] - row['target']['mea
 
 # %% [markdown]
 # An early choice means that by those three things together it went down from there; whether Dice did, the table before
-# the last heading says. How can a game do harm? Look at the deceiver's loss above. Where it climbs, the discriminator
-# is hardly ever fooled. The encoder still takes its steps, each about as long as Adam's rate allows, and nothing in
-# Tzeng's two losses asks whether the decoder can read what comes of it. For digits that was often good enough. A small
-# rate for the encoder, as here, puts the harm off, and that is all. So a third player is called in, which we have met:
-# the source's masks. **ADDA with an anchor** trains encoder and decoder on the source's X-rays all the while. It is a
-# rung of its own, `adda+anchor`; add it to RUNGS, and the ladder below has it.
+# the last heading says. How can a game do harm? Look at the adversarial loss above, the encoder's. Where it climbs, the
+# discriminator is hardly ever fooled. The encoder still takes its steps, each about as long as Adam's rate allows, and
+# nothing in Tzeng's two losses asks whether the decoder can read what comes of it. For digits that was often good
+# enough. A small rate for the encoder, as here, puts the harm off, and that is all. So a third player is called in,
+# which we have met: the source's masks. **ADDA with an anchor** trains encoder and decoder on the source's X-rays all
+# the while. It is an experiment of its own, `adda+anchor`; add it to EXPERIMENTS, and the ladder below has it.
 #
 # ## Was it the game?
 #
 # A number that rose may have risen for other reasons. Two checks. **The source to itself**: there is nothing to gain,
-# so what is lost is the method's doing. **Shuffled names**: if the discriminator is told at random where an X-ray comes
-# from, it has nothing to learn and is right half of the time; what the target gains even so was not the game. What it
-# loses was not the game either: the encoder takes its steps all the same, after a discriminator that says anything.
+# so what is lost is the method's doing. **Shuffled names**: if the hospital that the discriminator is given for an
+# X-ray is drawn at random, it has nothing to learn and is right half of the time; what the target gains even so was not
+# the game. What it loses was not the game either: the encoder takes its steps all the same, after a discriminator that
+# says anything.
 #
 # A checkpoint chosen at once would hide that, so the table has the end of each game too. (A method that goes on with
-# the source's masks, as reversal and the anchor do, trains longer besides. The rung `longer` does that and nothing
-# else; hold them against it.)
+# the source's masks, as reversal and the anchor do, trains longer besides. The experiment `longer` does that and
+# nothing else; hold them against it.)
 
 # %%
-checks = {row["experiment"]: row for row in [adda[1], *stand("itself", "shuffled")]}
-games = {name: pd.read_csv(run_folder(runs, ROAD, name) / "history.csv") for name in checks}
-right = {name: game["accuracy"].iloc[-1] for name, game in games.items()}
+checks = {row["experiment"]: row for row in [adda[1], *results("itself", "shuffled")]}
+histories = {name: pd.read_csv(run_folder(runs, DIRECTION, name) / "history.csv") for name in checks}
+right = {name: history["accuracy"].iloc[-1] for name, history in histories.items()}
 record("discriminator_right", right)
 record("discriminator_right_on_shuffled", right["shuffled"])
 as_frame(checks.values())[["change at home", "Dice, target"]]
@@ -611,7 +616,8 @@ as_frame(checks.values())[["change at home", "Dice, target"]]
 pd.DataFrame(
     {
         "epoch chosen": {
-            name: game[game["saved"] > 0].set_index("epoch")["selection_score"].idxmax() for name, game in games.items()
+            name: history[history["saved"] > 0].set_index("epoch")["selection_score"].idxmax()
+            for name, history in histories.items()
         },
         "discriminator right, at the end": right,
         "Dice, source, at the end": {name: dice_at(FROM, ended(name)) for name in checks},
@@ -622,13 +628,13 @@ pd.DataFrame(
 # %% [markdown]
 # ## The ladder
 #
-# All rungs of this run. In a terminal, `python -m helpers ladder --data DIR --out DIR` climbs every one there is, in
-# both directions, and goes on where it was stopped: among them a **mean teacher** (Tarvainen and Valpola 2017), a
+# All experiments of this page. In a terminal, `python -m helpers ladder --data DIR --out DIR` runs every one there is,
+# in both directions, and goes on where it was stopped: among them a **mean teacher** (Tarvainen and Valpola 2017), a
 # steady copy of the network that outlines the target's X-rays for it to learn from, and tuning on 1 to 20 X-rays of the
 # target *with* their masks.
 
 # %%
-rows = stand(*RUNGS)
+rows = results(*EXPERIMENTS)
 show_ladder.ladder(rows, title=f"From {FROM.title()} to {TO.title()}: who closes the gap?")
 
 # %%
@@ -642,12 +648,12 @@ as_frame(rows)
 # %%
 from helpers.measure.statistics import bootstrap_ci
 
-scores = radiograph_scores(runs, ROAD)
+scores = radiograph_scores(runs, DIRECTION)
 by_radiograph = scores[scores["site"] == TO].pivot_table(index="radiograph", columns="experiment", values="dice")
 difference = by_radiograph["adda"] - by_radiograph["xray"]
 low, high = bootstrap_ci(difference)
 verdict = "ADDA is ahead" if low > 0 else "augmentation is ahead" if high < 0 else "these radiographs cannot tell"
-record("adda_minus_radiographs", difference.mean())
+record("adda_minus_films", difference.mean())  # its name from before; runs are compared by it
 print(f"ADDA less augmentation: {difference.mean():+.3f}, between {low:+.3f} and {high:+.3f}: {verdict}")
 
 # %%
@@ -656,9 +662,8 @@ without = [row for row in rows if not row["experiment"].startswith(("source", "t
 best = max(without, key=lambda row: row["target"]["mean"])
 record("dice_best", best["target"]["mean"])
 record("dice_best_less_source", best["target"]["mean"] - floor)
-print(
-    f"without a mask of the target, {best['experiment']} gets furthest: {best['target']['mean']:.3f}, ceiling {ceiling:.3f}"
-)
+reached = best["target"]["mean"]
+print(f"without a mask of the target, {best['experiment']} gets furthest: {reached:.3f}, ceiling {ceiling:.3f}")
 
 # %% [markdown]
 # One training of each proves little; in a terminal `--seeds 3` trains three. But where augmentation is ahead or level,
@@ -667,16 +672,16 @@ print(
 # lungs are. The adversary knows that two clouds ought to coincide, and clouds can coincide with one hospital's lungs
 # where the other's hearts are. It also hides what differs for good reason: more children, more of the sick. The game
 # may be worth its trouble where nobody can say what differs. Here anyone can who looks at ten X-rays. And the two are
-# no rivals: an adaptation can begin with the varied model, as the rung `radiographs-mean-teacher` does.
+# no rivals: an adaptation can begin with the augmented model, as the experiment `xray-mean-teacher` does.
 #
 # ## Back to the question
 #
 # How well does a hospital's model do at the next one? Not as its own test X-rays say: you subtracted the two, and no
-# score from home shows it. How much of what is missing there is a hospital's habits, that one can make up in training,
-# the row `radiographs` says; whatever is cleverer has to be measured against that row. And a part of it is nobody's habit
-# but that of the people who draw: no X-ray without its mask can show that.
+# score from its own hospital shows it. How much of what is missing there is a hospital's habits, that one can make up
+# in training, the row `xray` says; whatever is cleverer has to be measured against that row. And a part of it is
+# nobody's habit but that of the people who draw: no X-ray without its mask can show that.
 #
 # We left out adversaries that see entropy (Vu et al. 2019), translation of X-rays into the other hospital's style (Zhu
 # et al. 2017), and networks that adapt to a single X-ray. And a handful of masks is often an afternoon's work: what
-# they are worth stands in the ladder's rungs `labelled-1` to `labelled-20`, and lesson 11 does it for a hospital of
-# your own. Lesson 10 comes first, and puts the whole system together.
+# they are worth stands in the ladder's experiments `labelled-1` to `labelled-20`. (There is no lesson yet on a clinic's
+# own data.) Lesson 10 goes back to the brain, and puts the whole system together.

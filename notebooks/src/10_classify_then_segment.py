@@ -8,8 +8,8 @@ FILTERS = 8  # features of the U-Net's first level; 32 in the paper
 EPOCHS = 8  # of the U-Net
 GATE_EPOCHS = 6  # of the gate
 BATCH = 8  # slices in a batch of the U-Net
-FOLDS = 2  # one patient in so many is kept for the score
-PASSES = 4  # how often the U-Net is asked again
+FOLDS = 2  # one patient in so many is tested
+PASSES = 4  # Monte Carlo dropout passes of the U-Net
 
 # %%
 import tempfile
@@ -44,10 +44,11 @@ slices.modalities(stranger, title="A patient whom none of our models has met")
 
 # %% [markdown]
 # In a minute a program of ours will outline this patient, and the outline will look right. **How would you know if it
-# were not?** There is no truth to hold it against; on the day it matters there never is.
+# were not?** There is no ground truth to hold it against; on the day it matters there never is.
 #
 # The paper's promise is a sequence: a transformer says whether a slice is abnormal, and only then the U-Net outlines
-# it. We put the two together, measure whether the first is worth its place, and then ask the outcome how sure it is.
+# it. We put the two together, measure what the first gains and what it costs, and then estimate how sure the outcome
+# is.
 #
 # ## Two models
 #
@@ -57,9 +58,10 @@ slices.modalities(stranger, title="A patient whom none of our models has met")
 # %%
 from helpers.data.resample import Grid
 from helpers.data.store import open_store
+from helpers.learn.budget import Budget
 from helpers.models.unet import unet
 from helpers.tasks.brain.inference import Segmenter
-from helpers.tasks.brain.training import Budget, Recipe, fit_brain
+from helpers.tasks.brain.training import Recipe, fit_brain
 
 keras.utils.set_random_seed(SEED)
 grid = Grid(SIZE)
@@ -97,15 +99,16 @@ print(f"a slice passes from a probability of {gate.threshold:.3f}: {SENSITIVITY:
 # %% [markdown]
 # ## One patient, step by step
 #
-# A patient whom both models have not seen, and who has a truth. The gate looks at every slice; the orange line says
+# A patient whom both models have not seen, and who has a ground truth, the **truth** for short. The gate looks at every
+# slice; the orange line says
 # where there is tumour.
 
 # %%
 scan = read_scan(tested[0], MODALITIES)
-said = gate.probabilities(scan)  # (slices,)
+slice_probabilities = gate.probabilities(scan)  # (slices,)
 passed = gate.predict(scan)  # (slices,), True or False
 certainty.gate_strip(
-    said, gate.threshold, scan.seg.any(axis=(0, 1)), title=f"{passed.sum()} of {passed.size} slices pass"
+    slice_probabilities, gate.threshold, scan.seg.any(axis=(0, 1)), title=f"{passed.sum()} of {passed.size} slices pass"
 )
 
 # %% [markdown]
@@ -118,8 +121,8 @@ probabilities = segmenter.network_probabilities(seen)  # (passed slices, SIZE, S
 seen.shape, probabilities.shape
 
 # %% [markdown]
-# The answer goes back to the patient's own grid: probabilities first, then the largest wins, as in lesson 07. Slices
-# that did not pass stay background.
+# What it predicts goes back to the patient's own grid: probabilities first, then the largest wins, as in lesson 07.
+# Slices that did not pass stay background.
 
 # %%
 shape = (*scan.images.shape[:2], len(seen))
@@ -127,7 +130,9 @@ tumour = grid.up(probabilities[..., 1:], shape, scan.spacing, centre)  # (rows, 
 background = 1 - tumour.sum(axis=-1, keepdims=True)
 labels = np.zeros(scan.seg.shape, np.uint8)  # (rows, columns, slices)
 labels[..., passed] = np.concatenate([background, tumour], axis=-1).argmax(axis=-1)
-slices.compare(scan, scan.seg, labels, title="Gate, then U-Net: what was missed, and what was invented?")
+slices.compare(
+    scan, scan.seg, labels, title="Gate, then U-Net: which are the false negatives, which the false positives?"
+)
 
 # %% [markdown]
 # A clinician wants to know how much, and where. A voxel has a volume, so counting gives millilitres; and the core is
@@ -153,42 +158,41 @@ slices.three_planes(replace(scan, seg=labels), title="The outlined core on three
 from helpers.apply.system import System
 from helpers.data.out_of_distribution import fit_ranges
 
-usual = fit_ranges([store.patients[identity]["fingerprint"] for identity in split.train])  # explained below
-system = System(segmenter, gate, usual, PASSES)
-outline = system.predict(scan)
-print(f"the same mask: {(outline.labels == labels).all()}")
+ranges = fit_ranges([store.patients[identity]["fingerprint"] for identity in split.train])  # explained below
+system = System(segmenter, gate, ranges, PASSES)
+result = system.predict(scan)
+print(f"the same mask: {(result.labels == labels).all()}")
 
 # %% [markdown]
-# ## Is the gate worth its place?
+# ## What does the gate gain, and what does it cost?
 #
-# It promises two things: fewer slices for the U-Net, so less time, and no islands of tumour where there is none. And it
-# can do harm: tumour in a slice that is held back is lost. Guess which of the three you will see, then measure. A **false
-# island** is a connected part of the outline that touches no part of the true tumour.
+# It promises two things: fewer slices for the U-Net, so less time, and no tumour where there is none. And it can do
+# harm: tumour in a slice that is held back is lost, a **false negative**. Guess which of the three you will see, then
+# measure. A **false positive component** is a connected part of the outline that touches no part of the true tumour.
 
 # %%
 from helpers.apply.gate_ablation import ARMS, evaluate_case, gate_table
 
-examined = [evaluate_case(system, patient) for patient in tested]
-gate_table(examined).round(2)
+cases = [evaluate_case(system, patient) for patient in tested]
+gate_table(cases).round(2)
 
 # %%
-means = {way: np.mean([one[way]["dice"]["WT"] for one in examined]) for way in ARMS}
-islands = {way: np.mean([one[way]["false_positive_components"] for one in examined]) for way in ARMS}
+means = {arm: np.mean([one[arm]["dice"]["WT"] for one in cases]) for arm in ARMS}
+false_positives = {arm: np.mean([one[arm]["false_positive_components"] for one in cases]) for arm in ARMS}
 record("dice_wt", round(float(means["with gate"]), 4))
 record("dice_wt_without_gate", round(float(means["without gate"]), 4))
-record("false_islands", {way: round(float(count), 2) for way, count in islands.items()})
-record("skipped", round(float(np.mean([one["skipped"] for one in examined])), 3))
+record("false_islands", {arm: round(float(count), 2) for arm, count in false_positives.items()})
+record("skipped", round(float(np.mean([one["skipped"] for one in cases])), 3))
 change = means["with gate"] - means["without gate"]
-print(
-    f"WT Dice changes by {change:+.3f}, false islands by {islands['with gate'] - islands['without gate']:+.1f} a patient;"
-)
-print(f"the gate held back {np.mean([one['skipped'] for one in examined]):.0%} of the slices with brain")
+more = false_positives["with gate"] - false_positives["without gate"]
+print(f"WT Dice changes by {change:+.3f}, false positive components by {more:+.1f} a patient;")
+print(f"the gate held back {np.mean([one['skipped'] for one in cases]):.0%} of the slices with brain")
 
 # %% [markdown]
 # Read the table with the intervals in mind: a change of Dice that is small against them decides nothing. Where the
 # second row is no better than the first, the gate costs more than it brings, and one would leave it out; the promise of
-# a sequence is no proof that it helps. Islands it can remove only where the *whole* slice is without tumour: in a slice that passes,
-# the U-Net invents as freely as before.
+# a sequence is no proof that it helps. False positives it can remove only where the *whole* slice is without tumour: in
+# a slice that passes, the U-Net makes as many as before.
 #
 # **Exercise 1** (core, 5 minutes). How much tumour did the gate throw away? Write `thrown_away`: the millilitres of
 # true tumour in slices that did not pass.
@@ -215,35 +219,37 @@ with exercise_check("Exercise 1"):
 
 # %%
 lost = pd.DataFrame(
-    {"lost ml": [one["false_negative_ml"] for one in examined], "tumour ml": [one["true_ml"]["WT"] for one in examined]}
+    {"lost ml": [one["false_negative_ml"] for one in cases], "tumour ml": [one["true_ml"]["WT"] for one in cases]}
 )
 lost.assign(share=lost["lost ml"] / lost["tumour ml"]).describe().loc[["mean", "max"]].round(3)
 
 # %% [markdown]
-# What is lost are mostly the ends of a tumour, where a slice shows little of it: few millilitres, which no outline can bring
-# back.
+# What is lost are mostly the ends of a tumour, where a slice shows little of it: few millilitres, which no outline can
+# bring back.
 #
 # ## How sure is it?
 #
-# The U-Net's last layer gives probabilities. Are they its doubt? It was trained to be right about every voxel at once,
-# and such networks are sure even where they are wrong. So we ask it again and again, each time with other features left
-# out: **dropout** stays on, as in training, and every second time the head is mirrored (Gal and Ghahramani 2016; Wang et
-# al. 2019). Where the answers differ, it guessed. Only slices that passed are asked, which is where the gate saves most.
+# The U-Net's last layer gives probabilities. Are they its uncertainty? It was trained to be right about every voxel at
+# once, and such networks are sure even where they are wrong. So we run it again and again, each time with other
+# features left out: **Monte Carlo dropout** leaves dropout on, as in training, and every second time the head is
+# mirrored (Gal and Ghahramani 2016; Wang et al. 2019). Where the passes differ, it guessed. Only slices that passed the
+# gate are run, which is where the gate saves most.
 
 # %%
 images, _ = segmenter.preprocess(scan)
 passes = [segmenter.sample(images[passed], seed, mirrored=seed % 2 == 1) for seed in range(PASSES)]
-asked = np.stack(passes)  # (passes, passed slices, SIZE, SIZE, 4)
-asked.shape
+samples = np.stack(passes)  # (passes, passed slices, SIZE, SIZE, 4)
+samples.shape
 
 # %% [markdown]
-# For each voxel the **entropy** of the mean answer, in bits: 0 where all is clear, 1 where two classes are alike.
+# For each voxel the **entropy** of the mean prediction, in bits: 0 where one class is certain, 1 where two are equally
+# likely.
 
 # %%
-p = np.clip(asked.mean(axis=0), 1e-7, 1)
+p = np.clip(samples.mean(axis=0), 1e-7, 1)
 entropy = -(p * np.log2(p)).sum(axis=-1)  # (passed slices, SIZE, SIZE)
-print(f"{(entropy > 0.5).mean():.1%} of the voxels are in doubt by more than half a bit")
-certainty.outline_and_entropy(scan, outline.labels, outline.entropy, title="Where do the passes not agree?")
+print(f"{(entropy > 0.5).mean():.1%} of the voxels have an entropy of more than half a bit")
+certainty.outline_and_entropy(scan, result.labels, result.entropy, title="Where do the passes not agree?")
 
 # %% [markdown]
 # A reader wants one number a patient as well. We take the mean Dice between the outline and each pass, the
@@ -251,14 +257,14 @@ certainty.outline_and_entropy(scan, outline.labels, outline.entropy, title="Wher
 # Here there is a truth, so we may look.
 
 # %%
-confidence = np.array([one["agreement"]["WT"] for one in examined])
-dices = np.array([one["with gate"]["dice"]["WT"] for one in examined])
+confidence = np.array([one["agreement"]["WT"] for one in cases])
+dices = np.array([one["with gate"]["dice"]["WT"] for one in cases])
 certainty.confidence_and_error(confidence, dices, title="Are the patients it is sure of those it gets right?")
 
 # %% [markdown]
-# On the left, dots that climb mean that confidence is worth something. On the right is the **risk-coverage curve**: keep
-# only the surest patients, hand the others to a person, and look at the error that remains. A confidence that knows
-# nothing gives the dashed line; one that knows all, the dotted one.
+# On the left, dots that climb mean that confidence is worth something. On the right is the **risk-coverage curve**:
+# keep only the surest patients, hand the others to a person, and look at the error that remains. A confidence that
+# knows nothing gives the dashed line; one that knows all, the dotted one.
 
 # %%
 from helpers.apply.uncertainty import risk_coverage, split_by_confidence
@@ -272,15 +278,15 @@ print(f"mean WT Dice of the surest half {surest:.3f}, of the rest {rest:.3f}; {l
 # With so few patients the two may even change places by chance; on 20 real ones the course's own models are measured in
 # the same way (`helpers.apply.gate_ablation.evaluate_folds`).
 #
-# And the volumes? From the passes we get a lowest and a highest. It is tempting to print that as an interval. How often does it hold the true
-# volume?
+# And the volumes? From the passes we get a lowest and a highest. It is tempting to print that as an interval. How often
+# does it hold the true volume?
 
 # %%
 inside = {
     region: np.mean(
         [
             one["volumes_ml"][region]["low"] <= one["true_ml"][region] <= one["volumes_ml"][region]["high"]
-            for one in examined
+            for one in cases
         ]
     )
     for region in regions.REGIONS
@@ -290,7 +296,7 @@ for region, share in inside.items():
     print(f"{region}: the range over the passes holds the true volume in {share:.0%} of the patients")
 
 # %% [markdown]
-# An interval that deserves the name would do so in most patients. The passes know how much the network wavers, not how
+# An interval that deserves the name would do so in most patients. The passes know how much the network varies, not how
 # far it is wrong: all of them learned from the same few patients. The report below therefore says "lowest to highest
 # pass", and no more.
 #
@@ -315,12 +321,12 @@ with exercise_check("Exercise 2"):
     chosen = np.asarray(filled(refer(np.array([0.9, 0.2, 0.8, 0.5]), 0.5)))
     require(chosen.sum() == 2, f"you chose {chosen.sum()} of four patients; half of them are 2")
     require(bool(chosen[1] and chosen[3]), "the least sure are the ones with 0.2 and 0.5; you left one of them out")
-    kept = 1 - dices[~refer(confidence, 0.5)].mean()
+    risk = 1 - dices[~refer(confidence, 0.5)].mean()
     require(
-        kept <= risk_coverage(confidence, 1 - dices)[1].max() + 1e-9,
+        risk <= risk_coverage(confidence, 1 - dices)[1].max() + 1e-9,
         "those you keep have more error than any share by confidence",
     )
-    print(f"risk of those you keep {kept:.3f}, of all {1 - dices.mean():.3f}")
+    print(f"risk of those you keep {risk:.3f}, of all {1 - dices.mean():.3f}")
 
 # %% [markdown]
 # ## A mask for nonsense
@@ -332,12 +338,13 @@ with exercise_check("Exercise 2"):
 exchanged = replace(scan, images=scan.images[..., ::-1].copy())  # the names stay, the volumes change places
 nonsense = system.predict(exchanged)
 figure = slices.compare(scan, scan.seg, nonsense.labels, title="FLAIR and T1ce exchanged: no error, no complaint")
-print(f"agreement of the passes {nonsense.agreement['WT']:.2f}; {outline.agreement['WT']:.2f} with the right names")
+print(f"agreement of the passes {nonsense.agreement['WT']:.2f}; {result.agreement['WT']:.2f} with the right names")
 figure
 
 # %% [markdown]
-# It draws. Look at the agreement before you trust it to catch this: doubt among passes of one network says how the
-# network wavers on what it was given, and says little about what it should never have been given.
+# It draws. Look at the agreement before you trust it to catch this: disagreement among passes of one network says how
+# the network varies on what it was given, and says little about what it should never have been given. Input unlike the
+# training data is called **out-of-distribution**.
 #
 # So the training patients leave a **fingerprint**: a few numbers of each volume, chosen so that each says in words what
 # is wrong. How large the head is; how bright its rim; how far white matter is brighter than grey; whether small details
@@ -346,40 +353,40 @@ figure
 # %%
 from helpers.data import out_of_distribution
 
-looks = out_of_distribution.fingerprint(scan)
-pd.DataFrame({name: looks[name] for name in MODALITIES}).round(2)
+fingerprint = out_of_distribution.fingerprint(scan)
+pd.DataFrame({name: fingerprint[name] for name in MODALITIES}).round(2)
 
 # %% [markdown]
 # A model keeps the range of each number over its training patients, and a new patient is held against it. This is what
-# `outline` had to say of the exchanged files:
+# `system.predict` warned of in the exchanged files:
 
 # %%
 for warning in nonsense.warnings:
     print(warning)
-print(f"and of the right ones: {outline.warnings or 'nothing'}")
+print(f"and of the right ones: {result.warnings or 'nothing'}")
 
 # %% [markdown]
 # One patient proves little. Every test patient, as it is and exchanged:
 
 
 # %%
-def alarms(change):
+def is_warned(change):
     """For each test patient, whether a warning comes once its images were changed."""
-    return np.array([bool(warned(read_scan(patient, MODALITIES), change)) for patient in tested])
+    return np.array([bool(warnings_of(read_scan(patient, MODALITIES), change)) for patient in tested])
 
 
-def warned(one, change):
+def warnings_of(one, change):
     changed = replace(one, images=change(one.images).astype(np.float32))
-    return out_of_distribution.warnings(out_of_distribution.fingerprint(changed), usual)
+    return out_of_distribution.warnings(out_of_distribution.fingerprint(changed), ranges)
 
 
-silent, caught = ~alarms(lambda images: images), alarms(lambda images: images[..., ::-1])
+silent, caught = ~is_warned(lambda images: images), is_warned(lambda images: images[..., ::-1])
 record("rightly_judged", round(float((silent.mean() + caught.mean()) / 2), 3))
 print(f"{silent.sum()} of {len(tested)} untouched patients pass in silence, {caught.sum()} exchanged ones are caught")
 
 # %% [markdown]
-# Other faults a hospital may send: a head with its skull, intensities that somebody rescaled, half a volume, an empty one, and
-# an X-ray, which we make by adding up the head along one axis.
+# Other faults a hospital may send: a head with its skull, intensities that somebody rescaled, half a volume, an empty
+# one, and an X-ray, which we make by adding up the head along one axis.
 
 # %% tags=["long"]
 from scipy import ndimage
@@ -410,7 +417,7 @@ faults = {
 }
 for name, change in faults.items():
     try:
-        found = warned(scan, change)
+        found = warnings_of(scan, change)
         print(f"{name}: {found[0] if found else 'not noticed'}\n")
     except DataError as error:
         print(f"{name}: refused. {error}\n")
@@ -436,7 +443,7 @@ def fault(images):
 with exercise_check("Exercise 3"):
     changed = np.asarray(filled(fault(scan.images.copy())))
     require(changed.shape == scan.images.shape, f"the shape became {changed.shape}; keep {scan.images.shape}")
-    warning = warned(scan, lambda _: changed)
+    warning = warnings_of(scan, lambda _: changed)
     require(not warning, f"it was noticed: {warning[0] if warning else ''}")
     misled = system.predict(replace(scan, images=changed.astype(np.float32))).labels
     score = 2 * ((misled > 0) & (scan.seg > 0)).sum() / ((misled > 0).sum() + (scan.seg > 0).sum())
@@ -447,8 +454,8 @@ with exercise_check("Exercise 3"):
 #
 # ## Patients nobody outlined
 #
-# Figure 8 of the paper labels images of a set it never saw. Ours are those of the BraTS validation folder, which has no masks; where there is
-# no such folder, test patients. Their outlines, and what we can say without a truth:
+# Figure 8 of the paper labels images of a set it never saw. Ours are those of the BraTS validation folder, which has no
+# masks; where there is no such folder, test patients. Their outlines, and what we can say without a truth:
 
 # %% tags=["long"]
 handful = [(one, system.predict(one)) for one in (system.read(patient) for patient in unseen[:4])]
@@ -469,7 +476,7 @@ for ax, (one, found) in zip(figure.subplots(1, len(handful), squeeze=False)[0], 
         f"{found.volumes_ml['WT']['ml']:.0f} ml, agreement {found.agreement['WT']:.2f}\n{len(found.warnings)} warnings",
         fontsize=9,
     )
-figure.suptitle("Outlined by the system, which was told no truth")
+figure.suptitle("Outlined by the system, which knew no truth")
 style.alt(figure, "Four patients without truth, their outlines, volumes and the agreement of the passes.")
 
 # %% [markdown]
@@ -508,8 +515,8 @@ sorted(path.name for path in (folder / "unet").iterdir())
 # %%
 from helpers.apply.report import report
 
-told = report([unseen[0].folder], folder / "gate", folder / "unet", Path(tempfile.mkdtemp(dir=folder)) / "report")
-told["patients"][0]["seconds"]
+written = report([unseen[0].folder], folder / "gate", folder / "unet", Path(tempfile.mkdtemp(dir=folder)) / "report")
+written["patients"][0]["seconds"]
 
 # %%
 from html import escape
@@ -525,8 +532,9 @@ HTML(f'<iframe srcdoc="{escape(page)}" width="100%" height="700" title="The repo
 # ## Back to the question
 #
 # How would you know that the outline is wrong? From the outline alone you would not. Three things help, and none is
-# proof: whether the patient looks like those the model learned from, whether the model's answers agree when it is asked
-# again, and how it did on patients kept out. A fourth is better than all: a person who looks.
+# proof: whether the patient is in the distribution of those the model learned from, whether the model's passes agree,
+# and how it did on patients kept out. A fourth is better than all: a person who looks.
 #
-# What we left out: ensembles of several trainings, which waver more honestly than dropout (Lakshminarayanan et al. 2017; Mehrtash et al. 2020), and
-# calibration of the agreement, so that it could be read as a Dice. Lesson 11 takes the system to another hospital.
+# What we left out: ensembles of several trainings, whose spread is more honest than that of dropout (Lakshminarayanan
+# et al. 2017; Mehrtash et al. 2020), and calibration of the agreement, so that it could be read as a Dice. And we left
+# out your own hospital: there is no lesson yet on a clinic's own data.

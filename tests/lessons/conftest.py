@@ -46,11 +46,11 @@ def double(x):
     return 2 * x
 
 # %% tags=["check"]
-from helpers.lessons.checks import answer, exercise_check, filled
+from helpers.lessons.checks import exercise_check, filled, require
 
 with exercise_check("Exercise 1"):
     value = filled(double(2))
-    answer(value == 4, f"twice 2 is 4; yours gives {value}")
+    require(value == 4, f"twice 2 is 4; yours gives {value}")
 '''
 
 

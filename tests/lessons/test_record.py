@@ -51,7 +51,7 @@ def test_a_value_that_json_cannot_hold_is_refused():
 
 
 def test_a_notebook_writes_what_it_has_recorded(shown, tmp_path, monkeypatch):
-    monkeypatch.setattr("helpers.lessons.record._kept", {})
+    monkeypatch.setattr("helpers.lessons.record._recorded", {})
     record("dice_wt", np.float32(0.5))
     written = json.loads(write_metrics("00_first", "abc", tmp_path).read_text())
     assert written["values"] == {"dice_wt": 0.5}
