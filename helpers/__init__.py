@@ -1,7 +1,7 @@
 """Biomedical image segmentation, taught and used: the package under the course.
 
-The sub-packages read in the order of the course: `data`, `measure`, `prepare`, `show`, `models`, `learn`, `lessons`.
-Each imports only from those before it.
+Its rooms, lowest first: `runtime`, `data`, `measure`, `prepare`, `models`, `lessons`, `show`, `learn`, `tasks`, `apply`,
+`bench`, `cli`. Each imports only from those before it; a test holds that.
 """
 
 import os

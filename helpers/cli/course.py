@@ -72,6 +72,23 @@ def run(
     raise typer.Exit(run_lessons(lessons or [], profile, out, data, variant, again).exit_code)
 
 
+@app.command("compare-runs")
+def compare_runs_command(
+    reference: Annotated[Path, typer.Argument(help="What `run --out` left.")],
+    run: Annotated[Path, typer.Argument(help="The same of another run.")],
+    repeat: Annotated[
+        list[Path] | None, typer.Option(help="A further run of the reference's code; shows what changes by itself.")
+    ] = None,
+) -> None:
+    """Compare the recorded numbers of two runs of the lessons; status 1 where one changed."""
+    from helpers.cli.tables import runs_table
+    from helpers.lessons.compare_runs import CHANGED, MISSING, compare_runs
+
+    compared = compare_runs(reference, run, repeat or ())
+    runs_table(compared)
+    raise typer.Exit(int(compared["verdict"].isin((CHANGED, MISSING)).any()))
+
+
 @app.command()
 def push(
     user: Annotated[str, typer.Option(help="Your name on Kaggle.")],

@@ -1,7 +1,12 @@
 """Scores as tables for a terminal, the trivial model's in the same table."""
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def brain_table(result: dict) -> None:
@@ -59,4 +64,28 @@ def ladder_table(direction: str, rows: list[dict]) -> None:
         table.add_column(column.replace(", ", ",\n"), no_wrap=True)
     for name, *cells in frame.itertuples():
         table.add_row(name, *(str(cell).replace(" [", "\n\\[") for cell in cells))
+    Console().print(table)
+
+
+def ablation_table(result: dict) -> None:
+    """Scores with and without the gate, side by side."""
+    table = Table(title=f"{result['n']} patients, mean and 95 % interval")
+    arms = result["gate"]
+    table.add_column("")
+    for arm in arms:
+        table.add_column(arm, no_wrap=True)
+    for name in next(iter(arms.values())):
+        cells = (scores[name] for scores in arms.values())
+        table.add_row(name, *(f"{cell:.2f}" if isinstance(cell, float) else cell.replace("[", "\\[") for cell in cells))
+    Console().print(table)
+
+
+def runs_table(compared: "pd.DataFrame") -> None:
+    """How many recorded values are the same, and each that is not."""
+    counts = compared["verdict"].value_counts()
+    table = Table(title=", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+    for column in compared.columns:
+        table.add_column(column, overflow="fold")
+    for row in compared[compared["verdict"] != "same"].itertuples(index=False):
+        table.add_row(*(str(cell) for cell in row))
     Console().print(table)

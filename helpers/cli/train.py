@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from helpers.cli.choices import choice
 from helpers.cli.tables import brain_table, gate_table, lungs_table
+from helpers.runtime.options import AUGMENTATIONS, LOSSES, NETWORKS
 
 STARTED = time.monotonic()  # --minutes counts from here: TensorFlow is imported later, inside the commands
 
@@ -16,19 +18,9 @@ app = typer.Typer(no_args_is_help=True, help="Train on a folder of your own pati
 Data = Annotated[Path, typer.Option("--data", help="A folder that is searched for patients.")]
 Out = Annotated[Path, typer.Option("--out", help="The folder to write to.")]
 Minutes = Annotated[float | None, typer.Option(help="Wall time until the folder is finished; 30 epochs without.")]
-Loss = Annotated[
-    Literal[
-        "cross-entropy",
-        "weighted-cross-entropy",
-        "focal",
-        "dice",
-        "tversky",
-        "dice+cross-entropy",
-        "focal-tversky+cross-entropy",
-    ],
-    typer.Option(help="What training makes small."),
-]
-Augmentation = Annotated[Literal["none", "usual", "all"], typer.Option(help="How slices are varied.")]
+Loss = Annotated[str, choice(LOSSES, "brain", "What training minimises.")]
+Augmentation = Annotated[str, choice(AUGMENTATIONS, "brain", "How slices are augmented.")]
+XRayAugmentation = Annotated[str, choice(AUGMENTATIONS, "lungs", "How radiographs are augmented.")]
 Devices = Annotated[
     str, typer.Option(help="Where to train: auto, a number of GPUs, cpu, or cpu:2 (two devices made of the CPU).")
 ]
@@ -75,10 +67,7 @@ def train_gate_command(
     data: Data,
     out: Out,
     minutes: Minutes = None,
-    network: Annotated[
-        Literal["compact", "base", "cnn"],
-        typer.Option(help="compact (a small transformer), base (ViT-B/16, for a GPU) or cnn (the row to beat)."),
-    ] = "compact",
+    network: Annotated[str, choice(NETWORKS, "gate", "What the gate is.")] = "compact",
     size: Annotated[
         int | None, typer.Option(help="Pixels along each side of the 192 mm window; 96, or 224 for base.")
     ] = None,
@@ -117,6 +106,9 @@ def train_lungs_command(
     minutes: Annotated[
         float | None, typer.Option(min=0, help="Wall time until the folder is finished; 500 steps without.")
     ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Or its length in epochs of 20 steps, the same on every machine.")
+    ] = None,
     init: Annotated[
         Path | None, typer.Option(help="Begin with the model that `train lungs` or `adapt` left here.")
     ] = None,
@@ -129,15 +121,14 @@ def train_lungs_command(
     ] = 128,
     normalise: Annotated[bool, typer.Option("--normalise", help="With batch normalisation.")] = False,
     loss: Loss = "dice+cross-entropy",
-    augmentation: Annotated[
-        Literal["none", "intensity", "xray"], typer.Option(help="How radiographs are varied.")
-    ] = "xray",
+    augmentation: XRayAugmentation = "xray",
     seed: int = 0,
     devices: Devices = "auto",
 ) -> None:
     """Train the U-Net on the lungs of one hospital or of both, and score it on X-rays kept out."""
     from helpers.tasks.lungs.commands import train_lungs
 
+    _one_length(minutes, epochs)
     train_lungs(
         data,
         out,
@@ -152,7 +143,12 @@ def train_lungs_command(
         labelled,
         seed,
         STARTED,
-        print,
+        epochs=epochs,
         devices=devices,
     )
     lungs_table(json.loads((out / "metrics.json").read_text()))
+
+
+def _one_length(minutes: float | None, epochs: int | None) -> None:
+    if minutes is not None and epochs is not None:
+        raise typer.BadParameter(f"{minutes:g} minutes and {epochs} epochs were given; give one of the two.")

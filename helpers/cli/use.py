@@ -9,8 +9,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from helpers.cli.tables import brain_table, gate_table, ladder_table, lungs_table
+from helpers.cli.choices import choice
+from helpers.cli.tables import ablation_table, brain_table, gate_table, ladder_table, lungs_table
 from helpers.cli.train import STARTED
+from helpers.runtime.options import METHODS
 
 app = typer.Typer()
 
@@ -28,11 +30,20 @@ def evaluate(
     site: Annotated[
         Literal["montgomery", "shenzhen", "both"] | None, typer.Option(help="Of lungs: one hospital alone.")
     ] = None,
+    gate: Annotated[
+        Path | None,
+        typer.Option(help="Folds of `train gate`: score those of `train brain` with and without them."),
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the scores here as well.")] = None,
 ) -> None:
     """Score a trained model on patients it never saw."""
     from helpers.learn.run_folder import read_run
 
+    if gate:
+        from helpers.apply.gate_ablation import evaluate_folds
+
+        ablation_table(evaluate_folds(data, gate, model_dir, json, print))
+        return
     task = read_run(model_dir)["task"]
     if site and task != "lungs":
         raise typer.BadParameter(f"{model_dir} is a training of {task!r}; only one of lungs is scored by hospital.")
@@ -86,10 +97,7 @@ def adapt(
     target: Annotated[
         Literal["montgomery", "shenzhen"], typer.Option("--to", help="Where it shall work; --from again is a check.")
     ],
-    method: Annotated[
-        Literal["histogram", "statistics", "reversal", "adda", "adda+anchor", "output", "mean-teacher"],
-        typer.Option(help="How; lesson 09 climbs them one by one."),
-    ],
+    method: Annotated[str, choice(METHODS, "adaptation", "How; lesson 09 tries them one by one.")],
     out: Out,
     minutes: Annotated[
         float | None, typer.Option(min=0, help="Wall time until the folder is finished; 400 steps without.")

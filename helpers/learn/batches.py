@@ -10,8 +10,9 @@ import tensorflow as tf
 from helpers.data.radiographs import UnlabelledStore
 from helpers.data.store import Store
 from helpers.learn.devices import local_rows
-from helpers.prepare.augment import AUGMENTATIONS, draw
+from helpers.prepare.augment import draw
 from helpers.prepare.sampling import SliceSampler
+from helpers.runtime import options
 
 _BOUNDARY = 64
 """Bytes; tensors begin at multiples of it (EIGEN_MAX_ALIGN_BYTES)."""
@@ -32,7 +33,7 @@ def training_batches(
     the device.
 
     Args:
-        augmentation: a name in `helpers.prepare.augment.AUGMENTATIONS`.
+        augmentation: a name in `helpers.runtime.options.AUGMENTATIONS`.
 
     Yields:
         A dict of `images` (batch, size, size, modalities) float16, `soft_labels` (batch, size, size, 4) uint8, of 255,
@@ -40,11 +41,11 @@ def training_batches(
     """
     sampler = SliceSampler(store, ids, batch_size, seed, focus)
     size, channels = store.images.shape[1], store.images.shape[-1]
-    kinds = AUGMENTATIONS[augmentation]
+    transforms = options.load(options.AUGMENTATIONS, augmentation, "augmentation")
 
     def gather(step: int) -> dict[str, np.ndarray]:
         rows = sampler(step)
-        drawn = draw(np.random.default_rng([seed, step, 1]), batch_size, size, channels, kinds)
+        drawn = draw(np.random.default_rng([seed, step, 1]), batch_size, size, channels, transforms)
         return {
             "images": gather_rows(store.images, rows),
             "soft_labels": gather_rows(store.soft_labels, rows),
@@ -80,7 +81,7 @@ def adaptation_batches(
     """
     labelled = SliceSampler(source, source_ids, batch_size, seed, focus=0.0)
     rows, size = target.rows(target.ids), source.images.shape[1]
-    kinds = AUGMENTATIONS[augmentation]
+    transforms = options.load(options.AUGMENTATIONS, augmentation, "augmentation")
 
     def gather(step: int) -> dict[str, np.ndarray]:
         here = labelled(step)
@@ -91,9 +92,9 @@ def adaptation_batches(
             rng.shuffle(domains)
         batch = {"images": gather_rows(source.images, here), "soft_labels": gather_rows(source.soft_labels, here)}
         batch["domain"] = domains[:batch_size]
-        batch |= draw(np.random.default_rng([seed, step, 1]), batch_size, size, 1, kinds).arrays()
+        batch |= draw(np.random.default_rng([seed, step, 1]), batch_size, size, 1, transforms).arrays()
         radiographs = {"images": gather_rows(target.images, there), "domain": domains[batch_size:]}
-        radiographs |= draw(np.random.default_rng([seed, step, 3]), batch_size, size, 1, kinds).arrays()
+        radiographs |= draw(np.random.default_rng([seed, step, 3]), batch_size, size, 1, transforms).arrays()
         return batch | {f"target_{name}": array for name, array in radiographs.items()}
 
     return _endless(gather, first_step)

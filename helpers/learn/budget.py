@@ -31,6 +31,25 @@ class Budget:
             raise ValueError("Give either a number of epochs or a time; neither or both were given.")
         self._first = self.started, 0.0  # when this session's first batch was shown, and the epochs done before
 
+    @classmethod
+    def of(cls, minutes: float | None, epochs: int, started: float | None = None) -> "Budget":
+        """The budget of a command: minutes where any are given, else epochs.
+
+        Args:
+            minutes: wall time until the folder is finished.
+            epochs: how long to train without.
+            started: the moment from which minutes count, as `time.monotonic` gives it; now without.
+
+        Raises:
+            ValueError: either is not above 0.
+        """
+        if minutes is not None and not 0 < minutes < math.inf:
+            raise ValueError(f"minutes is {minutes:g}; expected more than 0, for example 15.")
+        if epochs < 1:
+            raise ValueError(f"epochs is {epochs}; expected at least 1.")
+        length = {"epochs": epochs} if minutes is None else {"seconds": 60 * minutes}
+        return cls(**length, started=time.monotonic() if started is None else started)
+
     def resume(self, seconds: float, epochs_done: float) -> None:
         """Training begins, or begins again: `seconds` were spent on `epochs_done` before this session."""
         self.started -= seconds

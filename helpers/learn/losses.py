@@ -129,18 +129,6 @@ class PrecomputedLoss(keras.losses.Loss):
         return y_pred
 
 
-LOSSES = {
-    "cross-entropy": CrossEntropy,
-    "weighted-cross-entropy": WeightedCrossEntropy,
-    "focal": Focal,
-    "dice": Dice,
-    "tversky": Tversky,
-    "dice+cross-entropy": DiceCrossEntropy,
-    "focal-tversky+cross-entropy": FocalTverskyCrossEntropy,
-}
-"""Losses by the name that a recipe, the command line and `run.json` use."""
-
-
 def cross_entropy(y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
     """Categorical cross-entropy, (batch, rows, columns, classes) twice to (batch,); natural logarithm."""
     y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")

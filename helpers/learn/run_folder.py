@@ -1,9 +1,9 @@
 """What a training leaves in its folder, whatever its task: the network, how it was made, and who it learned from.
 
 model.keras     the network
-run.json        task, parameters, precision, versions, device, hashes of the patients it learned from, and of volumes
-                their usual looks
-split.json      who trained, who chose, who judges
+run.json        task, parameters, precision, versions, device, hashes of the patients it learned from, and the range
+                of their fingerprints
+split.json      training, validation and test patients
 history.csv     one row an epoch
 metrics.json    the scores of the patients kept out; written last, so a folder that has it is finished
 """
@@ -12,22 +12,19 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import keras
 
-from helpers.data.brats import Patient
 from helpers.data.out_of_distribution import fit_ranges
-from helpers.data.splits import Split, make_split, save_split
+from helpers.data.splits import Split, save_split
 from helpers.data.store import Store
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint, differences
 from helpers.learn.devices import configure, describe, processes
-from helpers.learn.parallel import device_environments, run_parallel
 from helpers.learn.precision import cast_model, policy_scope
-from helpers.runtime.disk import atomic_path, write_text
+from helpers.runtime.disk import atomic_path, write_json
 from helpers.runtime.errors import DataError
 from helpers.runtime.machine import versions
 
@@ -90,7 +87,7 @@ def write_run(
         "learned_from": dict(learned_from),
     }
     save_split(split, out / "split.json")
-    write_text(json.dumps(run, indent=1), out / "run.json")
+    write_json(run, out / "run.json")
     return run
 
 
@@ -155,48 +152,6 @@ def load_network(folder: str | os.PathLike) -> keras.Model:
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be loaded ({error}); train again.") from error
     return cast_model(network)
-
-
-def train_folds(
-    train: Callable[..., Path],
-    patients: Sequence[Patient],
-    out: str | os.PathLike,
-    folds: int,
-    seed: int,
-    log: Callable[[str], None],
-    devices: str = "auto",
-    **settings: object,
-) -> list[dict]:
-    """Call `train` once a fold, so that every patient is tested once, by a model that never saw it.
-
-    Folds that are finished in `out` are kept, so the command goes on where it was stopped. Of several GPUs each takes a
-    fold for itself (`helpers.learn.parallel`): folds have nothing to say to each other.
-
-    Args:
-        train: takes `out`, `split`, `seed`, `slices`, `devices`, `log`, the `settings`, and leaves a finished folder.
-
-    Returns:
-        What each fold has in its `metrics.json`.
-    """
-    out, own = Path(out), device_environments(devices)
-    apart = folds > 1 and len(own) > 1
-    common = {"seed": seed, "slices": out / "slices", "devices": "auto" if apart else devices, **settings}
-    folders = [out / f"fold_{fold + 1}_of_{folds}" for fold in range(folds)]
-    jobs = {
-        f"fold {fold + 1} of {folds}": partial(
-            train, out=folder, split=make_split(patients, seed, folds, fold), **common
-        )
-        for fold, folder in enumerate(folders)
-    }
-    if apart:
-        log(f"{len(own)} folds at once, each on a device of its own.")
-        run_parallel(jobs, own, log)
-    else:
-        for (name, job), folder in zip(jobs.items(), folders, strict=True):
-            log(f"{name}: {folder}")
-            job(log=log)
-    shutil.rmtree(out / "slices", ignore_errors=True)
-    return [json.loads((folder / "metrics.json").read_text()) for folder in folders]
 
 
 def save_model(model: keras.Model, path: Path) -> None:

@@ -135,20 +135,12 @@ TRANSFORMS: dict[str, Transform] = {
 }
 """Every way to vary a slice, in the order in which they are applied."""
 
+NONE: tuple[str, ...] = ()
 ALL = tuple(kind for kind in TRANSFORMS if kind != "bands")  # all that can happen to a head
 USUAL = ("rotation", "scale", "shift", "flip", "gamma", "contrast", "brightness", "noise")
 
 INTENSITY = ("gamma", "contrast", "brightness")
 XRAY = ("rotation", "scale", "shift", *INTENSITY, "noise", "bands")  # no flip: the heart lies on one side
-
-AUGMENTATIONS: dict[str, tuple[str, ...]] = {
-    "none": (),
-    "usual": USUAL,
-    "all": ALL,
-    "intensity": INTENSITY,
-    "xray": XRAY,
-}
-"""The kinds that training draws, by the name that a recipe, the command line and `run.json` use."""
 
 
 def draw(

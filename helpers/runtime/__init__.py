@@ -1,1 +1,1 @@
-"""What everything else stands on: files written whole, the machine, interrupts, errors. No Keras here."""
+"""The lowest layer: atomic writes, threads, the machine, interrupts, errors. No Keras here."""

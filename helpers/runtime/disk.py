@@ -1,11 +1,12 @@
-"""Writing to a disk that may be full: a file is whole or not there, and what is missing is said in one line.
+"""Atomic writes, and a full disk reported in one line.
 
-A killed process leaves half a file, and a full disk leaves one as well. So a file is written beside its final name and
-moved into place. A memory-mapped array is worse: its file promises a length without taking the room, and the write that
-finds the disk full does not fail, it ends the process (SIGBUS). So the room is taken first.
+A killed process or a full disk leaves half a file. So a file is written beside its final name and moved into place.
+A memory-mapped array is worse: its file has its full length without occupying the disk, and the write that finds the
+disk full does not fail, it ends the process (SIGBUS). So its space is allocated first.
 """
 
 import errno
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -20,55 +21,95 @@ from helpers.runtime.errors import DataError
 
 @contextmanager
 def atomic_path(path: Path, wanted: int = 0) -> Iterator[Path]:
-    """A scratch name beside `path`: what is written there is moved into place when the block ends well, else removed.
+    """A scratch file beside `path`, moved into place when the block ends without an exception, and removed otherwise.
 
     Args:
-        wanted: bytes that are about to be written, for the message; 0 where nobody knows.
+        path: the final name; its folder exists.
+        wanted: bytes that will be written, for the message; 0 where that is unknown.
+
+    Yields:
+        The scratch name, in the same folder and with the same ending as `path`.
 
     Raises:
-        DataError: the disk is full. What stood at `path` before still does.
+        DataError: the disk is full. The previous file at `path` is unchanged.
     """
-    scratch = path.with_name(f".part.{path.name}")  # some writers want a name to end as it does
+    scratch = path.with_name(f".part.{path.name}")  # some writers choose the format by the ending
     with explain_full_disk(path, wanted):
         try:
             yield scratch
             with scratch.open("rb+") as file:
-                os.fsync(file.fileno())  # else a machine that loses power may keep the new name and not what it names
+                os.fsync(file.fileno())  # otherwise a power loss may leave the new name without its contents
             os.replace(scratch, path)
         finally:
             scratch.unlink(missing_ok=True)
 
 
 def write_text(text: str, path: Path) -> None:
-    """Write whole or not at all; the folder is made if it is not there."""
+    """Write a text file whole or not at all; its folder is made if it does not exist.
+
+    Args:
+        text: the contents.
+        path: the file; replaced if it exists.
+
+    Raises:
+        DataError: the disk is full.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_text("dice,0.91", Path(folder) / "new" / "scores.csv")
+        ...     print((Path(folder) / "new" / "scores.csv").read_text())
+        dice,0.91
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path, len(text)) as scratch:
         scratch.write_text(text)
 
 
-@contextmanager
-def explain_full_disk(path: Path, wanted: int = 0) -> Iterator[None]:
-    """Where the block finds the disk full, it ends in a DataError that names `path` and the room that is missing.
+def write_json(content: dict, path: Path) -> None:
+    """Write a file of JSON whole or not at all.
 
     Args:
-        wanted: bytes that the block writes; 0 where nobody knows, or `allocate_arrays` finds it out.
+        content: what `json.dumps` takes.
+        path: the file; its folder is made if it is not there.
+
+    Raises:
+        DataError: the disk is full. What stood at `path` before still does.
+    """
+    write_text(json.dumps(content, indent=1), path)
+
+
+@contextmanager
+def explain_full_disk(path: Path, wanted: int = 0) -> Iterator[None]:
+    """Replace the error of a full disk by a DataError that names `path` and the missing space.
+
+    Args:
+        path: what the block writes, for the message.
+        wanted: bytes that the block writes; 0 where that is unknown, or where `allocate_arrays` counts them.
+
+    Raises:
+        DataError: the block found the disk full.
     """
     try:
         yield
-    except Exception as error:  # zipfile and HDF5 raise others on top of the one that tells the cause
-        if not _full(error):
+    except Exception as error:  # zipfile and HDF5 raise others on top of the cause
+        if not _is_full_disk(error):
             raise
-        raise _no_room(path, getattr(error, "wanted", wanted)) from error
+        raise DataError(_describe_full_disk(path, getattr(error, "wanted", wanted))) from error
 
 
 def allocate_arrays(folder: Path, **arrays: tuple[DTypeLike, tuple[int, ...]]) -> list[np.memmap]:
-    """New memory-mapped arrays of zeros, whose room on the disk is taken.
+    """New memory-mapped arrays of zeros, whose space on the disk is allocated.
 
     Args:
-        arrays: type and shape by name; array `images` is in the file `images.npy`.
+        folder: the folder of their files; it exists.
+        **arrays: dtype and shape by name; array `images` is in the file `images.npy`.
+
+    Returns:
+        The arrays, in the order of the arguments.
 
     Raises:
-        OSError: the disk is too full for them; `explain_full_disk` makes a message of it.
+        OSError: the disk has no space for all of them; `explain_full_disk` makes a message of it.
     """
     wanted = sum(np.dtype(dtype).itemsize * int(np.prod(shape)) for dtype, shape in arrays.values())
     try:
@@ -88,7 +129,7 @@ def _allocate(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> np.memmap
     return array
 
 
-def _full(error: BaseException | None) -> bool:
+def _is_full_disk(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
@@ -96,11 +137,11 @@ def _full(error: BaseException | None) -> bool:
     return False
 
 
-def _no_room(path: Path, wanted: int) -> DataError:
+def _describe_full_disk(path: Path, wanted: int) -> str:
     free = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
     figures = [f"{_size(wanted)} are wanted"] * bool(wanted) + [f"{_size(free)} free"]
     figures += [f"{_size(wanted - free)} missing"] * (wanted > free)
-    return DataError(
+    return (
         f"{path} cannot be written: the disk, or your share of it, is full ({', '.join(figures)}). Nothing half "
         "written is left, and what was there before still is. Make room, then give the same command again."
     )

@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for a good moment."""
+"""Deferring Ctrl-C (SIGINT) until a step is complete."""
 
 import signal
 import threading
@@ -8,22 +8,29 @@ from contextlib import contextmanager
 
 @contextmanager
 def defer_interrupt() -> Iterator[list[int]]:
-    """Within the block, the first Ctrl-C is only noted: the list, empty at first, is not any more. The second does not
-    wait. Outside the main thread, or where somebody else handles Ctrl-C, nothing is changed.
+    """Within the block, record the first Ctrl-C instead of raising KeyboardInterrupt; the second raises it at once.
+
+    Outside the main thread, or where another handler of SIGINT is installed, nothing is changed.
+
+    Yields:
+        The signal numbers received so far: an empty list until the first Ctrl-C.
+
+    Raises:
+        KeyboardInterrupt: on the second Ctrl-C within the block.
     """
-    noted: list[int] = []
+    received: list[int] = []
 
-    def note(number: int, frame: object) -> None:
-        if noted:
+    def record(number: int, frame: object) -> None:
+        if received:
             raise KeyboardInterrupt
-        noted.append(number)
+        received.append(number)
 
-    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not usual or threading.current_thread() is not threading.main_thread():
-        yield noted
+    default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not default or threading.current_thread() is not threading.main_thread():
+        yield received
         return
-    signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGINT, record)
     try:
-        yield noted
+        yield received
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)

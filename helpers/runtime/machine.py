@@ -1,4 +1,4 @@
-"""What a run ran on: versions, device, commit. Nothing here loads TensorFlow."""
+"""The machine of a run: versions, device, commit. Nothing here imports TensorFlow."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ from pathlib import Path
 import helpers
 from helpers.runtime.errors import DataError
 
-# import name -> the distributions that may provide it
+# import name: the distributions that may provide it
 PACKAGES = {
     "numpy": ("numpy",),
     "tensorflow": ("tensorflow", "tensorflow-cpu"),
@@ -19,7 +19,7 @@ PACKAGES = {
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of Python, of what the numbers depend on, and of the course; None where not installed."""
+    """Versions of Python, of the packages that results depend on, and of the course; None where not installed."""
     found = {name: _version(names) for name, names in PACKAGES.items()}
     return {"python": platform.python_version(), **found, "helpers": helpers.__version__}
 
@@ -29,12 +29,12 @@ def gpus() -> list[str]:
     if not shutil.which("nvidia-smi"):
         return []
     query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    answer = subprocess.run(query, capture_output=True, text=True, check=False)
-    return answer.stdout.split("\n")[:-1] if answer.returncode == 0 else []
+    result = subprocess.run(query, capture_output=True, text=True, check=False)
+    return result.stdout.split("\n")[:-1] if result.returncode == 0 else []
 
 
 def device() -> str:
-    """The GPUs, or else the CPU and its cores, in words."""
+    """A description of the GPUs, or of the CPU and its number of cores where there is no GPU."""
     found = gpus()
     if found:
         return " + ".join(found)
@@ -42,10 +42,16 @@ def device() -> str:
 
 
 def parse_devices(devices: str) -> tuple[str | None, int | None]:
-    """What `--devices` asks for: "auto", "2", "cpu" or "cpu:2" to the kind, "cpu" or any, and the number, or any.
+    """Parse the option `--devices`.
+
+    Args:
+        devices: "auto", a number such as "2", "cpu", or "cpu:2" for two devices made of a CPU.
+
+    Returns:
+        The kind of device ("cpu", or None for any) and their number (None for all).
 
     Raises:
-        DataError: it is none of these.
+        DataError: `devices` is none of these.
     """
     kind, _, number = devices.partition(":")
     if devices == "auto":
@@ -60,11 +66,15 @@ def parse_devices(devices: str) -> tuple[str | None, int | None]:
 
 
 def commit(folder: Path) -> str | None:
-    """The git commit that `folder` is at; None where there is none."""
+    """The git commit that is checked out in `folder`; None where git or the repository is missing.
+
+    Args:
+        folder: of a working tree.
+    """
     if not shutil.which("git"):
         return None
-    answer = subprocess.run(["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return answer.stdout.strip() if answer.returncode == 0 else None
+    result = subprocess.run(["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return result.stdout.strip() if result.returncode == 0 else None
 
 
 def _cpu() -> str:

@@ -14,8 +14,9 @@ import pytest
 
 from helpers.data.splits import save_split
 from helpers.learn import precision, run_folder
-from helpers.learn.budget import Budget, WarmupCosine
+from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
+from helpers.learn.training_loop import fit
 from helpers.runtime.errors import DataError
 from tests.learn.killed import end, train, train_and_kill
 
@@ -40,12 +41,10 @@ def _trainer():
 
 def _train(checkpoint, trainer=None, budget=None, callbacks=()):
     trainer, budget = trainer or _trainer(), budget or Budget(epochs=EPOCHS)
-    tell = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: checkpoint.history.append({"epoch": epoch, **logs})
-    )
-    checkpoint.fit(trainer, _batches, STEPS, budget, [WarmupCosine(budget, STEPS), tell, *callbacks])
+    fit(trainer, _batches, STEPS, budget, checkpoint=checkpoint, callbacks=callbacks, log=lambda line: None)
     state = [*trainer.variables, *trainer.optimizer.variables]
-    return [keras.ops.convert_to_numpy(variable).copy() for variable in state], checkpoint.history
+    history = [{name: value for name, value in row.items() if name != "seconds"} for row in checkpoint.history]
+    return [keras.ops.convert_to_numpy(variable).copy() for variable in state], history
 
 
 def _assert_same(ended, other):
@@ -93,7 +92,7 @@ def whole():
 def test_dropout_and_schedule_matter_here(whole):
     """Else the laws below would say nothing of them."""
     arrays, history = whole
-    assert [row["epoch"] for row in history] == [0, 1, 2]
+    assert [row["epoch"] for row in history] == [1, 2, 3]
     assert any(array.dtype.kind in "iu" and array.shape == (2,) for array in arrays)  # a seed state
 
 
@@ -152,8 +151,8 @@ def test_what_was_trained_to_its_end_is_not_trained_again(whole, tmp_path):
     """Stopped while the test patients were scored, say."""
     _train(Checkpoint(tmp_path))
     trainer, again = _trainer(), Checkpoint(tmp_path)
-    again.fit(trainer, lambda first_step: pytest.fail("trains"), STEPS, Budget(epochs=EPOCHS))
-    assert again.history == whole[1]
+    history = fit(trainer, lambda first_step: pytest.fail("trains"), STEPS, Budget(epochs=EPOCHS), checkpoint=again)
+    assert history.drop(columns="seconds").to_dict("records") == whole[1]
     for variable, array in zip(trainer.variables, whole[0][: len(trainer.variables)], strict=True):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), array)
 
@@ -166,10 +165,10 @@ def test_file_goes_with_the_end_of_the_work_and_stays_with_an_error(tmp_path):
 
     with pytest.raises(RuntimeError):
         train_and_crash()
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.npz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.npz", "history.csv"]
     with Checkpoint(tmp_path) as checkpoint:
         _train(checkpoint)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]
 
 
 def test_stopped_training_goes_on_in_the_precision_it_began_in(tmp_path, monkeypatch):
@@ -253,7 +252,7 @@ def test_full_disk_leaves_the_checkpoint_before_and_says_so(whole, tmp_path, mon
     monkeypatch.setattr(np, "savez", fills_up)
     with pytest.raises(DataError, match=r"checkpoint.npz cannot be written: the disk.* is full \(0.0 MB are wanted"):
         _train(Checkpoint(tmp_path, seconds=0))
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.npz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.npz", "history.csv"]
     monkeypatch.undo()
     _assert_same(_train(Checkpoint(tmp_path, seconds=0)), whole)
 

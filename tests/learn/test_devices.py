@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from helpers.data.splits import save_split
-from helpers.learn.losses import LOSSES
+from helpers.runtime.options import LOSSES
 from tests.learn.two_devices import NETWORKS
 
 TOLERANCE = 1e-5

@@ -6,7 +6,6 @@ import pytest
 
 from helpers.learn.losses import (
     CLASS_WEIGHTS,
-    LOSSES,
     CrossEntropy,
     DiceCrossEntropy,
     Focal,
@@ -17,6 +16,7 @@ from helpers.learn.losses import (
     soft_dice_loss,
     tversky_index,
 )
+from helpers.runtime.options import LOSSES
 
 EVERY_LOSS = pytest.mark.parametrize("name", LOSSES)
 
@@ -41,7 +41,7 @@ def _by_class(loss, truth, probabilities):
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 24)])
 def test_one_value_per_sample_whatever_the_size(rng, name, shape):
     truth = np.eye(4, dtype=np.float32)[rng.integers(0, 4, shape)]
-    values = _numpy(LOSSES[name](reduction=None)(truth, np.roll(truth, 1, axis=1)))
+    values = _numpy(LOSSES[name].load()(reduction=None)(truth, np.roll(truth, 1, axis=1)))
     assert values.shape == shape[:1]
     assert (values > 0).all()
 
@@ -49,7 +49,7 @@ def test_one_value_per_sample_whatever_the_size(rng, name, shape):
 @EVERY_LOSS
 def test_a_sample_s_value_does_not_depend_on_its_batch_mates(rng, name):
     truth, probabilities = _batch(rng)
-    loss = LOSSES[name](reduction=None)
+    loss = LOSSES[name].load()(reduction=None)
     alone = [_numpy(loss(truth[i : i + 1], probabilities[i : i + 1]))[0] for i in range(3)]
     np.testing.assert_allclose(_numpy(loss(truth, probabilities)), alone, rtol=1e-5)
 
@@ -57,7 +57,7 @@ def test_a_sample_s_value_does_not_depend_on_its_batch_mates(rng, name):
 @EVERY_LOSS
 def test_perfect_prediction_costs_nothing_and_a_better_one_less(rng, name):
     truth, probabilities = _batch(rng)
-    loss = LOSSES[name]()
+    loss = LOSSES[name].load()()
     better = 0.5 * truth + 0.5 * probabilities
     assert _numpy(loss(truth, truth)) == pytest.approx(0, abs=1e-4)
     assert _numpy(loss(truth, better)) < _numpy(loss(truth, probabilities))
@@ -75,7 +75,7 @@ def test_gradients_are_finite(name, sure, tumour):
     truth = tf.constant(np.eye(4, dtype=np.float32)[labels])
     logits = tf.Variable(np.broadcast_to(np.float32([sure, 0, 0, 0]), (2, 8, 8, 4)))
     with tf.GradientTape() as tape:
-        value = LOSSES[name]()(truth, tf.nn.softmax(logits))
+        value = LOSSES[name].load()()(truth, tf.nn.softmax(logits))
     assert np.isfinite(value)
     assert np.isfinite(tape.gradient(value, logits)).all()
 
@@ -198,7 +198,7 @@ def test_the_default_weights_are_of_this_kind(real_data):
 
 @EVERY_LOSS
 def test_losses_are_found_again_by_name(name):
-    loss = LOSSES[name]()
+    loss = LOSSES[name].load()()
     again = keras.losses.deserialize(keras.losses.serialize(loss))
     assert type(again) is type(loss)
     assert again.get_config() == loss.get_config()
@@ -213,11 +213,3 @@ def test_the_sum_is_the_sum_of_its_parts(rng):
     truth, probabilities = _batch(rng)
     parts = _numpy(cross_entropy(truth, probabilities)) + _numpy(soft_dice_loss(truth, probabilities))
     np.testing.assert_allclose(_numpy(DiceCrossEntropy(reduction=None)(truth, probabilities)), parts, rtol=1e-6)
-
-
-def test_the_command_line_names_every_loss():
-    from typing import get_args
-
-    from helpers.cli.train import Loss
-
-    assert get_args(get_args(Loss)[0]) == tuple(LOSSES)

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from helpers.learn import precision
-from helpers.learn.losses import LOSSES
 from helpers.models.convnet import convnet
 from helpers.models.transformer import Shape, transformer
 from helpers.models.unet import sharp_unet, unet
+from helpers.runtime.options import LOSSES
 
 NETWORKS = {
     "unet": lambda: unet(16, 2, filters=2, depth=2),
@@ -89,8 +89,8 @@ def test_losses_sum_in_float32(name, dtype):
     rng = np.random.default_rng(0)
     truth = np.eye(4, dtype=np.float32)[rng.integers(0, 4, (1, 512, 512))]
     said = keras.ops.cast(keras.ops.softmax(keras.ops.convert_to_tensor(2 * truth)), dtype)
-    loss = LOSSES[name]().call(truth, said)
-    expected = LOSSES[name]().call(truth, keras.ops.cast(said, "float32"))
+    loss = LOSSES[name].load()().call(truth, said)
+    expected = LOSSES[name].load()().call(truth, keras.ops.cast(said, "float32"))
     assert keras.backend.standardize_dtype(loss.dtype) == "float32"
     assert float(loss[0]) == pytest.approx(float(expected[0]), rel=1e-4)
 

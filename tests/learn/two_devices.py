@@ -19,12 +19,13 @@ from helpers.learn.augmented_model import AugmentedModel
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.devices import check_divisible, configure, predict_distributed, replicas, scope
-from helpers.learn.losses import LOSSES, DiceCrossEntropy
+from helpers.learn.losses import DiceCrossEntropy
 from helpers.learn.precision import LossScale
 from helpers.models.convnet import convnet
 from helpers.models.transformer import Shape, transformer
 from helpers.models.unet import sharp_unet, unet
 from helpers.prepare.augment import draw
+from helpers.runtime.options import LOSSES
 from helpers.tasks.brain.training import Recipe, fit_brain
 from helpers.tasks.gate.training import GateTrainer
 
@@ -164,7 +165,9 @@ def _far(one: list[np.ndarray], other: list[np.ndarray]) -> float:
 def main(slices_at: str, split_at: str, folder: Path) -> None:
     configure("cpu:2")
     small = lambda: unet(SIZE, 2, filters=2, depth=1, dropout=0.0)  # noqa: E731
-    found = {"losses": {name: compared(small, with_loss(loss()), slices(), 10) for name, loss in LOSSES.items()}}
+    found = {
+        "losses": {name: compared(small, with_loss(option.load()()), slices(), 10) for name, option in LOSSES.items()}
+    }
     found["networks"] = {
         name: compared(
             build,

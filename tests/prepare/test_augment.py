@@ -10,7 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from helpers.prepare.augment import ALL, AUGMENTATIONS, TRANSFORMS, USUAL, AugmentationParams, apply, draw, single
+from helpers.prepare.augment import ALL, TRANSFORMS, USUAL, AugmentationParams, apply, draw, single
+from helpers.runtime.options import AUGMENTATIONS
 
 GEOMETRY = ("rotation", "scale", "shift", "flip", "elastic")
 SIZE = 48
@@ -68,7 +69,7 @@ def test_unknown_kind_is_named():
         single("rotate", 5, SIZE, 2)
 
 
-@pytest.mark.parametrize("kinds", AUGMENTATIONS.values(), ids=AUGMENTATIONS)
+@pytest.mark.parametrize("kinds", [option.load() for option in AUGMENTATIONS.values()], ids=AUGMENTATIONS)
 def test_same_seed_gives_the_same_numbers(kinds):
     one, again, other = _drawn(5, kinds).arrays(), _drawn(5, kinds).arrays(), _drawn(6, kinds).arrays()
     assert bool(one) == bool(kinds)

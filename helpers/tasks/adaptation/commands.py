@@ -25,15 +25,14 @@ from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.devices import scope
 from helpers.learn.run_folder import load_network, patient_hashes, read_run, run_training, save_model, write_run
-from helpers.prepare.augment import AUGMENTATIONS
-from helpers.prepare.histogram_matching import histogram
+from helpers.learn.test_cases import seconds_to_score
+from helpers.runtime import options
 from helpers.runtime.disk import write_text
 from helpers.runtime.errors import DataError
-from helpers.tasks.adaptation.batch_statistics import adapt_statistics
-from helpers.tasks.adaptation.methods import ADVERSARIAL, METHODS, TRAINED, fit_adaptation
+from helpers.tasks.adaptation.methods import Method, fit_adaptation
 from helpers.tasks.adaptation.model_selection import MAX_RADIOGRAPHS, ModelSelector
 from helpers.tasks.lungs.commands import evaluate_lungs
-from helpers.tasks.lungs.inference import LungSegmenter, seconds_to_score
+from helpers.tasks.lungs.inference import CHUNK, LungSegmenter, score_radiographs
 
 BATCH = 16
 """Radiographs in a batch, of each hospital."""
@@ -83,11 +82,11 @@ def adapt(
         DataError: the model was not trained at the source alone; there is no such method, site or radiograph; the
             network lacks what the method adapts; or `out` holds something else.
     """
-    budget = Budget(seconds=60 * minutes) if minutes else Budget(epochs=epochs or EPOCHS)
-    budget.started = started or budget.started
+    budget = Budget.of(minutes, EPOCHS if epochs is None else epochs, started)
+    augmentation = None if augmentation is None else options.current_name(augmentation)
     model_dir, out = Path(model_dir), Path(out)
     run, split = _checked(model_dir, source_site, target_site, method, augmentation)
-    if shuffled and method not in ADVERSARIAL:
+    if shuffled and not getattr(options.METHODS[method].load(), "adversarial", False):
         raise DataError(f"{method} has no discriminator, so there are no labels to shuffle.")
     how = {
         "model": run["parameters"],
@@ -113,30 +112,32 @@ def adapt(
         log(f"{len(trained_on)} radiographs of {source_site} with masks, {len(target.ids)} of {target_site} without.")
         shutil.copy(model_dir / "mean_mask.png", out / "mean_mask.png")
         mean = np.asarray(Image.open(out / "mean_mask.png"), np.float32) / 255
-        budget.reserve = seconds_to_score(LungSegmenter(network, size), mean, tested)
-        judge = _judge(source, split, target, seed)
+        budget.reserve = seconds_to_score(
+            lambda some: score_radiographs(LungSegmenter(network, size), mean, some, lambda done: None), tested, CHUNK
+        )
+        selector = _selector(source, split, target, seed)
         prepare = run.get("prepare")
-        if method == "histogram":
-            prepare = {"histogram": [float(share) for share in histogram(read_image(x.image) for x in trained_on)]}
-            rows = [judge(network)]
-        elif method == "statistics":
-            rows = [judge(network)]
-            adapt_statistics(network, target.images)
-            rows.append(judge(network))
-        else:
-            recipe = TRAINED[method]
+        chosen = options.METHODS[method].load()
+        if isinstance(chosen, Method):
             try:
                 with scope(network):
-                    step = recipe.build(network, **(settings or {}))
+                    step = chosen.build(network, **(settings or {}))
             except TypeError as error:
                 raise DataError(f"settings {dict(settings or {})} do not fit {method}: {error}") from error
             ids = [xray.id for xray in trained_on]
-            varied = augmentation or recipe.augmentation
+            varied = augmentation or chosen.augmentation
             batches = partial(adaptation_batches, source, ids, target, BATCH, seed, varied, shuffled)
-            rows = fit_adaptation(step, batches, recipe, budget, judge, out, log, checkpoint)
+            fit_adaptation(step, batches, chosen, budget, selector, out, log, checkpoint)
             network.set_weights(step.ema_network.get_weights())
-        history = pd.DataFrame([{"epoch": number, **row} for number, row in enumerate(rows)])
-        write_text(history.to_csv(index=False), out / "history.csv")
+        else:
+            rows = [selector(network)]
+            if method == "histogram":
+                prepare = {"histogram": [float(share) for share in chosen(read_image(x.image) for x in trained_on)]}
+            else:
+                chosen(network, target.images)
+                rows.append(selector(network))
+            history = pd.DataFrame([{"epoch": number, **row} for number, row in enumerate(rows)])
+            write_text(history.to_csv(index=False), out / "history.csv")
         save_model(network, out / "model.keras")
         learned_from = {**run["learned_from"], **patient_hashes(target, target.ids)}
         write_run(out, "lungs", parameters, split, learned_from, prepare=prepare)
@@ -150,10 +151,9 @@ def adapt(
 def _checked(
     model_dir: Path, source_site: str, target_site: str, method: str, augmentation: str | None
 ) -> tuple[dict, Split]:
-    if method not in METHODS:
-        raise DataError(f"method {method!r} is not known; there are {', '.join(METHODS)}.")
-    if augmentation not in (None, *AUGMENTATIONS):
-        raise DataError(f"augmentation {augmentation!r} is not known; there are {', '.join(AUGMENTATIONS)}.")
+    options.check(options.METHODS, method, "method")
+    if augmentation is not None:
+        options.check(options.AUGMENTATIONS, augmentation, "augmentation")
     for site in (source_site, target_site):
         if site not in PREFIXES:
             raise DataError(f"Unknown site {site!r}; this set has {' and '.join(PREFIXES)}.")
@@ -178,7 +178,7 @@ def _of(site: str, ids: Sequence[str]) -> list[str]:
     return [identity for identity in ids if identity.startswith(PREFIXES[site])]
 
 
-def _judge(source: Store, split: Split, target: UnlabelledStore, seed: int) -> ModelSelector:
+def _selector(source: Store, split: Split, target: UnlabelledStore, seed: int) -> ModelSelector:
     chosen, learned = (
         [identity for identity in ids if identity in source.patients] for ids in (split.validation, split.train)
     )

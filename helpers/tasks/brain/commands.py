@@ -1,27 +1,24 @@
 """The brain half as three commands: train on a folder of patients, score a model, outline a patient."""
 
-import json
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
-from helpers.data.brats import Patient, read_catalogue
+from helpers.data.brats import read_catalogue
 from helpers.data.resample import Grid
 from helpers.data.splits import Split, make_split
 from helpers.data.store import open_store
 from helpers.data.volumes import read_scan, write_segmentation
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
+from helpers.learn.cross_validation import cross_validate
 from helpers.learn.devices import scope
-from helpers.learn.run_folder import run_training, train_folds, training_provenance, write_run
-from helpers.learn.test_cases import score_provenance, select_test_patients
+from helpers.learn.run_folder import run_training, training_provenance, write_run
+from helpers.learn.test_cases import score_provenance, seconds_to_score, select_test_patients
 from helpers.measure.evaluate import evaluate, pooled
 from helpers.models.unet import unet
-from helpers.runtime.disk import write_text
+from helpers.runtime.disk import write_json
 from helpers.runtime.errors import DataError
 from helpers.tasks.brain.inference import Segmenter
 from helpers.tasks.brain.training import Recipe, fit_brain
@@ -63,8 +60,7 @@ def train_brain(
     Raises:
         DataError: the data cannot be used as it is (each finding is named), or `out` holds another training.
     """
-    budget = Budget(seconds=60 * minutes) if minutes else Budget(epochs=30)
-    budget.started = started or budget.started
+    budget = Budget.of(minutes, epochs=30, started=started)
     out, grid = Path(out), Grid(size)
     patients = read_catalogue(data).require(modalities)
     split, recipe = split or make_split(patients, seed), recipe or Recipe()
@@ -89,9 +85,12 @@ def train_brain(
         )
         tested = [patient for patient in patients if patient.id in split.test]
         with scope():
-            model = unet(size, len(modalities), filters=filters)
-        budget.reserve = _seconds_to_score(Segmenter(model, modalities, grid), tested[0]) * len(tested)
-        fit_brain(model, store, split, out, budget, recipe, seed, log, checkpoint)
+            network = unet(size, len(modalities), filters=filters)
+        segmenter = Segmenter(network, modalities, grid)
+        budget.reserve = seconds_to_score(
+            lambda some: [segmenter.predict(read_scan(patient, modalities)) for patient in some], tested
+        )
+        fit_brain(network, store, split, out, budget, recipe, seed, log, checkpoint)
         write_run(out, "brain", parameters, split, **training_provenance(store, split))
 
     def score() -> None:
@@ -120,13 +119,19 @@ def train_brain_folds(
         What `evaluate_brain` returns, over the test patients of all folds; also written to `out/metrics.json`.
     """
     patients = read_catalogue(data).require(modalities)
-    results = train_folds(train_brain, patients, out, folds, seed, log, data=data, modalities=modalities, **settings)
-    everyone = [
-        {**patient, "fold": fold} for fold, result in enumerate(results, start=1) for patient in result["patients"]
-    ]
-    result = {**pooled(everyone), "run": {"folds": [result["run"] for result in results]}}
-    write_text(json.dumps(result, indent=1), Path(out) / "metrics.json")
-    return result
+
+    def pool(results: list[dict]) -> dict:
+        return pooled(
+            [
+                {**patient, "fold": fold}
+                for fold, result in enumerate(results, start=1)
+                for patient in result["patients"]
+            ]
+        )
+
+    return cross_validate(
+        train_brain, pool, patients, out, folds, seed, log=log, data=data, modalities=modalities, **settings
+    )
 
 
 def evaluate_brain(
@@ -156,7 +161,7 @@ def evaluate_brain(
     )
     result["run"] = score_provenance(model_dir, split, chosen)
     if json_path:
-        write_text(json.dumps(result, indent=1), Path(json_path))
+        write_json(result, Path(json_path))
     return result
 
 
@@ -187,12 +192,3 @@ def predict_brain(
         write_segmentation(target, segmenter.predict(scan), scan.affine)
         log(f"{patient.id}: {target}")
     return list(targets)
-
-
-def _seconds_to_score(segmenter: Segmenter, patient: Patient) -> float:
-    """How long reading and outlining one patient takes on this machine, with half as much again for scoring."""
-    size = segmenter.grid.size
-    segmenter.network_probabilities(np.ones((1, size, size, len(segmenter.modalities)), np.float32))  # warm up
-    begun = time.monotonic()
-    segmenter.predict(read_scan(patient, segmenter.modalities))
-    return 1.5 * (time.monotonic() - begun)

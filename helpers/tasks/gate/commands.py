@@ -4,15 +4,12 @@ The threshold is chosen on validation patients, so that 98 % of their slices wit
 model. Scores are over slices with brain, which are the hard ones, and over patients who were kept out.
 """
 
-import json
 import os
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import keras
 import numpy as np
 from sklearn import metrics
 
@@ -22,37 +19,20 @@ from helpers.data.splits import Split, make_split
 from helpers.data.store import Store, open_store
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
+from helpers.learn.cross_validation import cross_validate
 from helpers.learn.devices import scope
-from helpers.learn.run_folder import run_training, save_model, train_folds, training_provenance, write_run
-from helpers.learn.test_cases import score_provenance, select_test_patients
+from helpers.learn.run_folder import run_training, save_model, training_provenance, write_run
+from helpers.learn.test_cases import score_provenance, seconds_to_score, select_test_patients
 from helpers.measure.classification import SlicePredictions, auc, summarise, threshold_for
 from helpers.models import imagenet
-from helpers.models.convnet import convnet
-from helpers.models.transformer import transformer
-from helpers.runtime.disk import write_text
+from helpers.runtime import options
+from helpers.runtime.disk import write_json
 from helpers.runtime.errors import DataError
 from helpers.tasks.gate.inference import MODALITIES, OPTIONAL, Gate, predict_case
-from helpers.tasks.gate.training import fit_gate
+from helpers.tasks.gate.training import GateNetwork, fit_gate
 
 SENSITIVITY = 0.98
 """Share of the validation patients' slices with tumour that the threshold lets pass."""
-
-
-@dataclass(frozen=True)
-class Network:
-    """A network that can be a gate, and how it is trained: highest learning rate, pixels along each side."""
-
-    build: Callable[..., keras.Model]
-    learning_rate: float
-    size: int
-
-
-NETWORKS = {
-    "compact": Network(partial(transformer, shape="compact", dropout=0.1), 5e-4, 96),
-    "base": Network(partial(transformer, shape="base", dropout=0.1), 1e-4, 224),  # wants a GPU, and ImageNet's weights
-    "cnn": Network(convnet, 1e-3, 96),
-}
-"""By the name that the command line and `run.json` use."""
 
 Log = Callable[[str], None]
 
@@ -77,12 +57,12 @@ def train_gate(
     Args:
         out: receives what `helpers.learn.run_folder` lists. A finished one with the same parameters is left, a stopped
             one goes on.
-        network: a name in `NETWORKS`.
+        network: a name in `helpers.runtime.options.NETWORKS`.
         size: pixels along each side of the 192 mm window; the network's own if none is given.
         weights: file of ImageNet weights, for "base" alone; without, what Kaggle has attached, else from scratch. Its
             input needs no further normalising: z-scored, it has mean 0 and deviation 1, as ImageNet's pictures have.
         minutes: wall time from `started` (else from now) until the folder is finished; 30 epochs without it.
-        augmentation: a name in `helpers.prepare.augment.AUGMENTATIONS`.
+        augmentation: a name in `helpers.runtime.options.AUGMENTATIONS`.
         split: who trains, validates and tests; made from ids and seed if none is given.
         slices: where the slice store lies or shall lie; in `out`, for the time of the training, if none is given.
         log: told what happens, a line at a time.
@@ -93,13 +73,12 @@ def train_gate(
             network takes no weights.
         ValueError: there is no such network.
     """
-    if network not in NETWORKS:
-        raise ValueError(f"network {network!r} is not known; there are {', '.join(NETWORKS)}.")
+    recipe: GateNetwork = options.load(options.NETWORKS, network, "network")
+    options.check(options.AUGMENTATIONS, augmentation, "augmentation")
     if weights and network != "base":
         raise DataError(f"{weights}: weights are for the network 'base'; {network!r} learns from scratch.")
-    size = size or NETWORKS[network].size
-    budget = Budget(seconds=60 * minutes) if minutes else Budget(epochs=30)
-    budget.started = started or budget.started
+    size = size or recipe.size
+    budget = Budget.of(minutes, epochs=30, started=started)
     out, grid = Path(out), Grid(size)
     patients = _patients(data)
     split = split or make_split(patients, seed)
@@ -126,12 +105,14 @@ def train_gate(
             OPTIONAL,
         )
         with scope():
-            gate = Gate(NETWORKS[network].build(size, len(MODALITIES)), MODALITIES, grid)
+            gate = Gate(recipe.build(size, len(MODALITIES)), MODALITIES, grid)
         if network == "base":
             imagenet.load(gate.network, weights, log)
         validating, tested = ([p for p in patients if p.id in group] for group in (split.validation, split.test))
-        budget.reserve = _seconds_to_score(gate, tested[0]) * (len(tested) + len(validating)) + 5
-        history = fit_gate(
+        budget.reserve = seconds_to_score(
+            lambda some: [predict_case(gate, patient) for patient in some], [*tested, *validating]
+        )
+        fit_gate(
             gate.network,
             store,
             split,
@@ -139,12 +120,11 @@ def train_gate(
             lambda _: _validation(gate, store, split),
             augmentation,
             tuple(MODALITIES.index(modality) for modality in OPTIONAL),
-            NETWORKS[network].learning_rate,
+            recipe.learning_rate,
             seed,
             log,
             checkpoint,
         )
-        write_text(history.to_csv(index=False), out / "history.csv")
         save_model(gate.network, out / "model.keras")
         threshold = choose_threshold([predict_case(gate, patient) for patient in validating])
         write_run(out, "gate", parameters, split, **training_provenance(store, split), threshold=threshold)
@@ -156,7 +136,7 @@ def train_gate(
 
 
 def train_gate_folds(
-    data: str | os.PathLike, out: str | os.PathLike, folds: int, seed: int = 0, log: Log = print, **settings: object
+    data: str | os.PathLike, out: str | os.PathLike, folds: int, seed: int = 0, log: Log = print, **settings: Any
 ) -> dict:
     """Train `folds` gates so that every patient is tested once, by a gate that never saw it.
 
@@ -169,12 +149,12 @@ def train_gate_folds(
         What `evaluate_gate` returns, over the test patients of all folds, each at its own fold's threshold; also
         written to `out/metrics.json`.
     """
-    results = train_folds(train_gate, _patients(data), out, folds, seed, log, data=data, **settings)
-    everyone = [SlicePredictions.from_json(patient) for result in results for patient in result["patients"]]
-    thresholds, runs = ([result[key] for result in results] for key in ("threshold", "run"))
-    result = {**pooled(everyone), "threshold": thresholds, "run": {"folds": runs}}
-    write_text(json.dumps(result, indent=1), Path(out) / "metrics.json")
-    return result
+
+    def pool(results: list[dict]) -> dict:
+        everyone = [SlicePredictions.from_json(patient) for result in results for patient in result["patients"]]
+        return {**pooled(everyone), "threshold": [result["threshold"] for result in results]}
+
+    return cross_validate(train_gate, pool, _patients(data), out, folds, seed, log=log, data=data, **settings)
 
 
 def evaluate_gate(
@@ -206,7 +186,7 @@ def evaluate_gate(
         log(f"scored {done} of {len(chosen)} patients")
     result = {**pooled(rows), "threshold": gate.threshold, "run": score_provenance(gate_dir, split, chosen)}
     if json_path:
-        write_text(json.dumps(result, indent=1), Path(json_path))
+        write_json(result, Path(json_path))
     return result
 
 
@@ -236,13 +216,5 @@ def _patients(data: str | os.PathLike) -> tuple[Patient, ...]:
 def _validation(gate: Gate, store: Store, split: Split) -> dict[str, float]:
     rows = np.array([row for row in store.rows(split.validation) if store.has_brain[row]])
     plain = replace(gate, flip=False)  # half the time, and it is only to follow the training
-    truth, said = store.voxels_per_class[rows, 1:].any(axis=1), plain.slice_probabilities(store.images[rows])
-    return {"val_loss": float(metrics.log_loss(truth, said)), "val_auc": auc(truth, said)}
-
-
-def _seconds_to_score(gate: Gate, patient: Patient) -> float:
-    """How long reading and examining one patient takes on this machine, with half as much again for what follows."""
-    gate.slice_probabilities(np.ones((1, gate.grid.size, gate.grid.size, len(gate.modalities)), np.float32))  # warm up
-    begun = time.monotonic()
-    predict_case(gate, patient)
-    return 1.5 * (time.monotonic() - begun)
+    truth, predicted = store.voxels_per_class[rows, 1:].any(axis=1), plain.slice_probabilities(store.images[rows])
+    return {"val_loss": float(metrics.log_loss(truth, predicted)), "val_auc": auc(truth, predicted)}

@@ -1,6 +1,5 @@
 """The lungs as two commands: train on the X-rays of one hospital or of both, score a model in either."""
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,12 +15,13 @@ from helpers.learn.budget import LEARNING_RATE, Budget
 from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.devices import scope
 from helpers.learn.run_folder import load_network, patient_hashes, read_run, run_training, save_model, write_run
-from helpers.learn.test_cases import score_provenance, select_test_cases
+from helpers.learn.test_cases import score_provenance, seconds_to_score, select_test_cases
 from helpers.measure.radiographs import by_site
 from helpers.models.unet import unet
-from helpers.runtime.disk import atomic_path, write_text
+from helpers.runtime import options
+from helpers.runtime.disk import atomic_path, write_json
 from helpers.runtime.errors import DataError
-from helpers.tasks.lungs.inference import LungSegmenter, score_radiographs, seconds_to_score
+from helpers.tasks.lungs.inference import CHUNK, LungSegmenter, score_radiographs
 from helpers.tasks.lungs.training import fit_lungs
 
 BOTH = "both"
@@ -76,8 +76,10 @@ def train_lungs(
             holds another training.
         ValueError: there is no such site, or `labelled` is below 1.
     """
-    budget = Budget(seconds=60 * minutes) if minutes else Budget(epochs=epochs or EPOCHS)
-    budget.started = started or budget.started
+    budget = Budget.of(minutes, EPOCHS if epochs is None else epochs, started)
+    options.check(options.LOSSES, loss, "loss")
+    options.check(options.AUGMENTATIONS, augmentation, "augmentation")
+    augmentation = options.current_name(augmentation)
     out, catalogue = Path(out), read_chest(data)
     xrays = [xray for name in sites(site) for xray in catalogue.require(name)]
     before = _initial_run(init)
@@ -117,9 +119,11 @@ def train_lungs(
         tested = [xray for xray in catalogue.xrays if xray.id in set(split.test) and xray.mask]
         if not tested:
             raise DataError(f"No X-ray on the test side of this split has a mask under {catalogue.folder}.")
-        budget.reserve = seconds_to_score(LungSegmenter(network, size), mean / 255, tested)
-        history = fit_lungs(network, store, learns, budget, augmentation, loss, rate, seed, log, checkpoint)
-        write_text(history.to_csv(index=False), out / "history.csv")
+        segmenter = LungSegmenter(network, size)
+        budget.reserve = seconds_to_score(
+            lambda some: score_radiographs(segmenter, mean / 255, some, lambda done: None), tested, CHUNK
+        )
+        fit_lungs(network, store, learns, budget, augmentation, loss, rate, seed, log, checkpoint)
         save_model(network, out / "model.keras")
         with atomic_path(out / "mean_mask.png") as scratch:
             Image.fromarray(mean).save(scratch)
@@ -170,7 +174,7 @@ def evaluate_lungs(
     rows = score_radiographs(segmenter, mean, scored, lambda done: log(f"scored {done} of {len(scored)} X-rays"))
     result = {**by_site(rows), "run": score_provenance(model_dir, split, scored)}
     if json_path:
-        write_text(json.dumps(result, indent=1), Path(json_path))
+        write_json(result, Path(json_path))
     return result
 
 

@@ -1,10 +1,7 @@
 """From a chest radiograph to the lungs on the radiograph's own grid, and how well they are outlined."""
 
-import math
 import os
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import keras
@@ -18,8 +15,10 @@ from helpers.learn.run_folder import load_network, read_run
 from helpers.measure.radiographs import score_radiograph
 from helpers.prepare.histogram_matching import match_histogram
 from helpers.runtime.errors import DataError
+from helpers.runtime.threads import map_threads
 
-_CHUNK = 32  # radiographs that are outlined at once
+CHUNK = 32
+"""Radiographs that are outlined at once."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +84,11 @@ def score_radiographs(
         progress: told how many are done.
     """
 
-    def look(xray: XRay) -> np.ndarray:
+    def read(xray: XRay) -> np.ndarray:
         return segmenter.preprocess(read_image(xray.image))
 
-    def judge(xray: XRay, probabilities: np.ndarray) -> dict:
+    def score(case: tuple[XRay, np.ndarray]) -> dict:
+        xray, probabilities = case
         truth = read_mask(xray.mask)
         mine, trivial = (
             score_radiograph(truth, to_native_grid(one, truth.shape) > 0.5) for one in (probabilities, mean)
@@ -96,22 +96,9 @@ def score_radiographs(
         return {"id": xray.id, "site": xray.site, **mine, "trivial": trivial}
 
     rows: list[dict] = []
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        for start in range(0, len(xrays), _CHUNK):
-            some = xrays[start : start + _CHUNK]
-            said = segmenter.network_probabilities(np.stack(list(pool.map(look, some))))
-            rows += pool.map(judge, some, said)
-            progress(len(rows))
+    for start in range(0, len(xrays), CHUNK):
+        some = xrays[start : start + CHUNK]
+        probabilities = segmenter.network_probabilities(np.stack(list(map_threads(read, some))))
+        rows += map_threads(score, zip(some, probabilities, strict=True))
+        progress(len(rows))
     return rows
-
-
-def seconds_to_score(segmenter: LungSegmenter, mean: np.ndarray, xrays: Sequence[XRay]) -> float:
-    """How long `score_radiographs` takes for these X-rays on this machine, with half as much again in reserve."""
-    empty = np.zeros((1, segmenter.size, segmenter.size, 1), np.float32)
-    segmenter.network_probabilities(empty)  # warm up
-    begun = time.monotonic()
-    segmenter.network_probabilities(empty)  # a whole batch: it is filled up
-    batch = time.monotonic() - begun
-    score_radiographs(segmenter, mean, some := xrays[:4], lambda done: None)
-    radiograph = max(0.0, time.monotonic() - begun - 2 * batch) / len(some)
-    return 1.5 * (radiograph * len(xrays) + batch * math.ceil(len(xrays) / _CHUNK)) + 5

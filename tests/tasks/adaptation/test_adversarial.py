@@ -53,7 +53,7 @@ def test_the_encoder_gets_the_discriminators_gradient_turned_round():
 
     def found(strength):
         step = GradientReversal(start(), strength=strength)
-        step.progress.assign(1.0)
+        step.fraction_spent.assign(1.0)
         step.discriminator.set_weights(ready("reversal").discriminator.get_weights())
         return [
             gradients(step, "discriminator", part.trainable_variables)
@@ -142,7 +142,7 @@ def test_each_method_steps_in_half_precision(name, policy):
     def told():
         keras.utils.set_random_seed(0)
         step = ready(name)
-        step.progress.assign(0.5)
+        step.fraction_spent.assign(0.5)
         return step.train_on_batch(radiographs(0), return_dict=True)
 
     whole = told()

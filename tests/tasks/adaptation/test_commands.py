@@ -178,10 +178,6 @@ def test_an_adaptation_starts_from_a_model_of_one_hospital(model, chests, tmp_pa
         moved(out, chests, tmp_path / "again")
 
 
-def test_methods_come_in_the_ladders_order():
-    assert methods.METHODS == ("histogram", "statistics", "reversal", "adda", "adda+anchor", "output", "mean-teacher")
-
-
 @pytest.fixture(scope="module")
 def ours():
     """All weights of each method after ten steps, here and on one device; and how far the furthest has gone."""
