@@ -1,8 +1,8 @@
-"""The catalogue of a BraTS folder: which patients it holds, where their files are, and what is wrong with them.
+"""The catalogue of a BraTS folder: its patients, their files, and the problems of these.
 
 One reader serves BraTS 2018 to 2021 and the phantoms: flat or sorted into `HGG/` and `LGG/`, `.nii` or `.nii.gz`,
 inside Kaggle's doubled folders. Only headers are read here, so that a catalogue of 369 patients takes seconds; what
-only the voxels can tell (NaN, foreign labels, an empty volume) is found by `helpers.data.volumes.read_scan`.
+needs the voxels (NaN, unknown labels, an empty volume) is checked by `helpers.data.volumes.read_scan`.
 """
 
 import os
@@ -20,7 +20,7 @@ from nibabel.filebasedimages import ImageFileError
 from helpers.runtime.errors import DataError
 
 MODALITIES = ("flair", "t1", "t1ce", "t2")
-"""In the order every picture of the course shows them."""
+"""The four MR sequences, in the order in which every figure of the course shows them."""
 
 _SUFFIXES = (".nii", ".nii.gz")
 _MODALITY_FILE = re.compile(r"^(?P<id>.+)_(?P<kind>flair|t1|t1ce|t2)\.nii(\.gz)?$", re.IGNORECASE)
@@ -38,7 +38,7 @@ class Patient:
         folder: the folder the files lie in.
         images: modality (of `MODALITIES`) to file; a modality that is missing on disk is missing here.
         seg: the file of the segmentation, or None.
-        grade: "HGG", "LGG" or None where neither folder nor table says.
+        grade: "HGG" (high), "LGG" (low), or None where neither folder nor table gives it.
         site: the institution in the 2017-2019 id, or None.
     """
 
@@ -51,17 +51,28 @@ class Patient:
 
     @property
     def strata(self) -> tuple[str, ...]:
-        """What a split shares out evenly: grade, then site."""
+        """The strata of a split: grade, then site."""
         return self.grade or "", self.site or ""
 
     def file(self, kind: str) -> Path | None:
-        """The file of a modality or of `"seg"`; None where there is none."""
+        """The file of a modality or of the segmentation; None where there is none.
+
+        Args:
+            kind: one of `MODALITIES`, or "seg".
+        """
         return self.seg if kind == "seg" else self.images.get(kind)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong with a patient, and which of its files it touches (modality names, `"seg"`)."""
+    """A file, or several, that cannot be used.
+
+    Attributes:
+        patient: its id.
+        path: the file or folder.
+        touches: the files concerned: modality names and "seg"; of an X-ray "image" and "mask".
+        message: what is wrong and how to mend it.
+    """
 
     patient: str
     path: Path
@@ -74,7 +85,13 @@ class Problem:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The patients under a folder, sorted by id, and the problems found with them."""
+    """The patients under a folder.
+
+    Attributes:
+        root: the folder that was searched.
+        patients: sorted by id.
+        problems: files that cannot be used.
+    """
 
     root: Path
     patients: tuple[Patient, ...]
@@ -86,8 +103,12 @@ class Catalogue:
         A patient that lacks one of the modalities, or (with `seg`) a segmentation, is left out: it stays usable for
         models that do not need it.
 
+        Args:
+            modalities: names of `MODALITIES`.
+            seg: whether the segmentation is needed as well.
+
         Raises:
-            DataError: a problem touches a file that is needed, or nobody is left.
+            DataError: a modality is unknown, a problem touches a file that is needed, or no patient is left.
         """
         needed = tuple(modalities) + (("seg",) if seg else ())
         unknown = sorted(set(modalities) - set(MODALITIES))
@@ -95,15 +116,16 @@ class Catalogue:
             raise DataError(f"Unknown modalities {unknown}; this course knows {', '.join(MODALITIES)}.")
         touching = [problem for problem in self.problems if set(problem.touches) & set(needed)]
         if touching:
-            raise DataError.listing(
+            error = DataError.listing(
                 f"{len(touching)} problem(s) under {self.root} touch what is needed ({', '.join(needed)}). "
                 "Mend or remove these files, then run the same command again:",
                 [str(problem) for problem in touching],
             )
+            raise error
         complete = tuple(p for p in self.patients if all(p.file(kind) is not None for kind in needed))
         if not complete:
-            held = Counter(kind for p in self.patients for kind in (*MODALITIES, "seg") if p.file(kind) is not None)
-            counts = ", ".join(f"{held[kind]} have {kind}" for kind in (*MODALITIES, "seg"))
+            present = Counter(kind for p in self.patients for kind in (*MODALITIES, "seg") if p.file(kind) is not None)
+            counts = ", ".join(f"{present[kind]} have {kind}" for kind in (*MODALITIES, "seg"))
             raise DataError(
                 f"No patient under {self.root} has all of {', '.join(needed)}. Of {len(self.patients)} patients "
                 f"{counts}. Ask for modalities that are there, or add the files."
@@ -111,7 +133,7 @@ class Catalogue:
         return complete
 
     def table(self) -> pd.DataFrame:
-        """One row a patient: id, grade, site, and for each modality and `seg` whether it is there."""
+        """A table with one row per patient: id, grade, site, and for each modality and `seg` whether it is there."""
         kinds = (*MODALITIES, "seg")
         return pd.DataFrame(
             [
@@ -224,7 +246,11 @@ def _check_headers(patient: Patient) -> list[Problem]:
 
 
 def _read_grid(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
-    """Shape and affine from the header; DataError where the file is no NIfTI or is shorter than its header says."""
+    """Shape and affine from the header.
+
+    Raises:
+        DataError: the file is no NIfTI, not three-dimensional, or shorter than its header says.
+    """
     try:
         image = nib.load(path)
     except (ImageFileError, OSError, ValueError) as error:
@@ -234,12 +260,12 @@ def _read_grid(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
     if path.suffix == ".nii":  # what a .nii.gz unpacks to is known only once it is unpacked
         expected = image.dataobj.offset + int(np.prod(image.shape)) * image.get_data_dtype().itemsize
         if (size := path.stat().st_size) < expected:
-            raise DataError(f"cut short: {size:,} bytes, the header promises {expected:,}; copy or download it again")
+            raise DataError(f"cut short: {size:,} bytes, the header gives {expected:,}; copy or download it again")
     return tuple(int(n) for n in image.shape), image.affine
 
 
 def _twice(patients: list[Patient]) -> list[Problem]:
-    """The same id in two folders. It touches every file: nobody can say which copy is meant."""
+    """The same id in two folders. It touches every file, since it is unknown which copy is meant."""
     problems = []
     for identity, count in Counter(patient.id for patient in patients).items():
         if count > 1:
@@ -256,8 +282,14 @@ def _twice(patients: list[Patient]) -> list[Problem]:
 
 
 def read_name_mapping(root: Path) -> list[tuple[str | None, list[str]]]:
-    """The grade of each patient, and its ids in the BraTS sets of 2017 to 2020, from every `name_mapping*.csv` at or
-    below `root`."""
+    """The grade of each patient, and its ids in the BraTS sets of 2017 to 2020.
+
+    Args:
+        root: every `name_mapping*.csv` at or below it is read.
+
+    Returns:
+        (grade or None, ids) per row of the tables.
+    """
     rows = []
     for path in sorted(root.rglob("name_mapping*.csv")):
         table = pd.read_csv(path, dtype=str, keep_default_na=False)

@@ -1,16 +1,15 @@
-"""The chest catalogue: which X-rays a folder holds, whose they are, and which masks belong to them.
+"""The chest catalogue: the X-rays of a folder, their hospitals, and the masks that belong to them.
 
 It reads the layout of Kaggle's *Chest X-ray Masks and Labels*, real or phantom: `Lung Segmentation/` with `CXR_png/`,
 `masks/`, `test/` and `ClinicalReadings/`, two full copies of it in one set. Exactly one copy is read. Of images only
-the header is looked at here; masks are small once packed and are looked at whole, so that a bad one is known by name
-before anybody trains on it.
+the header is read here; masks are small files and are read whole, so that a bad one is reported by name before a
+training starts.
 """
 
 import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from PIL import Image
 from helpers.data.brats import Problem
 from helpers.data.pictures import UNREADABLE, pictures, read_image, read_mask
 from helpers.runtime.errors import DataError
+from helpers.runtime.threads import map_threads
 
 IMAGES, MASKS, TEST, READINGS = "CXR_png", "masks", "test", "ClinicalReadings"
 SITES = {"MCUCXR": "montgomery", "CHNCXR": "shenzhen"}
@@ -42,10 +42,13 @@ class XRay:
     """One X-ray.
 
     Attributes:
-        id: its name without ending, e.g. `CHNCXR_0001_0`; one patient, one X-ray.
-        image: the file. mask: the file of its lung mask, or None.
-        site: "montgomery" or "shenzhen". label: "normal" or "tuberculosis".
-        age: years, of small children with a fraction. sex: "female" or "male". None where nobody noted it.
+        id: the file name without ending, e.g. `CHNCXR_0001_0`; one patient, one X-ray.
+        image: the file.
+        mask: the file of its lung mask, or None.
+        site: the hospital, "montgomery" or "shenzhen".
+        label: "normal" or "tuberculosis".
+        age: years, of small children with a fraction; None where it is not recorded.
+        sex: "female" or "male"; None where it is not recorded.
     """
 
     id: str
@@ -58,7 +61,7 @@ class XRay:
 
     @property
     def strata(self) -> tuple[str, ...]:
-        """What a split shares out evenly: label, then site."""
+        """The strata of a split: label, then site."""
         return self.label, self.site
 
 
@@ -67,7 +70,11 @@ class ChestCatalogue:
     """The X-rays of one copy of the set, sorted by id, and the problems found with them.
 
     Attributes:
-        root: the folder that was asked for. folder: the copy that was read. copies: further copies, which nobody reads.
+        root: the folder that was searched.
+        folder: the copy of the set that was read.
+        xrays: sorted by id.
+        problems: files that cannot be used.
+        copies: further copies of the set, which are not read.
     """
 
     root: Path
@@ -82,10 +89,14 @@ class ChestCatalogue:
         return tuple(xray.id for xray in self.xrays if xray.mask is None)
 
     def require(self, site: str | None = None, mask: bool = True) -> tuple[XRay, ...]:
-        """The X-rays of a site (of both without), and with `mask` only those that have one.
+        """The X-rays that a task needs.
+
+        Args:
+            site: "montgomery" or "shenzhen"; None for both.
+            mask: only X-rays that have a mask.
 
         Raises:
-            DataError: a problem touches a file that is needed, or no X-ray is left.
+            DataError: the site is unknown, a problem touches a file that is needed, or no X-ray is left.
         """
         if site not in (None, *SITES.values()):
             raise DataError(f"Unknown site {site!r}; this set has {' and '.join(SITES.values())}.")
@@ -93,24 +104,24 @@ class ChestCatalogue:
         prefix = PREFIXES.get(site, "")
         touching = [p for p in self.problems if p.patient.startswith(prefix) and needed & set(p.touches)]
         if touching:
-            raise DataError.listing(
+            error = DataError.listing(
                 f"{len(touching)} problem(s) under {self.folder} touch what is needed ({', '.join(sorted(needed))}). "
                 "Mend or remove these files, then run the same command again:",
                 [str(problem) for problem in touching],
             )
+            raise error
         chosen = tuple(x for x in self.xrays if site in (None, x.site) and (x.mask or not mask))
         if not chosen:
-            held = Counter(xray.site for xray in self.xrays)
+            counts = Counter(xray.site for xray in self.xrays)
             raise DataError(
                 f"No X-ray {f'of {site} ' if site else ''}{'with a mask ' if mask else ''}under {self.folder}; it "
-                "holds "
-                f"{', '.join(f'{held[name]} of {name}' for name in SITES.values())}, "
+                f"holds {', '.join(f'{counts[name]} of {name}' for name in SITES.values())}, "
                 f"{len(self.without_mask)} of them without a mask."
             )
         return chosen
 
     def table(self) -> pd.DataFrame:
-        """One row an X-ray: id, site, label, age, sex, and whether it has a mask."""
+        """A table with one row per X-ray: id, site, label, age, sex, and whether it has a mask."""
         return pd.DataFrame(
             [
                 {"id": x.id, "site": x.site, "label": x.label, "age": x.age, "sex": x.sex, "mask": x.mask is not None}
@@ -123,10 +134,11 @@ class ChestCatalogue:
 def read_chest(root: str | os.PathLike, site: str | None = None) -> ChestCatalogue:
     """Find the chest set at or below `root`, pair images with masks, and check both.
 
-    Where `root` holds several copies, the fullest is read, the one nearest to `root` among equals.
+    Where `root` holds several copies, the one with most images is read; among equals the one nearest to `root`.
 
     Args:
-        site: of this hospital alone: no file of the other is opened, be it image or mask.
+        root: a folder; searched to any depth.
+        site: read this hospital alone: no file of the other is opened, be it image or mask; None for both.
 
     Raises:
         DataError: there is no such folder, no X-ray in it, or two different sets, of which one must be named.
@@ -144,15 +156,18 @@ def read_chest(root: str | os.PathLike, site: str | None = None) -> ChestCatalog
             continue
         age, sex = _read_reading(folder / READINGS / f"{path.stem}.txt")
         xrays.append(XRay(path.stem, path, masks.get(path.stem), *_site_of(path), age, sex))
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:  # unpacking leaves the interpreter free
-        problems += [problem for found in pool.map(_check, xrays) for problem in found]
+    problems += [problem for found in map_threads(_check, xrays) for problem in found]
     return ChestCatalogue(root, folder, tuple(xrays), tuple(problems), copies)
 
 
 def list_radiographs(root: str | os.PathLike) -> tuple[XRay, ...]:
-    """The X-rays at or below `root`, and of none its mask: no file is opened, and only `CXR_png/` is looked into.
+    """The X-rays at or below `root` without their masks: no file is opened, and only `CXR_png/` is listed.
 
-    Who must not see masks begins here. What is not named as an X-ray of this set is left out.
+    Unsupervised adaptation, which must not use masks of the target, reads its radiographs by this function. Files that
+    are not named as an X-ray of this set are left out.
+
+    Args:
+        root: a folder; searched to any depth.
 
     Raises:
         DataError: there is no X-ray under `root`, or there are two different sets.
@@ -164,10 +179,16 @@ def list_radiographs(root: str | os.PathLike) -> tuple[XRay, ...]:
 
 
 def read_xray(xray: XRay) -> tuple[np.ndarray, np.ndarray]:
-    """An X-ray and its mask: (rows, columns) uint8 and bool.
+    """Read an X-ray and its mask.
+
+    Args:
+        xray: with a mask.
+
+    Returns:
+        Image and mask, both (rows, columns): uint8 and bool.
 
     Raises:
-        DataError: it has no mask; a file is at fault (see `read_image`, `read_mask`); or their shapes differ.
+        DataError: it has no mask; a file cannot be used (see `read_image`, `read_mask`); or their shapes differ.
     """
     if xray.mask is None:
         raise DataError(f"{xray.id} has no mask; choose among `require(mask=True)`.")
@@ -193,7 +214,7 @@ def _choose_copy(root: Path) -> tuple[Path, tuple[Path, ...]]:
         )
     found.sort(key=lambda one: (-len(one[1]), len(one[0].parts), str(one[0])))
     (chosen, names), *others = found
-    if different := [str(folder) for folder, held in others if not held <= names]:
+    if different := [str(folder) for folder, files in others if not files <= names]:
         raise DataError(f"{root} holds different sets ({chosen}, {', '.join(different)}); name one of these folders.")
     return chosen, tuple(folder for folder, _ in others)
 
@@ -205,13 +226,13 @@ def _site_of(path: Path) -> tuple[str, str]:
 
 
 def _of(site: str | None, paths: Iterable[Path]) -> Iterator[Path]:
-    """Without the files that another hospital's name begins."""
+    """The paths without the files of other hospitals, by the prefix of their names."""
     others = tuple(prefix for prefix, name in SITES.items() if site not in (None, name))
     return (path for path in paths if not (others and path.name.startswith(others)))
 
 
 def _pair(folder: Path, site: str | None) -> tuple[dict[str, Path], list[Problem]]:
-    """Masks by the id of their image: `_mask` ends the names from Shenzhen only."""
+    """Masks by the id of their image; only the names from Shenzhen end in `_mask`."""
     images, masks, problems = {path.stem for path in pictures(folder / IMAGES)}, {}, []
     for path in _of(site, pictures(folder / MASKS)):
         identity = path.stem.removesuffix("_mask")
@@ -246,7 +267,7 @@ def _check(xray: XRay) -> Iterator[Problem]:
 
 
 def _read_reading(path: Path) -> tuple[float | None, str | None]:
-    """Age (years) and sex from a clinical reading; None for what it does not tell."""
+    """Age (years) and sex from a clinical reading; None for what it does not contain."""
     if not path.is_file():
         return None, None
     head = "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[:2])  # below stand the findings

@@ -1,8 +1,8 @@
-"""A data set from Kaggle, whole or not at all.
+"""Atomic download of a data set from Kaggle.
 
 kagglehub does the work (pinned version, checksum, resuming) in a process of its own, see `helpers.data.fetch`. Here is
-what it lacks: room on the disk is checked first, two processes do not download twice, silence ends in an error, and the
-files appear under their final name only when all of them are there.
+what it lacks: disk space is checked first, two processes do not download twice, a stalled connection ends in an error,
+and the files get their final name only when the set is complete.
 """
 
 import json
@@ -22,12 +22,12 @@ from helpers.data.sets import BRATS, DataSet, brats_files
 from helpers.runtime.errors import DataError
 
 RECORD = "download.json"
-"""In each download: which version it is, and how many patients of it."""
+"""File in each download that records its version and the number of its patients."""
 
 _PATIENT_GB = 0.09  # five uncompressed volumes of 240 x 240 x 155 in 16 bits
 _SPARE_GB = 0.2
-_ATTEMPTS = 2  # in a row without a new byte; connections that break while bytes arrive are simply taken up again
-_DAMAGED = ("checksum", "archive", "unsafe")  # what has arrived is worth nothing
+_ATTEMPTS = 2  # in a row without a new byte; connections that break while bytes arrive are resumed
+_DAMAGED = ("checksum", "archive", "unsafe")  # the partial download is deleted
 
 _TOKEN = (
     "Get a token: sign in at https://www.kaggle.com/settings, section API, create a new token, and put it into "
@@ -37,17 +37,22 @@ _TOKEN = (
 
 
 def download(data: DataSet, to: Path, patients: int | None = None, patience: float = 120.0) -> Path:
-    """Bring a set from Kaggle to the folder `to`, which is there only once it is complete.
+    """Download a set from Kaggle to the folder `to`, which exists only once it is complete.
 
-    What has arrived is kept beside it, in `<to>.part`; the same call takes up from there. Another process that
-    downloads to the same place is waited for, and its files are used.
+    A partial download stays beside it, in `<to>.part`; the same call resumes it. If another process downloads to the
+    same folder, this call waits for it and uses its files.
 
     Args:
-        patients: only the first patients, file by file (BraTS 2020); None for everything.
-        patience: seconds without a new byte after which Kaggle counts as silent.
+        data: of `helpers.data.sets`.
+        to: the folder to make.
+        patients: only the first patients, file by file (BraTS 2020); None for the whole set.
+        patience: seconds without a new byte after which the download is stopped.
+
+    Returns:
+        `to`, as an absolute path.
 
     Raises:
-        DataError: it cannot be had; the message says what to do.
+        DataError: the download failed; the message says what to do.
     """
     to = Path(to).expanduser().absolute()
     record = {"handle": data.handle, "patients": patients}
@@ -90,7 +95,7 @@ def _selection(data: DataSet, patients: int | None) -> list[str] | None:
 
 @contextmanager
 def _alone(to: Path) -> Iterator[None]:
-    """Hold the lock of `to`; the system frees it when its holder ends, however it ends."""
+    """Hold the file lock of `to`; the system releases it when the process ends, however it ends."""
     lock = FileLock(to.with_name(f".{to.name}.lock"))
     try:
         lock.acquire(timeout=0)
@@ -104,7 +109,11 @@ def _alone(to: Path) -> Iterator[None]:
 
 
 def _is_there(data: DataSet, to: Path, record: dict) -> bool:
-    """Whether `to` is what is wanted; DataError where it is something else."""
+    """Whether `to` holds the wanted download; False where it is missing or empty.
+
+    Raises:
+        DataError: `to` holds something else.
+    """
     if not to.exists() or (to.is_dir() and not any(to.iterdir())):
         return False
     if not to.is_dir() or not data.held_by(to):
@@ -129,44 +138,49 @@ def _check_disk(data: DataSet, to: Path, part: Path, needed_gb: float) -> None:
 
 
 def _bring(data: DataSet, files: list[str] | None, part: Path, patience: float) -> Path:
-    """Run the downloading process until it is done; DataError where it cannot be."""
+    """Run the download process until it is complete.
+
+    Raises:
+        DataError: it failed.
+    """
     part.mkdir(parents=True, exist_ok=True)
     (part / "files.json").write_text(json.dumps(files), encoding="utf-8")
     most, left = _bytes(part), _ATTEMPTS
     while left:
-        answer = _watch(data, part, patience)
-        if answer.get("failure") != "connection":
+        result = _watch(data, part, patience)
+        if result.get("failure") != "connection":
             break
         most, left = (now, _ATTEMPTS) if (now := _bytes(part)) > most else (most, left - 1)
-    if "folder" in answer:
-        return Path(answer["folder"])
-    if answer["failure"] in _DAMAGED:
+    if "folder" in result:
+        return Path(result["folder"])
+    if result["failure"] in _DAMAGED:
         shutil.rmtree(part)
-    raise DataError(_explain(answer, data, part))
+    raise DataError(_explain(result, data, part))
 
 
 def _watch(data: DataSet, part: Path, patience: float) -> dict:
-    """One attempt; what the process said of it."""
-    # -P: the folder of the script holds modules of ours, which must not stand in for others of the same name.
+    """One attempt: start the download process, watch the size of its files, and return its result."""
+    # -P: the folder of the script holds modules of this package, which must not shadow others of the same name.
     command = [sys.executable, "-P", fetch.__file__, data.handle, str(part / "files.json")]
     environment = {
         **os.environ,
         "KAGGLEHUB_CACHE": str(part),
         "KAGGLEHUB_VERBOSITY": "error",
-        # Attaching instead of downloading waits for ever where nothing comes; mounts have been looked for before.
+        # On Kaggle and Colab kagglehub attaches a set instead of downloading it, and has no timeout for that; attached
+        # sets have been searched before.
         "DISABLE_KAGGLE_CACHE": "1",
         "DISABLE_COLAB_CACHE": "1",
     }
     if not sys.stderr.isatty():
-        environment["TQDM_MININTERVAL"] = "10"  # seconds: in a log every turn of the bar is a line
-    ours, theirs = os.pipe()  # closes with this process, however it ends: then the other stops too
-    process = subprocess.Popen(command, stdin=ours, stdout=subprocess.PIPE, env=environment, text=True)
-    os.close(ours)
+        environment["TQDM_MININTERVAL"] = "10"  # seconds: in a log every update of the bar is a line
+    read_end, write_end = os.pipe()  # closed when this process ends, however it ends: then the other stops too
+    process = subprocess.Popen(command, stdin=read_end, stdout=subprocess.PIPE, env=environment, text=True)
+    os.close(read_end)
     try:
         size, since = -1, time.monotonic()
         while True:
             try:
-                said, _ = process.communicate(timeout=min(1.0, patience))
+                output, _ = process.communicate(timeout=min(1.0, patience))
                 break
             except subprocess.TimeoutExpired:
                 now = _bytes(part)
@@ -175,17 +189,17 @@ def _watch(data: DataSet, part: Path, patience: float) -> dict:
                 elif time.monotonic() - since > patience:
                     return {"failure": "silence", "seconds": patience}
     finally:
-        os.close(theirs)
+        os.close(write_end)
         process.kill()
         process.wait()
     try:
-        return json.loads(said.splitlines()[-1])
+        return json.loads(output.splitlines()[-1])
     except (IndexError, ValueError):
         return {"failure": "unknown", "status": process.returncode}
 
 
 def _bytes(folder: Path) -> int:
-    """Size of everything below `folder`; files may vanish while one looks."""
+    """Size of all files below `folder`; files may vanish meanwhile."""
     total = 0
     for root, _, names in os.walk(folder):
         for name in names:
@@ -196,28 +210,29 @@ def _bytes(folder: Path) -> int:
     return total
 
 
-def _explain(answer: dict, data: DataSet, part: Path) -> str:
-    """What went wrong, and what to do about it."""
-    kept = f"What has arrived is kept in {part}; the same command takes up from there."
-    if answer["failure"] == "http":
-        status = answer["status"]
-        wait = f"{answer['wait']} seconds" if answer.get("wait") else "some minutes"
+def _explain(result: dict, data: DataSet, part: Path) -> str:
+    """The error message of a failed download: what went wrong, and what to do about it."""
+    resume = f"What has arrived is kept in {part}; the same command takes up from there."
+    if result["failure"] == "http":
+        status = result["status"]
+        wait = f"{result['wait']} seconds" if result.get("wait") else "some minutes"
         return f"{data.title}: Kaggle answered {status}. " + {
             401: f"It does not know you. {_TOKEN}",
             403: f"You may not have this set yet: open {data.page}, sign in, accept its terms if it asks. {_TOKEN}",
             404: f"There is no version {data.version} of this set: see whether {data.page} still shows it. If it moved "
             "or changed, download it by hand and name its folder.",
-            429: f"That was too much at once. Wait {wait}. {kept}",
-        }.get(status, f"The trouble is on its side; try again later. {kept}")
+            429: f"That was too much at once. Wait {wait}. {resume}",
+        }.get(status, f"The trouble is on its side; try again later. {resume}")
     return {
         "connection": f"No connection to Kaggle, or it broke. See that this machine has internet (on Kaggle: Settings, "
-        f"Internet). {kept}",
-        "silence": f"Kaggle has sent nothing for {answer.get('seconds', 0):g} seconds. {kept}",
+        f"Internet). {resume}",
+        "silence": f"Kaggle has sent nothing for {result.get('seconds', 0):g} seconds. {resume}",
         "checksum": "What arrived has another checksum than what Kaggle holds; it is removed. Run the same again.",
         "archive": "What arrived is no archive, or a damaged one; it is removed. Run the same again.",
-        "unsafe": f"The archive holds a file that would land outside of its folder ({answer.get('member')}). Nothing "
+        "unsafe": f"The archive holds a file that would land outside of its folder ({result.get('member')}). Nothing "
         f"was unpacked, and the archive is removed. Do not unpack it by hand; tell its owner, at {data.page}.",
-        "disk": f"The disk is full. Make room, or name a folder on another disk by --to. {kept}",
-        "file": f"A file could not be written ({answer.get('reason')}). Name a folder you may write to by --to. {kept}",
-        "credentials": f"{answer.get('reason')}. {_TOKEN}",
-    }.get(answer["failure"], f"The download ended without a word (status {answer.get('status')}). {kept}")
+        "disk": f"The disk is full. Make room, or name a folder on another disk by --to. {resume}",
+        "file": f"A file could not be written ({result.get('reason')}). Name a folder you may write to by --to. "
+        f"{resume}",
+        "credentials": f"{result.get('reason')}. {_TOKEN}",
+    }.get(result["failure"], f"The download ended without a result (status {result.get('status')}). {resume}")

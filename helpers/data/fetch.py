@@ -1,7 +1,7 @@
-"""What the downloading process runs: kagglehub, with a careful unzip; its outcome is one line of JSON on stdout.
+"""The script of the download process: kagglehub, with safe unpacking; its result is one line of JSON on stdout.
 
 `helpers.data.download` starts it as a script and watches it. A process of its own can be stopped when Kaggle no longer
-answers (kagglehub waits for ever), and may change how archives unpack without changing it for the reader's notebook.
+answers (kagglehub has no timeout), and may patch `zipfile` without patching it for the reader's notebook.
 """
 
 import errno
@@ -11,22 +11,33 @@ import shutil
 import sys
 import threading
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 
 class UnsafeArchiveError(Exception):
-    """A member of the archive would land outside of the folder it is unpacked to."""
+    """A member of the archive lies outside of the folder it is unpacked to (path traversal)."""
 
 
 class CarefulZip(zipfile.ZipFile):
-    """Refuses members that escape, which the standard library would rename; looks at the disk; shows progress."""
+    """Refuses path traversal, where the standard library renames members; checks the disk space; shows progress."""
 
-    def extractall(self, path=None, members=None, pwd=None):
-        """Unpack everything below `path`, or nothing.
+    def extractall(
+        self,
+        path: str | os.PathLike | None = None,
+        members: Iterable[str | zipfile.ZipInfo] | None = None,
+        pwd: bytes | None = None,
+    ) -> None:
+        """Unpack all members below `path`, or none.
+
+        Args:
+            path: the folder, which kagglehub always names.
+            members: ignored: all are unpacked.
+            pwd: password of an encrypted archive.
 
         Raises:
             UnsafeArchiveError: a member lies outside of `path`.
-            OSError: the disk has no room for all of them.
+            OSError: the disk has no space for all of them.
         """
         from tqdm import tqdm
 
@@ -41,8 +52,16 @@ class CarefulZip(zipfile.ZipFile):
 
 
 def fetch(handle: str, files: list[str] | None) -> str:
-    """Bring a data set, or some of its files, into `$KAGGLEHUB_CACHE`; return the folder of its version."""
-    # kagglehub asks IPython whether this is Colab; it is not, and IPython takes half a second to say so.
+    """Download a data set, or some of its files, into `$KAGGLEHUB_CACHE`.
+
+    Args:
+        handle: `owner/slug/versions/1`.
+        files: paths inside the set; None for the whole set.
+
+    Returns:
+        The folder of this version of the set.
+    """
+    # kagglehub imports IPython to check for Colab, which takes half a second; this is not Colab.
     sys.modules.setdefault("IPython", None)
     import kagglehub
 
@@ -56,7 +75,15 @@ def fetch(handle: str, files: list[str] | None) -> str:
 
 
 def outcome(handle: str, files: list[str] | None) -> dict:
-    """The folder, or what kind of failure it was, without a word from the server: it might repeat a key or a token."""
+    """Download, and describe the result without any text from the server, which might contain a key or a token.
+
+    Args:
+        handle: `owner/slug/versions/1`.
+        files: paths inside the set; None for the whole set.
+
+    Returns:
+        `folder`, or the kind of `failure` with details such as the HTTP `status`.
+    """
     import requests
 
     try:
@@ -73,16 +100,16 @@ def outcome(handle: str, files: list[str] | None) -> dict:
     except OSError as error:
         return {"failure": "disk" if error.errno == errno.ENOSPC else "file", "reason": error.strerror}
     except ValueError as error:
-        # kagglehub's two: a file that is no archive, and a kaggle.json that is none.
+        # kagglehub raises it for a file that is no archive, and for an invalid kaggle.json.
         unreadable = "archive" in str(error)
         return {"failure": "archive"} if unreadable else {"failure": "credentials", "reason": str(error)}
     except Exception as error:
-        # Its DataCorruptionError has no common ancestor with the others.
+        # kagglehub's DataCorruptionError has no base class in common with the others.
         return {"failure": "checksum" if type(error).__name__ == "DataCorruptionError" else "unknown"}
 
 
 def _stop_with_parent() -> None:
-    """Stdin ends when the process that started this one does; a second one might already be at the same files."""
+    """Exit when the parent process ends, which closes stdin; another download may already write the same files."""
     sys.stdin.read()
     os._exit(1)
 

@@ -1,8 +1,9 @@
-"""Does this patient look like those a model learned from? A few numbers of each scan, and their range in training.
+"""Out-of-distribution detection: is this patient like those a model was trained on?
 
-A network draws its outline on anything: on FLAIR and T1ce exchanged, on a head with its skull, on noise. So a model
-keeps a **fingerprint** of its training patients, and a new patient is held against it before anybody looks at the mask.
-The numbers were chosen so that each says in words what is wrong, which a distance in a network's feature space cannot.
+A network segments any input: FLAIR and T1ce exchanged, a head with its skull, noise. So a model stores the range of the
+**fingerprints** of its training patients, a few image statistics each, and a new patient's fingerprint is compared with
+it before the mask is used. The statistics were chosen so that each names what is wrong, which a distance in a network's
+feature space cannot.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,21 +18,21 @@ from helpers.data.volumes import Scan
 from helpers.runtime.errors import DataError
 
 Fingerprint = dict[str, dict[str, float]]
-"""Per modality, and for the whole "head", a number for each feature."""
+"""Feature values per modality, and of the whole "head"."""
 
 Ranges = dict[str, dict[str, dict[str, float]]]
 """Per modality or "head" and feature: `low`, `high`, `mean` and `sd` over the training patients."""
 
 _EXTENT_MM = (60.0, 260.0)  # a head along any axis
 _VOLUME_ML = (400.0, 8000.0)  # the brain of a small child, and a head with its neck
-_STEP_MM = 2.0  # one voxel in so many millimetres is enough for every number below
+_STEP_MM = 2.0  # one voxel in so many millimetres is enough for every feature below
 _SMOOTH_MM = 3.0  # wider than a vessel, narrower than a ventricle
 
-# How far beyond the training patients a number may lie: half as far again as their range is wide, or this much.
+# How far beyond the range of the training patients a value may lie: half the width of that range, at least this much.
 TOLERANCE = {
     "volume_ml": 300.0,
     "filled": 0.1,
-    "brightness": 2.0,  # a factor of 100: MR images have no unit, and BraTS alone holds such a factor
+    "brightness": 2.0,  # a factor of 100: MR images have no unit, and such a factor occurs within BraTS
     "dark": 1.5,
     "bright": 1.0,
     "rim": 0.5,
@@ -52,24 +53,30 @@ _WORDS = {
     "ripple": "bright against dark detail",
 }
 _MARGIN = 3.0
-"""How much better, in squared deviations, other names must fit before modalities are called exchanged.
+"""By how many squared standard deviations another assignment must fit better before modalities count as exchanged.
 
-Of 20 real patients the names in their files fitted better than exchanged ones by 9 to 24.
+For 20 real patients the correct names fitted better than exchanged ones by 9 to 24.
 """
 
 
 def fingerprint(scan: Scan) -> Fingerprint:
-    """The numbers by which a patient is held against others.
+    """The features by which a patient is compared with the training patients.
 
-    Of the head: `volume_ml` of all voxels that are not 0, and the share of their box that they fill (`filled`). Of each
-    modality `brightness`, log10 of the median brain voxel; and, z-scored, `dark` and `bright`, the 1st and 99th
-    percentile; `rim`, the outermost 4 mm against the next 6; `white`, what lies 14 to 22 mm deep, mostly white matter,
-    against 4 to 10 mm, mostly grey: T1 shows white matter brighter; `specks` and `ripple`, in what smoothing takes
-    away, how far bright outweighs dark (log ratio of the outermost 0.1 %, and of 5 %): contrast agent lights up vessels
-    in T1ce.
+    Of the head: `volume_ml` of all non-zero voxels, and the fraction of their bounding box that they fill (`filled`).
+    Of each modality `brightness`, log10 of the median brain voxel; and, z-scored, `dark` and `bright`, the 1st and 99th
+    percentile; `rim`, the median of the outermost 4 mm minus that of the next 6; `white`, the median at a depth of 14
+    to 22 mm, mostly white matter, minus that at 4 to 10 mm, mostly grey: T1 shows white matter brighter; `specks` and
+    `ripple`, in the high frequencies, how far bright outweighs dark (log ratio of the outermost 0.1 %, and of 5 %):
+    contrast agent lights up vessels in T1ce.
+
+    Args:
+        scan: with any modalities; the segmentation is not read.
+
+    Returns:
+        The features of "head" and of each modality.
 
     Raises:
-        DataError: whatever is there is no head: too small or too large.
+        DataError: the volume is empty, or is no head: too small or too large.
     """
     step = [max(1, round(_STEP_MM / mm)) for mm in scan.spacing]
     images = scan.images[:: step[0], :: step[1], :: step[2]]
@@ -91,9 +98,9 @@ def fingerprint(scan: Scan) -> Fingerprint:
     normal = zscore(images)
     result = {"head": {"volume_ml": volume, "filled": float(brain.mean())}}
     for index, modality in enumerate(scan.modalities):
-        found = _modality(normal[..., index], brain, layers, spacing)
+        features = _modality_features(normal[..., index], brain, layers, spacing)
         raw = np.median(np.abs(images[..., index][brain]))
-        result[modality] = {"brightness": float(np.log10(max(raw, 1e-6))), **found}
+        result[modality] = {"brightness": float(np.log10(max(raw, 1e-6))), **features}
     return result
 
 
@@ -108,11 +115,11 @@ def _refuse_no_head(identity: str, extent: Sequence[float], volume: float) -> No
         )
 
 
-def _modality(
+def _modality_features(
     volume: np.ndarray, brain: np.ndarray, layers: Mapping[str, np.ndarray], spacing: Sequence[float]
 ) -> dict[str, float]:
     sigma = [_SMOOTH_MM / mm for mm in spacing]
-    # Smoothing that knows where the brain ends: the background is no dark tissue.
+    # Normalised by the smoothed brain mask: otherwise the background counts as dark tissue.
     weight = np.maximum(ndimage.gaussian_filter(brain.astype(np.float32), sigma), 1e-3)
     fine = (volume - ndimage.gaussian_filter(volume, sigma) / weight)[layers["inside"]]
 
@@ -136,9 +143,13 @@ def _modality(
 
 
 def fit_ranges(fingerprints: Sequence[Fingerprint]) -> Ranges:
-    """What is usual among these patients; kept with the model that learned from them, and fitted on nobody else."""
+    """The range of every feature over the training patients, to be stored with the model.
+
+    Args:
+        fingerprints: of the training patients alone. A modality may be missing in some of them.
+    """
     usual: Ranges = {}
-    for part in dict.fromkeys(part for one in fingerprints for part in one):  # a modality may be missing in some
+    for part in dict.fromkeys(part for one in fingerprints for part in one):
         table = pd.DataFrame([one[part] for one in fingerprints if part in one])
         usual[part] = pd.DataFrame(
             {"low": table.min(), "high": table.max(), "mean": table.mean(), "sd": table.std(ddof=0)}
@@ -147,44 +158,49 @@ def fit_ranges(fingerprints: Sequence[Fingerprint]) -> Ranges:
 
 
 def warnings(found: Fingerprint, usual: Ranges) -> list[str]:
-    """What is unusual about a patient, each in a sentence that says how to mend it; empty where nothing is."""
+    """Warnings for a patient who is out-of-distribution, each a sentence that says how to mend it; empty for others.
+
+    Args:
+        found: the patient's fingerprint.
+        usual: the ranges of the training patients; modalities that are missing in either are not compared.
+    """
     names = [part for part in usual if part != "head" and part in found]
-    held = _assign_modalities(found, usual, names)
-    said = []
+    assigned = _assign_modalities(found, usual, names)
+    messages = []
     for i, name in enumerate(names):
-        said += [
+        messages += [
             f"{_show(name)} and {_show(other)} are the same volume: one file is wrong. Do not use this mask."
             for other in names[i + 1 :]
             if found[name] == found[other]
         ]
-    if moved := [name for name in names if held[name] != name]:
-        listed = ", ".join(f"the {_show(name)} file looks like {_show(held[name])}" for name in moved)
-        said.append(f"Modalities seem exchanged: {listed}. Check the file names; do not use this mask.")
+    if moved := [name for name in names if assigned[name] != name]:
+        listed = ", ".join(f"the {_show(name)} file looks like {_show(assigned[name])}" for name in moved)
+        messages.append(f"Modalities seem exchanged: {listed}. Check the file names; do not use this mask.")
     if skull := _out_of_range(found["head"], usual["head"], ("volume_ml", "filled")):
         small = found["head"]["volume_ml"] < usual["head"]["volume_ml"]["low"]
         question = "Is part of the head missing" if small else "Is the skull still there"
-        said.append(f"{question}? ({'; '.join(skull)}) This model wants the whole brain alone, and 0 around it.")
+        messages.append(f"{question}? ({'; '.join(skull)}) This model wants the whole brain alone, and 0 around it.")
     for name in names:
-        if odd := _out_of_range(found[name], usual[held[name]], ("rim",)):
-            said.append(
-                f"Is the skull still there? {_show(name)} has an unusual border ({odd[0]}). Strip the skull first."
+        if outliers := _out_of_range(found[name], usual[assigned[name]], ("rim",)):
+            messages.append(
+                f"Is the skull still there? {_show(name)} has an unusual border ({outliers[0]}). Strip the skull first."
             )
     for name in names:
-        if odd := _out_of_range(found[name], usual[held[name]], _APPEARANCE):
-            said.append(
-                f"{_show(name)} does not look as in training ({'; '.join(odd)}): another sequence, cut-off or inverted "
-                "intensities, or another preparation?"
+        if outliers := _out_of_range(found[name], usual[assigned[name]], _APPEARANCE):
+            messages.append(
+                f"{_show(name)} does not look as in training ({'; '.join(outliers)}): another sequence, cut-off or "
+                "inverted intensities, or another preparation?"
             )
-        if odd := _out_of_range(found[name], usual[held[name]], ("brightness",)):
-            said.append(
-                f"The intensities of {_show(name)} have another range than in training ({odd[0]}): were they rescaled "
-                "before? Give the volumes as exported."
+        if outliers := _out_of_range(found[name], usual[assigned[name]], ("brightness",)):
+            messages.append(
+                f"The intensities of {_show(name)} have another range than in training ({outliers[0]}): were they "
+                "rescaled before? Give the volumes as exported."
             )
-    return said
+    return messages
 
 
 def _assign_modalities(found: Fingerprint, usual: Ranges, names: list[str]) -> dict[str, str]:
-    """The modality that each volume looks like, all names dealt out once; its own unless others fit much better."""
+    """The modality that each volume resembles most, each assigned once; its own unless another fits much better."""
     cost = np.zeros((len(names), len(names)))
     for i, file in enumerate(names):
         for j, name in enumerate(names):
@@ -198,14 +214,14 @@ def _assign_modalities(found: Fingerprint, usual: Ranges, names: list[str]) -> d
 
 
 def _out_of_range(found: dict[str, float], usual: dict[str, dict[str, float]], features: Sequence[str]) -> list[str]:
-    """Each feature that lies too far from the training patients, with its value and their range."""
-    odd = []
+    """Each feature out of the training patients' range and its tolerance, with value and range."""
+    outliers = []
     for feature in features:
         value, low, high = found[feature], usual[feature]["low"], usual[feature]["high"]
-        room = max((high - low) / 2, TOLERANCE[feature])
-        if not low - room <= value <= high + room:
-            odd.append(f"{_WORDS[feature]} {value:.4g}, in training {low:.4g} to {high:.4g}")
-    return odd
+        tolerance = max((high - low) / 2, TOLERANCE[feature])
+        if not low - tolerance <= value <= high + tolerance:
+            outliers.append(f"{_WORDS[feature]} {value:.4g}, in training {low:.4g} to {high:.4g}")
+    return outliers
 
 
 def _show(name: str) -> str:

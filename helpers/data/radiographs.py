@@ -1,7 +1,7 @@
-"""Chest radiographs as a network sees them, and the way back to each radiograph's own grid.
+"""Chest radiographs (X-rays) on the network's grid, and back on each radiograph's native grid.
 
-A radiograph is seen letterboxed: padded to a square, never squeezed, so that lungs keep their proportions whatever the
-radiograph's are. The grey levels have no unit that two hospitals share, so each radiograph is measured against itself.
+A radiograph is letterboxed: padded to a square, never squeezed, so that lungs keep their proportions whatever the
+aspect ratio. The grey levels have no unit that two hospitals share, so each radiograph is normalised by itself.
 """
 
 import hashlib
@@ -25,43 +25,54 @@ from helpers.runtime.errors import DataError
 
 
 def preprocess(radiograph: np.ndarray, size: int) -> np.ndarray:
-    """What a network is shown of a radiograph: averaged down by area, letterboxed, z-scored over the radiograph's own
-    pixels.
+    """The network's input: a radiograph downsampled by area, letterboxed, and z-scored over its own pixels.
 
     Args:
         radiograph: (rows, columns) uint8.
         size: pixels along each side of the square.
 
     Returns:
-        (size, size, 1) float32: mean 0 and deviation 1 where the radiograph is, clipped as `zscore` does, 0 in the
+        (size, size, 1) float32: mean 0 and standard deviation 1 on the radiograph, clipped as `zscore` does, 0 in the
         padding.
 
     Raises:
-        DataError: not a radiograph of greys.
+        DataError: the array is no radiograph: not two-dimensional or not uint8.
     """
     if radiograph.ndim != 2 or radiograph.dtype != np.uint8:
         raise DataError(
-            f"A radiograph is (rows, columns) of uint8 greys; this is {radiograph.shape} of {radiograph.dtype}."
+            f"A radiograph is (rows, columns) of uint8 grey levels; this is {radiograph.shape} of {radiograph.dtype}."
         )
     rows, columns = _weights(radiograph.shape, size)
-    covered = np.outer(rows.sum(axis=1), columns.sum(axis=1))  # share of each pixel that lies on the radiograph
-    greys = rows @ radiograph.astype(np.float32) @ columns.T / np.maximum(covered, 0.5)
-    shown = np.where(covered > 0.5, greys + 1, 0)  # plus 1: for `zscore` 0 is padding, and black is not
+    covered = np.outer(rows.sum(axis=1), columns.sum(axis=1))  # fraction of each pixel that lies on the radiograph
+    levels = rows @ radiograph.astype(np.float32) @ columns.T / np.maximum(covered, 0.5)
+    shown = np.where(covered > 0.5, levels + 1, 0)  # plus 1: for `zscore` 0 is padding, and black is not
     return zscore(shown[..., None, None])[:, :, 0]
 
 
 def lung_soft_labels(mask: np.ndarray, size: int) -> np.ndarray:
-    """The share of background and lungs in every pixel of the square: (rows, columns) bool to (size, size, 2) uint8, in
-    255ths that sum to 255."""
+    """Soft labels: the fraction of background and lungs in every pixel of the square.
+
+    Args:
+        mask: (rows, columns) bool.
+        size: pixels along each side of the square.
+
+    Returns:
+        (size, size, 2) uint8, background and lungs, in 255ths that sum to 255.
+    """
     rows, columns = _weights(mask.shape, size)
     lungs = np.rint(255 * (rows @ mask.astype(np.float32) @ columns.T)).astype(np.uint8)
     return np.stack([255 - lungs, lungs], axis=-1)
 
 
 def to_native_grid(probabilities: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """From the square, (size, size), to a radiograph's own grid, (rows, columns) float32: linear between pixel centres.
+    """Resample from the square to a radiograph's native grid, linearly between pixel centres.
 
-    Give it probabilities, never a mask: resize first, then decide.
+    Args:
+        probabilities: (size, size) float, never a mask: resample first, then apply the threshold.
+        shape: (rows, columns) of the radiograph.
+
+    Returns:
+        (rows, columns) float32.
     """
     rows, columns = _weights(shape, len(probabilities), inward=False)
     return rows @ probabilities.astype(np.float32) @ columns.T
@@ -73,16 +84,19 @@ def open_radiographs(
     size: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Store:
-    """The store of these X-rays, made anew unless the one in `folder` comes from the same files.
+    """The store of these X-rays: the one in `folder` if it was made from the same files and size, else a new one.
 
-    One row an X-ray. `images` are (n, size, size, 1), `soft_labels` (n, size, size, 2), background and lungs.
+    One row per X-ray. `images` are (n, size, size, 1), `soft_labels` (n, size, size, 2), background and lungs.
 
     Args:
         xrays: each with a mask.
-        progress: told (X-rays done, X-rays in all).
+        folder: of the store; replaced if it holds a store of another version, other files or another size.
+        size: pixels along each side of the square.
+        progress: called with (X-rays done, X-rays in all).
 
     Raises:
-        DataError: an X-ray has no mask or a file at fault (all findings are listed), or what is in `folder` is damaged.
+        DataError: an X-ray has no mask or a file that cannot be used (all problems are listed), the store in `folder`
+            is damaged, or the disk is full.
     """
     wanted = _description(size, {xray.id: [file_signature(xray.image), file_signature(xray.mask)] for xray in xrays})
 
@@ -99,7 +113,9 @@ def open_radiographs(
 
         entries = map_cases(one, len(xrays), progress)
         np.save(scratch / "voxels_per_class.npy", soft_labels.sum(axis=(1, 2), dtype=np.float32) / 255)
-        np.save(scratch / "has_brain.npy", np.ones(len(xrays), bool))  # every row is worth looking at
+        np.save(
+            scratch / "has_brain.npy", np.ones(len(xrays), bool)
+        )  # samplers skip rows without it; no radiograph is empty
         images.flush()
         soft_labels.flush()
         return entries
@@ -109,11 +125,11 @@ def open_radiographs(
 
 @dataclass(frozen=True)
 class UnlabelledStore:
-    """Radiographs of a hospital without their masks; there is no way from here to one.
+    """Radiographs of a hospital without their masks, for adaptation: nothing here leads to a mask.
 
     Attributes:
         manifest: sources, parameters, and one entry per radiograph.
-        images: (n, size, size, 1) float16, as `preprocess` shows them, memory-mapped.
+        images: (n, size, size, 1) float16, as `preprocess` returns them, memory-mapped.
     """
 
     manifest: dict
@@ -121,15 +137,20 @@ class UnlabelledStore:
 
     @cached_property
     def patients(self) -> dict[str, dict]:
-        """Per radiograph id: label, site, shape, hash (`voxels`), and its row (`first`)."""
+        """Per radiograph id: label, site, shape, hash (`voxels`), row (`first`) and `count`, which is 1."""
         return {entry["id"]: entry for entry in self.manifest["patients"]}
 
     @property
     def ids(self) -> tuple[str, ...]:
+        """The ids of all radiographs, in the order of their rows."""
         return tuple(self.patients)
 
     def rows(self, ids: Sequence[str]) -> np.ndarray:
-        """The positions of these radiographs."""
+        """The row indices of these radiographs, (n,) int.
+
+        Args:
+            ids: radiograph ids, in the order in which their rows are wanted.
+        """
         return np.array([self.patients[identity]["first"] for identity in ids], int)
 
 
@@ -141,15 +162,19 @@ def open_unlabelled(
     size: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> UnlabelledStore:
-    """The radiographs of a hospital under `root`, read from `CXR_png/` alone: a folder that holds no mask will do.
+    """The store of the radiographs of a hospital, read from `CXR_png/` alone: no mask needs to be there.
 
     Args:
-        site: "montgomery" or "shenzhen".
-        ids: only these radiographs; all of the site without.
-        folder: where they are kept; replaced if it holds others.
+        root: the chest set; searched to any depth.
+        site: the hospital, "montgomery" or "shenzhen".
+        ids: only these radiographs; None for all of the site.
+        folder: of the store; replaced if it holds a store of another version, other radiographs or another size.
+        size: pixels along each side of the square.
+        progress: called with (radiographs done, radiographs in all).
 
     Raises:
-        DataError: there is no radiograph of this site, or one of `ids` is not among them; a radiograph cannot be read.
+        DataError: the site is unknown or has no radiograph, one of `ids` is not among them, or a radiograph cannot be
+            read.
     """
     if site not in SITES.values():
         raise DataError(f"Unknown site {site!r}; this set has {' and '.join(SITES.values())}.")
@@ -157,7 +182,8 @@ def open_unlabelled(
     if not radiographs:
         raise DataError(f"No X-ray of {site} under {root}; its names begin with {PREFIXES[site]}.")
     if missing := sorted(set(ids or ()) - {radiograph.id for radiograph in radiographs}):
-        raise DataError.listing(f"{len(missing)} X-rays of {site} are not under {root}:", missing)
+        error = DataError.listing(f"{len(missing)} X-rays of {site} are not under {root}:", missing)
+        raise error
     radiographs = [radiograph for radiograph in radiographs if ids is None or radiograph.id in set(ids)]
     wanted = _description(size, {radiograph.id: [file_signature(radiograph.image)] for radiograph in radiographs})
 
@@ -178,13 +204,18 @@ def open_unlabelled(
 
 
 def split_radiographs(xrays: Sequence[XRay], seed: int = 0, folds: int = 4, fold: int = 0) -> Split:
-    """Split each hospital by itself, by patient and stratified by label, and put the parts together.
+    """Split each hospital by itself, by patient and stratified by label, and unite the splits.
 
-    So a hospital's split is the same whether the other is there or not. Give it all X-rays, with a mask and without: a
-    split that depended on masks could not be made where there are none.
+    So a hospital's split does not depend on whether the other is present.
+
+    Args:
+        xrays: all X-rays, with a mask and without: a split that depends on masks cannot be made where there are none.
+        seed: another seed is another split.
+        folds: number of folds.
+        fold: the fold that is tested, from 0 to `folds - 1`.
 
     Raises:
-        DataError: a hospital has fewer X-rays than `make_split` takes.
+        DataError: a hospital has fewer X-rays than `make_split` needs.
     """
     sites = sorted({xray.site for xray in xrays})
     parts = [make_split([xray for xray in xrays if xray.site == site], seed, folds, fold) for site in sites]
@@ -194,12 +225,16 @@ def split_radiographs(xrays: Sequence[XRay], seed: int = 0, folds: int = 4, fold
 
 
 def radiograph_hash(radiograph: np.ndarray) -> dict[str, str]:
-    """A hash of a radiograph's pixels, the same whatever the file's name or compression; `voxel_hashes` of an X-ray."""
+    """A hash of a radiograph's pixels, independent of the file's name and compression, as `voxel_hashes` of a scan.
+
+    Args:
+        radiograph: (rows, columns) uint8.
+    """
     return {"radiograph": hashlib.blake2b(np.ascontiguousarray(radiograph), digest_size=16).hexdigest()}
 
 
 def _weights(shape: tuple[int, ...], size: int, inward: bool = True) -> list[np.ndarray]:
-    """One matrix for the rows and one for the columns, from radiograph to square (inward) or back."""
+    """The resampling matrices of rows and columns, from radiograph to square (inward) or back."""
     extent = max(shape)  # the square's side, in the radiograph's pixels
     axes = []
     for n in shape:

@@ -1,10 +1,11 @@
-"""The square window a network sees, and the way back to the patient's own grid.
+"""Resampling to the network's grid, and back to the patient's native grid.
 
-Resizing is where public kernels lose most without noticing: integer labels resized bilinearly grow labels that were
-never there, and OpenCV's nearest neighbour shifts a mask by more than a pixel against its image. Here one rule serves
-images, masks and predictions: a pixel is an area. Going to larger pixels, every new pixel is the average of the area it
-covers; a mask becomes the share of each class in that area. Going to smaller pixels, values are interpolated linearly
-between pixel centres. Both are products with one small matrix per axis, so nothing shifts and nothing is invented.
+Resizing is where public kernels lose most without noticing: integer labels resized bilinearly get values that are no
+label of the mask, and OpenCV's nearest neighbour shifts a mask by more than a pixel against its image. Here one rule
+serves images, masks and predictions: a pixel is an area. Going to larger pixels, every new pixel is the average of the
+area it covers; a mask becomes soft labels, the fraction of each class in that area. Going to smaller pixels, values are
+interpolated linearly between pixel centres. Both are products with one small matrix per axis, so nothing shifts and no
+class appears where it was not.
 """
 
 from dataclasses import dataclass
@@ -16,10 +17,22 @@ from helpers.runtime.errors import DataError
 
 @dataclass(frozen=True)
 class Grid:
-    """A square window of `extent_mm` millimetres round the brain's middle, seen as `size` x `size` pixels.
+    """The network's grid: a square window round the middle of the brain, sampled as `size` x `size` pixels.
 
     The window is in millimetres, so a patient with 2 mm voxels and one with 1 mm voxels reach the network at one scale.
-    192 mm hold every adult brain seen from above.
+    192 mm hold every adult brain in an axial slice.
+
+    Attributes:
+        size: pixels along each side.
+        extent_mm: millimetres along each side.
+
+    Examples:
+        >>> grid = Grid(size=2, extent_mm=4.0)
+        >>> grid.pixel_mm
+        2.0
+        >>> volume = np.arange(16, dtype=np.float32).reshape(4, 4, 1, 1)
+        >>> grid.down(volume, spacing=(1.0, 1.0), centre=(2.0, 2.0))[0, :, :, 0].tolist()
+        [[2.5, 4.5], [10.5, 12.5]]
     """
 
     size: int = 128
@@ -27,15 +40,19 @@ class Grid:
 
     @property
     def pixel_mm(self) -> float:
+        """Millimetres per pixel."""
         return self.extent_mm / self.size
 
     def down(self, volume: np.ndarray, spacing: tuple[float, ...], centre: tuple[float, float]) -> np.ndarray:
-        """(rows, columns, slices, channels) on the patient's grid to (slices, size, size, channels) on this one.
+        """Resample a volume from the patient's native grid to this one.
 
         Args:
-            volume: float; voxels outside of it count as 0.
+            volume: (rows, columns, slices, channels) float; voxels outside of it count as 0.
             spacing: millimetres per voxel along rows and columns (further entries are ignored).
             centre: the window's middle in millimetres from the volume's first edges, as `brain_centre` gives it.
+
+        Returns:
+            (slices, size, size, channels) float32.
         """
         rows, columns = self._weights(volume.shape, spacing, centre, inward=True)
         return _transform(rows, columns, volume).transpose(2, 0, 1, 3)
@@ -43,9 +60,16 @@ class Grid:
     def up(
         self, values: np.ndarray, shape: tuple[int, ...], spacing: tuple[float, ...], centre: tuple[float, float]
     ) -> np.ndarray:
-        """(slices, size, size, channels) on this grid to (rows, columns, slices, channels) on the patient's.
+        """Resample from this grid to the patient's native grid; outside the window every channel becomes 0.
 
-        Give it probabilities, never labels: what lies outside the window becomes 0 in every channel.
+        Args:
+            values: (slices, size, size, channels) float: probabilities, never labels.
+            shape: of the patient's grid, (rows, columns, …).
+            spacing: millimetres per voxel along rows and columns (further entries are ignored).
+            centre: the window's middle, as it was given to `down`.
+
+        Returns:
+            (rows, columns, slices, channels) float32.
         """
         rows, columns = self._weights(shape, spacing, centre, inward=False)
         return _transform(rows, columns, values.transpose(1, 2, 0, 3))
@@ -62,11 +86,12 @@ class Grid:
     def brain_centre(
         self, images: np.ndarray, spacing: tuple[float, ...], name: str = "this scan"
     ) -> tuple[float, float]:
-        """The middle of the box that holds every non-zero voxel, in millimetres along rows and columns.
+        """The middle of the bounding box of all non-zero voxels, in millimetres along rows and columns.
 
         Args:
             images: (rows, columns, slices, modalities), 0 outside the brain.
-            name: whose they are, for the message.
+            spacing: millimetres per voxel along rows and columns (further entries are ignored).
+            name: the patient, for the message.
 
         Raises:
             DataError: the box is larger than the window: not a skull-stripped adult brain, or a wrong spacing.
@@ -87,15 +112,20 @@ class Grid:
 
 
 def axis_weights(source: tuple[int, float, float], target: tuple[int, float, float]) -> np.ndarray:
-    """The matrix (target pixels, source pixels) that carries values along one axis.
+    """The matrix that resamples values along one axis.
 
-    Each axis is (number of pixels, millimetres per pixel, millimetres at its first edge). A row sums to 1 where the
-    target pixel lies inside the source, and to less where it hangs over the edge.
+    Args:
+        source: number of pixels, millimetres per pixel, and millimetres at the first edge.
+        target: the same of the axis to resample to.
+
+    Returns:
+        (target pixels, source pixels) float32. A row sums to 1 where the target pixel lies inside the source, and to
+        less where it extends beyond the edge.
     """
     (n, mm, start), (target_n, target_mm, target_start) = source, target
     edges = start + mm * np.arange(n)
     target_edges = target_start + target_mm * np.arange(target_n)
-    if target_mm >= mm:  # larger pixels: the share of the target pixel that each source pixel covers
+    if target_mm >= mm:  # larger pixels: the fraction of the target pixel that each source pixel covers
         left = np.maximum(edges[None], target_edges[:, None])
         right = np.minimum(edges[None] + mm, target_edges[:, None] + target_mm)
         weights = np.clip(right - left, 0, None) / target_mm
@@ -117,13 +147,16 @@ def _transform(rows: np.ndarray, columns: np.ndarray, volume: np.ndarray) -> np.
 def soft_labels_on(
     labels: np.ndarray, grid: Grid, spacing: tuple[float, ...], centre: tuple[float, float]
 ) -> np.ndarray:
-    """The share of each class in every pixel of the network's grid.
+    """Soft labels: the fraction of each class in every pixel of the network's grid.
 
     Args:
         labels: (rows, columns, slices), network labels 0 to 3.
+        grid: the network's grid.
+        spacing: millimetres per voxel along rows and columns (further entries are ignored).
+        centre: the window's middle in millimetres, as `Grid.brain_centre` gives it.
 
     Returns:
-        (slices, size, size, 4) uint8, shares in 255ths that sum to 255: a byte a class instead of a float.
+        (slices, size, size, 4) uint8, fractions in 255ths that sum to 255: one byte per class instead of a float.
     """
     tumour = np.stack([labels == c for c in (1, 2, 3)], axis=-1).astype(np.float32)
     soft_labels = np.rint(255 * grid.down(tumour, spacing, centre)).astype(np.int16)

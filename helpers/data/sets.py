@@ -1,4 +1,4 @@
-"""The data sets of the course: what each is called on Kaggle, what it weighs, and by which file a copy is known."""
+"""The data sets of the course: the name of each on Kaggle, its size, and the file by which a copy is recognised."""
 
 import os
 from dataclasses import dataclass
@@ -7,20 +7,20 @@ from pathlib import Path
 from helpers.data.brats import MODALITIES
 
 KAGGLE_INPUT = Path("/kaggle/input")
-"""Where Kaggle mounts what is attached to a notebook, read-only."""
+"""Where Kaggle mounts the sets that are attached to a notebook, read-only."""
 
 _DEEPEST = 3  # folders between the root of a set and its patients; Kaggle's copies double theirs
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A set on Kaggle.
+    """A data set on Kaggle.
 
     Attributes:
-        title: what messages call it.
-        owner: whose copy it is; None where that is not established, and then it cannot be downloaded.
+        title: its name in messages.
+        owner: the account on Kaggle; None where that is not established, and then it cannot be downloaded.
         slug: its name in addresses and mounts.
-        version: the one the course was written for. A named version is also found again without a network.
+        version: the one the course was written for. A fixed version is found in the cache without a network.
         packed_gb: size of the archive, in GB of 10^9 bytes.
         unpacked_gb: size of the files in it.
         sentinel: pattern of a file that every copy has, at most three folders deep.
@@ -41,16 +41,24 @@ class DataSet:
 
     @property
     def page(self) -> str:
-        """Where a person reads about it and accepts its terms."""
+        """The web page with its description and terms."""
         return f"https://www.kaggle.com/datasets/{self.owner}/{self.slug}"
 
     def held_by(self, folder: str | os.PathLike) -> bool:
-        """Whether `folder` is a copy, whole or in part; looks for one file and not through all of them."""
+        """Whether `folder` is a copy of the set, whole or in part: whether one file matches `sentinel`.
+
+        Args:
+            folder: searched three folders deep at most.
+        """
         folders = ("*/" * depth + self.sentinel for depth in range(_DEEPEST + 1))
         return any(next(Path(folder).glob(pattern), None) for pattern in folders)
 
     def mounts(self, root: Path | None = None) -> list[Path]:
-        """The folders where Kaggle may have mounted it, in the old layout and in the new, if they are there."""
+        """The existing folders where Kaggle may have mounted it, in the old layout and in the new.
+
+        Args:
+            root: where Kaggle mounts sets; None for `KAGGLE_INPUT`.
+        """
         root = root or KAGGLE_INPUT
         places = [root / self.slug, *sorted(root.glob(f"datasets/*/{self.slug}"))]
         return [place for place in places if place.is_dir()]
@@ -90,8 +98,11 @@ CHEST = DataSet(
 def brats_files(patients: int) -> list[str]:
     """The files of the first patients of BraTS 2020, and the two tables, as paths inside the set.
 
+    Args:
+        patients: from 1 to 369.
+
     Raises:
-        ValueError: the set has not so many patients.
+        ValueError: the set has fewer patients.
     """
     if not 1 <= patients <= 369:
         raise ValueError(f"BraTS 2020 has 369 patients with a segmentation; {patients} were asked for.")

@@ -1,4 +1,4 @@
-"""Where the data is: a folder that was named, a set that Kaggle attached, one that was downloaded, or phantoms."""
+"""Finding the data: a folder that was named, a set attached by Kaggle, a download, or phantoms."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ _FOLDERS = {BRATS: "brats2020", CHEST: "chest", sets.BRATS_2019: "brats2019"}
 
 
 def home() -> Path:
-    """The folder data lands in: `$COURSE_DATA`, else `data/` of the checkout, else `data/` where you are."""
+    """The data folder: `$COURSE_DATA`, else `data/` of the checkout, else `data/` of the current directory."""
     if named := os.environ.get("COURSE_DATA"):
         return Path(named)
     checkout = Path(__file__).parents[2]
@@ -22,12 +22,12 @@ def home() -> Path:
 
 
 def brats(folder: str | os.PathLike | None = None, download: bool = False) -> Path:
-    """The folder that holds BraTS patients; says which it is.
+    """The folder that holds BraTS patients; prints which it is.
 
     Args:
         folder: searched for patients if it is given; else see `find`, and where nothing is found, phantom patients are
             made under `home()`.
-        download: bring BraTS 2020 from Kaggle where it is neither attached nor here; else no network is touched.
+        download: download BraTS 2020 from Kaggle where it is neither attached nor on disk; else no network is used.
 
     Raises:
         DataError: the folder that was named holds no patient, or the download failed.
@@ -45,11 +45,11 @@ def brats(folder: str | os.PathLike | None = None, download: bool = False) -> Pa
 
 
 def chest(folder: str | os.PathLike | None = None, download: bool = False) -> Path:
-    """The folder that holds the chest X-rays of both hospitals; says which it is.
+    """The folder that holds the chest X-rays of both hospitals; prints which it is.
 
     Args:
-        folder: taken if it is given; else see `find`, and where nothing is found, phantom X-rays are made.
-        download: as in `brats`.
+        folder: used if it is given; else see `find`, and where nothing is found, phantom X-rays are made.
+        download: download the set from Kaggle where it is neither attached nor on disk; else no network is used.
 
     Raises:
         DataError: the folder that was named holds no X-rays, or the download failed.
@@ -71,10 +71,11 @@ def chest(folder: str | os.PathLike | None = None, download: bool = False) -> Pa
 
 
 def find(data: DataSet, download: bool = False) -> Path | None:
-    """The set where Kaggle has attached it or `python -m helpers download` has put it; None where it is in neither.
+    """The folder of a set: attached by Kaggle, or downloaded by `python -m helpers download`; None where it is neither.
 
     Args:
-        download: then bring it from Kaggle; that may take hours.
+        data: of `helpers.data.sets`.
+        download: then download it from Kaggle, which may take hours.
 
     Raises:
         DataError: the download failed.
@@ -92,7 +93,16 @@ def find(data: DataSet, download: bool = False) -> Path | None:
 
 
 def bring(data: DataSet, patients: int | None = None, to: str | os.PathLike | None = None) -> Path:
-    """Download a set to where `find` looks for it, or to the folder `to`; see `helpers.data.download`."""
+    """Download a set to where `find` looks for it, or to the folder `to`; see `helpers.data.download`.
+
+    Args:
+        data: of `helpers.data.sets`.
+        patients: only the first patients (BraTS 2020); None for all.
+        to: the folder to make; None for a folder in `home()`.
+
+    Returns:
+        The folder.
+    """
     from helpers.data.download import download
 
     name = _FOLDERS[data] if patients is None else f"{_FOLDERS[data]}_first_{patients}"
@@ -100,7 +110,7 @@ def bring(data: DataSet, patients: int | None = None, to: str | os.PathLike | No
 
 
 def _downloads(data: DataSet) -> list[Path]:
-    """The whole set, then its largest part."""
+    """The folders of downloads: the whole set, then parts of it, the largest first."""
     whole = home() / _FOLDERS[data]
     parts = [place for place in home().glob(f"{whole.name}_first_*") if place.name.rpartition("_")[2].isdecimal()]
     return [whole, *sorted(parts, key=lambda place: -int(place.name.rpartition("_")[2]))]

@@ -1,7 +1,7 @@
-"""Who trains, who chooses, who judges: splits by patient, stratified by grade and site, the same on every machine.
+"""Training, validation and test splits by patient, stratified by grade and site, the same on every machine.
 
-A split is computed once from the patients' ids and a seed, written as a file, and travels with every result. No two
-slices of one patient ever stand on different sides.
+A split is computed once from the patients' ids and a seed, and saved with every result. All slices of a patient are on
+one side.
 """
 
 import hashlib
@@ -14,26 +14,31 @@ from typing import Protocol
 
 from helpers.runtime.errors import DataError
 
-_VALIDATION_SHARE = 8  # of the patients that are not tested, one in eight chooses the model
+_VALIDATION_SHARE = 8  # of the patients that are not tested, one in eight is for validation
 
 
 class SplitItem(Protocol):
-    """Whatever a split deals out: a `Patient`, an `XRay`.
-
-    Attributes:
-        strata: what every side shall get its share of, e.g. grade and site.
-    """
+    """What a split is made of: a `Patient` or an `XRay`."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """The patient's name."""
 
     @property
-    def strata(self) -> tuple[str, ...]: ...
+    def strata(self) -> tuple[str, ...]:
+        """The groups that every side gets its share of, e.g. grade and site."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Patient ids for training, for choosing (validation) and for the final score (test); no id stands twice."""
+    """Patient ids by side; no id is on two sides.
+
+    Attributes:
+        train: the weights are fitted on these patients.
+        validation: checkpoints and thresholds are chosen on these.
+        test: the final score is taken on these.
+        seed: that the split was made with.
+    """
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
@@ -47,21 +52,36 @@ class Split:
 
     @property
     def digest(self) -> str:
-        """Eight characters that change when anybody changes sides."""
-        parts = [sorted(self.train), sorted(self.validation), sorted(self.test)]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
+        """Eight characters of a hash of who is on which side."""
+        sides = [sorted(self.train), sorted(self.validation), sorted(self.test)]
+        return hashlib.sha256(json.dumps(sides).encode()).hexdigest()[:8]
 
 
 def make_split(patients: Sequence[SplitItem], seed: int = 0, folds: int = 5, fold: int = 0) -> Split:
-    """Deal the patients into `folds` test folds; fold number `fold` is tested, an eighth of the rest validates.
+    """Split the patients for one fold of a cross-validation: it is for test, an eighth of the rest for validation.
 
-    Patients are ordered by their strata (grade and site) and a hash of seed and id, and dealt out like cards, so that
-    every fold gets its share of every grade and site. The 369 patients of BraTS 2020 become 258 to train, 37 to
-    validate and 74 to test.
-    Over `fold = 0 … folds - 1` each patient is tested exactly once.
+    Patients are ordered by their strata (grade and site) and a hash of seed and id, and dealt out in turn, so that
+    every fold gets its share of every grade and site. The 369 patients of BraTS 2020 become 258 for training, 37 for
+    validation and 74 for test. Over `fold = 0 … folds - 1` each patient is tested exactly once.
+
+    Args:
+        patients: of all sides, in any order.
+        seed: another seed is another split.
+        folds: number of folds.
+        fold: the fold that is tested, from 0 to `folds - 1`.
 
     Raises:
-        DataError: fewer patients than it takes (one to train, one to validate, one for each fold).
+        ValueError: there is no such fold.
+        DataError: fewer patients than needed (one for training, one for validation, one for each fold).
+
+    Examples:
+        >>> from helpers.data.brats import Patient
+        >>> patients = [Patient(f"p{n}", Path(), {}, None, grade="HGG" if n < 6 else "LGG") for n in range(10)]
+        >>> split = make_split(patients, folds=5)
+        >>> len(split.train), len(split.validation), len(split.test)
+        (7, 1, 2)
+        >>> sorted(patient for fold in range(5) for patient in make_split(patients, fold=fold).test)
+        ['p0', 'p1', 'p2', 'p3', 'p4', 'p5', 'p6', 'p7', 'p8', 'p9']
     """
     if not 0 <= fold < folds:
         raise ValueError(f"fold {fold} of {folds}; expected a number from 0 to {folds - 1}.")
@@ -78,7 +98,12 @@ def make_split(patients: Sequence[SplitItem], seed: int = 0, folds: int = 5, fol
 
 
 def shuffled(identity: str, seed: int) -> str:
-    """A key that puts ids into an order of chance, the same on every machine: a hash of seed and id."""
+    """A sort key that shuffles ids in the same way on every machine: a hash of seed and id.
+
+    Args:
+        identity: of a patient.
+        seed: another seed is another order.
+    """
     return hashlib.sha256(f"{seed}:{identity}".encode()).hexdigest()
 
 
@@ -87,24 +112,32 @@ def _stratified_order(patients: Sequence[SplitItem], seed: int) -> list[SplitIte
 
 
 def save_split(split: Split, path: str | os.PathLike) -> None:
-    """Write a split as JSON."""
+    """Write a split as JSON.
+
+    Args:
+        split: to be written.
+        path: the file; replaced if it exists.
+    """
     Path(path).write_text(json.dumps({**asdict(split), "digest": split.digest}, indent=1))
 
 
 def load_split(path: str | os.PathLike) -> Split:
     """Read a split.
 
+    Args:
+        path: the file that `save_split` wrote.
+
     Raises:
-        DataError: the file is no split, or was edited so that its digest no longer fits.
+        DataError: the file is no split, or was edited so that its digest no longer matches.
     """
     try:
-        held = json.loads(Path(path).read_text())
-        digest = held.pop("digest")
-        split = Split(**{key: tuple(value) if isinstance(value, list) else value for key, value in held.items()})
+        content = json.loads(Path(path).read_text())
+        digest = content.pop("digest")
+        split = Split(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not a split written by this package ({error}); train again to make one.") from error
     if split.digest != digest:
         raise DataError(
-            f"{path}: digest {digest} is noted, but its ids give {split.digest}; restore the original file."
+            f"{path}: digest {digest} is recorded, but its ids give {split.digest}; restore the original file."
         )
     return split

@@ -1,4 +1,4 @@
-"""Volumes in and masks out: NIfTI files as arrays on the patient's own grid, with every check the voxels allow."""
+"""Reading volumes and writing masks: NIfTI files as arrays on the native grid, with every check of the voxels."""
 
 import gzip
 import os
@@ -22,9 +22,12 @@ class Scan:
     """One patient's volumes on one grid.
 
     Attributes:
-        id: the patient. images: (rows, columns, slices, modalities) float32, as on disk: no unit, its scale differs
-        from scanner to scanner. modalities: the names along the last axis. seg: (rows, columns, slices) uint8 with the
-        network's labels 0, 1, 2, 3; None where none was read. affine: (4, 4), voxel index to millimetres.
+        id: the patient.
+        images: (rows, columns, slices, modalities) float32, as on disk: no unit, the scale differs between scanners.
+        modalities: the names along the last axis.
+        seg: the ground truth, (rows, columns, slices) uint8 with the network's labels 0, 1, 2, 3; None where it was not
+            read.
+        affine: (4, 4), voxel index to millimetres.
     """
 
     id: str
@@ -39,7 +42,11 @@ class Scan:
         return tuple(float(mm) for mm in nib.affines.voxel_sizes(self.affine))
 
     def image(self, modality: str) -> np.ndarray:
-        """One modality, (rows, columns, slices)."""
+        """One modality, (rows, columns, slices) float32.
+
+        Args:
+            modality: one of `modalities`.
+        """
         return self.images[..., self.modalities.index(modality)]
 
 
@@ -47,6 +54,7 @@ def read_scan(patient: Patient, modalities: tuple[str, ...], seg: bool = True, o
     """Read a patient's volumes and check every voxel.
 
     Args:
+        patient: of a catalogue.
         modalities: the volumes to read, in this order.
         seg: whether to read the segmentation as well.
         optional: those of `modalities` that are left out where the patient has no such file.
@@ -64,12 +72,12 @@ def read_scan(patient: Patient, modalities: tuple[str, ...], seg: bool = True, o
                 f"{patient.id} has no {kind} file in {patient.folder}; it has "
                 f"{', '.join(patient.images) or 'no images'}."
             )
-        volume, its_affine = _read_volume(path)
+        volume, own_affine = _read_volume(path)
         if affine is None:
-            affine, shape, first = its_affine, volume.shape, path
+            affine, shape, first = own_affine, volume.shape, path
         elif volume.shape != shape:
             raise DataError(f"{path}: shape {volume.shape}, but {first.name} has {shape}; one patient, one grid.")
-        elif not np.allclose(its_affine, affine, atol=1e-3):
+        elif not np.allclose(own_affine, affine, atol=1e-3):
             raise DataError(f"{path}: its affine differs from that of {first.name}; resample both to one grid.")
         volumes.append(to_network(volume, path) if kind == "seg" else _check_image(volume, path))
     labels = volumes.pop() if seg else None
@@ -103,22 +111,42 @@ def _check_image(volume: np.ndarray, path: Path) -> np.ndarray:
 
 
 def to_network(labels: np.ndarray, path: str | os.PathLike = "segmentation") -> np.ndarray:
-    """Labels 0, 1, 2, 4 as on disk to 0, 1, 2, 3 as in the network (uint8).
+    """Convert labels from 0, 1, 2, 4 as on disk to 0, 1, 2, 3 as in the network.
+
+    Args:
+        labels: any shape.
+        path: the file they are from, for the message.
+
+    Returns:
+        uint8 of the same shape.
 
     Raises:
-        DataError: another label is there.
+        DataError: there is another label.
     """
     values, counts = np.unique(labels, return_counts=True)
-    if foreign := {float(v): int(n) for v, n in zip(values, counts, strict=True) if v not in DISK_LABELS}:
+    if unknown := {float(v): int(n) for v, n in zip(values, counts, strict=True) if v not in DISK_LABELS}:
         raise DataError(
-            f"{path}: labels {foreign} (label: voxels); expected only {DISK_LABELS} (background, core, oedema, "
-            "enhancing). A mask that was resampled with interpolation gets labels of its own: use the original."
+            f"{path}: labels {unknown} (label: voxels); expected only {DISK_LABELS} (background, core, oedema, "
+            "enhancing). A mask that was resampled with interpolation gets other values: use the original."
         )
     return np.searchsorted(DISK_LABELS, labels).astype(np.uint8)
 
 
 def to_disk(labels: np.ndarray) -> np.ndarray:
-    """Labels 0, 1, 2, 3 as in the network to 0, 1, 2, 4 as on disk (uint8)."""
+    """Convert labels from 0, 1, 2, 3 as in the network to 0, 1, 2, 4 as on disk.
+
+    Args:
+        labels: any shape, any integer type.
+
+    Returns:
+        uint8 of the same shape.
+
+    Examples:
+        >>> to_disk(np.array([0, 1, 2, 3])).tolist()
+        [0, 1, 2, 4]
+        >>> to_network(to_disk(np.array([0, 1, 2, 3]))).tolist()
+        [0, 1, 2, 3]
+    """
     return np.asarray(DISK_LABELS, np.uint8)[labels]
 
 
@@ -132,8 +160,12 @@ def write_segmentation(path: str | os.PathLike, labels: np.ndarray, affine: np.n
         labels: (rows, columns, slices) with values 0 to 3.
         affine: (4, 4), of the scan the labels belong to.
 
+    Returns:
+        `path`.
+
     Raises:
-        FileExistsError: the file is there already; nothing is overwritten.
+        ValueError: `path` has another ending.
+        FileExistsError: the file exists; nothing is overwritten.
     """
     path = Path(path)
     if not path.name.endswith(".nii.gz"):

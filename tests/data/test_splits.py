@@ -62,9 +62,9 @@ def test_split_survives_the_file(tmp_path):
 def test_edited_file_is_refused(tmp_path):
     path = tmp_path / "split.json"
     save_split(make_split(_patients(12)), path)
-    held = json.loads(path.read_text())
-    held["train"].append(held["test"].pop())
-    path.write_text(json.dumps(held))
+    content = json.loads(path.read_text())
+    content["train"].append(content["test"].pop())
+    path.write_text(json.dumps(content))
     with pytest.raises(DataError, match="digest"):
         load_split(path)
 

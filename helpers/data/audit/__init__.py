@@ -1,1 +1,1 @@
-"""What would make a score on these folders mislead: overlap, files at fault, missing masks, copies."""
+"""The audit of data folders: overlap between them (leakage), unusable files, missing masks, copies."""

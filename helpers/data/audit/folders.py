@@ -1,11 +1,9 @@
-"""What the audit reads: the patients of a folder, what each can be recognised by, and what is odd in the folder."""
+"""What the audit reads: the patients of a folder, the hashes that identify each, and the problems of the folder."""
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -20,23 +18,27 @@ from helpers.data.pictures import pictures, read_image
 from helpers.data.store import voxel_hashes
 from helpers.data.volumes import Scan, read_scan
 from helpers.runtime.errors import DataError
+from helpers.runtime.threads import map_threads
 
 CARD_BRATS = {"BraTS20_Training": 369, "BraTS20_Validation": 125, "BraTS19": 335}
 CARD_CHEST = {"montgomery images": 138, "shenzhen images": 662, "masks": 704}
 
 Progress = Callable[[str, int, int], None]
-"""Told the folder, how many of its patients are read, and how many it has."""
+"""Called with the folder, the number of its patients that are read, and the number it has."""
 
 _Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing the audit found.
+    """One result of the audit.
 
     Attributes:
-        level: an "error" spoils a score or stops a training; a "note" is good to know.
-        check: which check found it. folder: where. message: what, and what to do. names: the files or patients.
+        level: an "error" makes a score misleading or stops a training; a "note" does neither.
+        check: the check that found it, e.g. "overlap".
+        folder: the folder concerned, or two of them.
+        message: what was found, and what to do.
+        names: the files or patients concerned.
     """
 
     level: Literal["error", "note"]
@@ -51,12 +53,19 @@ class Finding:
 
 @dataclass(frozen=True)
 class Member:
-    """One patient of a folder: its id, the hashes of its voxels or pixels, and how it looks (None where unknown)."""
+    """One patient of a folder.
+
+    Attributes:
+        folder: the folder or training that was audited.
+        id: the patient.
+        digests: hashes of its voxels or pixels.
+        picture_hash: of its radiograph or middle slice; None where no file was read.
+    """
 
     folder: Path
     id: str
     digests: frozenset[str]
-    likeness: PictureHash | None = None
+    picture_hash: PictureHash | None = None
 
 
 def read_folder(folder: Path, progress: Progress) -> tuple[list[Member], list[Finding]]:
@@ -64,8 +73,12 @@ def read_folder(folder: Path, progress: Progress) -> tuple[list[Member], list[Fi
 
     Every file is read to its end.
 
+    Args:
+        folder: searched at any depth.
+        progress: called after each patient, see `Progress`.
+
     Raises:
-        DataError: there is no such folder, or nothing of the kind in it.
+        DataError: there is no such folder, or it holds neither radiographs nor patients.
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}. Give folders of patients, or of finished trainings.")
@@ -99,31 +112,31 @@ def _read_chest_folder(folder: Path, progress: Progress) -> tuple[list[Member], 
     members, at_fault = _read_pictures(folder, images, progress)
     repeats, faults_of_test = _read_pictures(folder, pictures(catalogue.folder / TEST), progress)
     findings += at_fault + faults_of_test
-    pairs = near_duplicates([member.likeness for member in members + repeats])
+    pairs = near_duplicates([member.picture_hash for member in members + repeats])
     repeated = sorted({repeats[j - len(members)].id for i, j, _ in pairs if i < len(members) <= j})
     if repeated:
         message = f"{len(repeated)} of {len(repeats)} images are in {IMAGES}/ too: no unseen patients"
         findings.append(Finding("note", "unused copy", str(catalogue.folder / TEST), message, tuple(repeated)))
     if catalogue.without_mask:
-        message = f"{len(catalogue.without_mask)} images have no mask; they can be looked at, not learned from"
+        message = f"{len(catalogue.without_mask)} images have no mask; they cannot be trained on"
         findings.append(Finding("note", "missing mask", where, message, catalogue.without_mask))
 
-    held = {f"{site} images": sum(xray.site == site for xray in catalogue.xrays) for site in SITES.values()}
-    held["masks"] = len(catalogue.xrays) - len(catalogue.without_mask)
+    counts = {f"{site} images": sum(xray.site == site for xray in catalogue.xrays) for site in SITES.values()}
+    counts["masks"] = len(catalogue.xrays) - len(catalogue.without_mask)
     note = _phantom_note(catalogue.folder)
     card = {f"{site} images": note.get(site) for site in SITES.values()} if note else CARD_CHEST
-    return members, findings + _counts(where, held, card)
+    return members, findings + _counts(where, counts, card)
 
 
 def _read_pictures(folder: Path, paths: list[Path], progress: Progress) -> tuple[list[Member], list[Finding]]:
     def one(path: Path) -> Member | Finding:
         try:
-            seen = picture_hash(read_image(path))
+            hashes = picture_hash(read_image(path))
         except DataError as error:
             return Finding("error", "file at fault", str(path.parent), f"{path.stem}: {error}")
-        return Member(folder, path.stem, frozenset([seen.digest]), seen)
+        return Member(folder, path.stem, frozenset([hashes.digest]), hashes)
 
-    return _members_and_findings(_in_threads(one, paths, folder, progress))
+    return _members_and_findings(_map_files(one, paths, folder, progress))
 
 
 def _read_brats_folder(folder: Path, progress: Progress) -> tuple[list[Member], list[Finding]]:
@@ -140,8 +153,8 @@ def _read_brats_folder(folder: Path, progress: Progress) -> tuple[list[Member], 
             return Finding("error", "file at fault", where, f"{patient.id}: {error}")
         return Member(folder, patient.id, frozenset(voxel_hashes(scan).values()), picture_hash(_middle(scan)))
 
-    whole = [patient for patient in catalogue.patients if patient.id not in broken]
-    members, at_fault = _members_and_findings(_in_threads(one, whole, folder, progress))
+    readable = [patient for patient in catalogue.patients if patient.id not in broken]
+    members, at_fault = _members_and_findings(_map_files(one, readable, folder, progress))
     members += [Member(folder, identity, frozenset()) for identity in sorted(broken)]  # still known by name
     findings += at_fault
 
@@ -159,13 +172,13 @@ def _read_brats_folder(folder: Path, progress: Progress) -> tuple[list[Member], 
             message = (
                 f"{patient.id}: the segmentation is called {patient.seg.name}; it is found by pattern all the same"
             )
-            findings.append(Finding("note", "odd name", where, message))
+            findings.append(Finding("note", "unusual name", where, message))
 
     prefixes = (prefix for p in catalogue.patients for prefix in CARD_BRATS if p.id.startswith(prefix))
-    held = dict(Counter(prefixes))
+    counts = dict(Counter(prefixes))
     note = _phantom_note(catalogue.patients[0].folder)
     phantoms = {"BraTS20_Training": note.get("patients"), "BraTS20_Validation": note.get("validation")}
-    return members, findings + _counts(where, held, phantoms if note else CARD_BRATS)
+    return members, findings + _counts(where, counts, phantoms if note else CARD_BRATS)
 
 
 def _middle(scan: Scan) -> np.ndarray:
@@ -180,21 +193,20 @@ def _phantom_note(folder: Path) -> dict:
     return json.loads(note.read_text(encoding="utf-8")) if note else {}
 
 
-def _counts(where: str, held: dict[str, int], card: dict[str, int | None]) -> list[Finding]:
+def _counts(where: str, counts: dict[str, int], card: dict[str, int | None]) -> list[Finding]:
     return [
         Finding("note", "count", where, f"{count} {what}; the card says {card[what]}")
-        for what, count in held.items()
+        for what, count in counts.items()
         if card.get(what) not in (None, count)
     ]
 
 
-def _in_threads(
+def _map_files(
     one: Callable[[_Item], Member | Finding], items: list[_Item], folder: Path, progress: Progress
 ) -> Iterable[Member | Finding]:
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:  # unpacking leaves the interpreter free
-        for done, result in enumerate(pool.map(one, items), start=1):
-            progress(str(folder), done, len(items))
-            yield result
+    for done, result in enumerate(map_threads(one, items), start=1):
+        progress(str(folder), done, len(items))
+        yield result
 
 
 def _members_and_findings(results: Iterable[Member | Finding]) -> tuple[list[Member], list[Finding]]:

@@ -1,8 +1,8 @@
-"""The audit: may a score on these folders be believed?
+"""The audit: checks whether a score on these folders can be trusted.
 
-Overlap among the folders or splits that one run uses is an error, and so is a file that cannot be used: a patient who
-stands on both sides makes a model look better than it is. Copies that nobody reads, missing masks, odd names and counts
-that differ from the data set's card are notes.
+Overlap among the folders or splits that one run uses is an error (data leakage: a patient in both training and test
+makes a model score better than it is), and so is a file that cannot be used. Unused copies, missing masks, unusual file
+names and counts that differ from the data set's card are notes.
 """
 
 import json
@@ -28,7 +28,7 @@ _OLDER = re.compile(r"^brats1[789]_(?P<name>.+)$", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class _Run:
-    """A finished training: its split, and the voxel hashes of the patients it learned from."""
+    """A finished training: its split, and the voxel hashes of the patients it was trained on."""
 
     folder: Path
     split: Split
@@ -41,13 +41,16 @@ class _Run:
 def audit(
     folders: Sequence[str | os.PathLike], progress: Progress = lambda folder, done, total: None
 ) -> tuple[Finding, ...]:
-    """Look through the folders that a run uses together; errors come first.
+    """Check the folders that a run uses together.
 
     Args:
         folders: each holds patients (BraTS, the chest set, loose PNG files) or a finished training (`run.json` and
-            `split.json`). Patients of two folders must be different people. Within one folder a training's split says
-            who must be apart, if the folder holds all of its patients; without one everybody must.
-        progress: told how far reading has come; every file is read to its end.
+            `split.json`). Patients of two folders must be different people. Within one folder, pictures of different
+            patients must differ; where a training's split covers the folder, only those of different sides must.
+        progress: called after each patient, see `Progress`; every file is read to its end.
+
+    Returns:
+        The findings, errors first.
 
     Raises:
         DataError: a folder does not exist, holds nothing to audit, or was given twice.
@@ -71,27 +74,36 @@ def audit(
 
 
 def table(findings: Iterable[Finding]) -> pd.DataFrame:
-    """One row a finding: level, check, folder, what was found, and the names it concerns."""
+    """A table with one row per finding: level, check, folder, what was found, and the names it concerns.
+
+    Args:
+        findings: as `audit` returns them.
+    """
     columns = ["level", "check", "folder", "what", "names"]
     rows = [(f.level, f.check, f.folder, f.message, ", ".join(f.names)) for f in findings]
     return pd.DataFrame(rows, columns=columns)
 
 
 def refuse_errors(findings: Iterable[Finding]) -> None:
-    """Stop a training that would learn from data with errors.
+    """Stop a training on data with errors.
+
+    Args:
+        findings: as `audit` returns them.
 
     Raises:
         DataError: there is an error among the findings; each is named.
     """
     if errors := [str(finding) for finding in findings if finding.level == "error"]:
-        raise DataError.listing(f"The audit found {len(errors)} error(s); nothing is trained on such data:", errors)
+        heading = f"The audit found {len(errors)} error(s); nothing is trained on such data:"
+        error = DataError.listing(heading, errors)
+        raise error
 
 
 def _read_run(folder: Path) -> tuple[_Run | None, list[Finding]]:
-    """A finished training, and whether it learned only from whom it may.
+    """A finished training, and findings where it used test patients.
 
     This package normalises every volume by itself, so its own trainings fit no statistics over patients, and there is
-    nothing to check; a training that does fit some notes them in `run.json` as `"statistics": {"fitted_on": [ids]}`.
+    nothing to check; a training that does fit some records them in `run.json` as `"statistics": {"fitted_on": [ids]}`.
     """
     where = str(folder)
     try:
@@ -105,13 +117,13 @@ def _read_run(folder: Path) -> tuple[_Run | None, list[Finding]]:
         message = f"preprocessing statistics were fitted on {len(beyond)} patients beyond the training split"
         findings.append(Finding("error", "statistics", where, message, tuple(beyond)))
     if tested := sorted(set(learned_from) & set(split.test)):
-        message = f"{len(tested)} test patients were learned from"
+        message = f"{len(tested)} test patients were trained on"
         findings.append(Finding("error", "overlap", where, message, tuple(tested)))
     return _Run(folder, split, learned_from), findings
 
 
 def _names(folders: Sequence[Path]) -> dict[str, frozenset[str]]:
-    """All names of one patient, by each of them: BraTS renamed its patients from year to year."""
+    """All names of a patient, under each of its names: BraTS renamed its patients from year to year."""
     names: dict[str, frozenset[str]] = {}
     for folder in folders:
         for _, ids in read_name_mapping(folder):
@@ -121,13 +133,13 @@ def _names(folders: Sequence[Path]) -> dict[str, frozenset[str]]:
 
 
 def _own_names(identity: str) -> frozenset[str]:
-    """An id, and what stays of it from year to year: `CBICA_AAB_1` of `Brats18_CBICA_AAB_1`."""
+    """An id, and the part of it that is the same every year: `CBICA_AAB_1` of `Brats18_CBICA_AAB_1`."""
     older = _OLDER.match(identity)
     return frozenset([identity.lower(), *([older["name"].lower()] if older else [])])
 
 
 def _overlaps(members: list[Member], runs: list[_Run], names: dict[str, frozenset[str]]) -> list[Finding]:
-    """One finding for each two folders and each way in which their members are the same."""
+    """One finding for each pair of folders and each way in which their members are the same."""
     groups = defaultdict(list)
     for how, i, j in _same(members, names):
         first, second = members[i], members[j]
@@ -146,7 +158,7 @@ def _overlaps(members: list[Member], runs: list[_Run], names: dict[str, frozense
 
 
 def _same(members: list[Member], names: dict[str, frozenset[str]]) -> list[tuple[int, int, int]]:
-    """Pairs of positions that are one patient, each with the strongest reason to say so (an index of `_HOW`)."""
+    """Pairs of positions that are one patient, each with the strongest evidence for it (an index of `_HOW`)."""
     by_name, by_digest = defaultdict(set), defaultdict(set)
     for position, member in enumerate(members):
         for name in names.get(member.id, frozenset()) | _own_names(member.id):
@@ -158,14 +170,14 @@ def _same(members: list[Member], names: dict[str, frozenset[str]]) -> list[tuple
         for positions in index.values():
             for pair in combinations(sorted(positions), 2):
                 found.setdefault(pair, how)
-    seen = [position for position, member in enumerate(members) if member.likeness]
-    for i, j, _ in near_duplicates([members[position].likeness for position in seen]):
-        found.setdefault((seen[i], seen[j]), 2)
+    hashed = [position for position, member in enumerate(members) if member.picture_hash]
+    for i, j, _ in near_duplicates([members[position].picture_hash for position in hashed]):
+        found.setdefault((hashed[i], hashed[j]), 2)
     return [(how, i, j) for (i, j), how in sorted(found.items())]
 
 
 def _level(first: Member, second: Member, members: list[Member], runs: list[_Run]) -> str | None:
-    """Whether it matters that two members are one patient; None where they are meant to be."""
+    """The level of two members being one patient; None where that is intended."""
     owners = {run.folder: run for run in runs}
     if first.folder != second.folder:
         if {first.folder, second.folder} <= owners.keys():
@@ -175,7 +187,7 @@ def _level(first: Member, second: Member, members: list[Member], runs: list[_Run
                 return None  # the run's own data
         return "error"
     if first.id == second.id:
-        return None  # the catalogue has said so
+        return None  # the catalogue reports it
     using = [run for run in runs if _holds_all(run, first.folder, members)]
     sides = [(run.side(first.id), run.side(second.id)) for run in using]
     if using and all(one is None or other is None or one == other for one, other in sides):

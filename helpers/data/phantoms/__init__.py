@@ -1,1 +1,1 @@
-"""Made-up patients and radiographs, in the layout, the types and with the faults of the real sets."""
+"""Phantoms: synthetic patients and radiographs with the layout, data types and irregularities of the real sets."""

@@ -1,7 +1,7 @@
-"""Made-up patients on disk, laid out, named and typed exactly as the Kaggle BraTS 2020 set, odd spots and all.
+"""Phantom patients on disk: layout, names, data types and irregularities of the Kaggle BraTS 2020 set.
 
-They need no download and no account, and are read by the same code as the real thing. The patients are
-cartoons: good for learning how things work and for tests, worthless for medicine.
+They need no download and no account, and are read by the same code as the real set. The patients are synthetic: good
+for learning how things work and for tests, worthless for medicine.
 """
 
 import json
@@ -23,16 +23,16 @@ from helpers.data.phantoms.tumour import grow_tumour, plan_tumour
 from helpers.runtime.errors import DataError
 
 QUICK = {"patients": 20, "validation": 4, "shape": (120, 120, 62), "spacing": (2.0, 2.0, 2.5)}
-"""Arguments of `make_brats` for a set that appears in seconds: the same frame on a coarser grid."""
+"""Arguments of `make_brats` for a set that is made in seconds: the same frame on a coarser grid."""
 
 NOTE = "phantom.json"
-"""File beside the patients that says they are made up, and how."""
+"""File in the root of a phantom set with the parameters it was made from; it marks the set as synthetic."""
 
 _VERSION = 2
 _TRAINING = "BraTS2020_TrainingData/MICCAI_BraTS2020_TrainingData"
 _VALIDATION = "BraTS2020_ValidationData/MICCAI_BraTS2020_ValidationData"
-_ODD = 355  # the patient of the real set whose segmentation has a name of its own
-_ODD_SEG = "W39_1998.09.19_Segm.nii"
+_CASE_355 = 355  # the patient of the real set whose segmentation has another name than all others
+_CASE_355_SEG = "W39_1998.09.19_Segm.nii"
 _SITES = {"HGG": ("CBICA", "TCIA01", "2013", "CBICA", "TCIA01"), "LGG": ("TCIA10", "2013", "TCIA10")}
 
 
@@ -44,22 +44,24 @@ def make_brats(
     spacing: float | tuple[float, float, float] = 1.0,
     seed: int = 0,
 ) -> Path:
-    """Write a set of made-up patients, or return at once where `root` holds this very set.
+    """Write a set of phantom patients, or return at once where `root` holds the same set.
 
-    The set is built beside `root` and moved into place, so an interrupted call leaves no half set. A patient
-    depends on `seed`
-    and its number alone: a larger set holds the smaller one, and another grid shows the same heads.
+    The set is built beside `root` and moved into place, so an interrupted call leaves no partial set. A patient depends
+    on `seed` and its number alone: a larger set contains the smaller one, and another grid shows the same heads.
 
     Args:
-        root: folder to make; its layout below is Kaggle's `awsaf49/brats20-dataset-training-validation`.
-        patients: training patients, numbered from 1; the last one is always number 355.
-        validation: patients without segmentation.
+        root: folder to make; its layout is Kaggle's `awsaf49/brats20-dataset-training-validation`.
+        patients: number of training patients, numbered from 1; the last one is always number 355.
+        validation: number of patients without segmentation.
         shape: voxels in (rows, columns, slices).
-        spacing: millimetres, one number or three; `shape` times `spacing` is the BraTS frame of 240 x 240 x
-            155 mm.
+        spacing: millimetres, one number or three; `shape` times `spacing` is the BraTS frame of 240 x 240 x 155 mm.
+        seed: another seed gives other patients.
+
+    Returns:
+        `root`.
 
     Raises:
-        DataError: `root` holds something else, or the arguments make no set.
+        DataError: `root` holds something else, or the arguments are out of range.
     """
     root = Path(root)
     spacing = tuple(float(step) for step in np.broadcast_to(spacing, 3))
@@ -77,12 +79,21 @@ def make_brats(
 
 
 def build_beside(root: Path, note: dict, build: Callable[[Path, dict], None]) -> Path:
-    """Have `build(folder, note)` make a set of phantoms beside `root`, and move it there once it is whole.
+    """Build a set of phantoms beside `root`, and move it there once it is complete.
 
     Where `root` holds the set of this note already, nothing is built.
 
+    Args:
+        root: folder to make.
+        note: the parameters of the set, written to `NOTE` in it.
+        build: called with the scratch folder and `note`; makes the folder and writes the set.
+
+    Returns:
+        `root`.
+
     Raises:
         DataError: `root` holds something else.
+        OSError: the set cannot be moved into place.
     """
     if _is_there(root, note):
         return root
@@ -102,8 +113,10 @@ def build_beside(root: Path, note: dict, build: Callable[[Path, dict], None]) ->
 
 
 def _check(patients: int, validation: int, shape: tuple[int, int, int], spacing: tuple[float, ...]) -> None:
-    if not 1 <= patients <= _ODD or validation < 0:
-        raise DataError(f"Cannot make {patients} patients and {validation} for validation; give 1 to {_ODD} and 0 up.")
+    if not 1 <= patients <= _CASE_355 or validation < 0:
+        raise DataError(
+            f"Cannot make {patients} patients and {validation} for validation; give 1 to {_CASE_355} and 0 up."
+        )
     extent = [n * step for n, step in zip(shape, spacing, strict=True)]
     if any(abs(e - frame) > step for e, frame, step in zip(extent, FRAME_MM, spacing, strict=True)) or max(spacing) > 6:
         raise DataError(
@@ -113,7 +126,11 @@ def _check(patients: int, validation: int, shape: tuple[int, int, int], spacing:
 
 
 def _is_there(root: Path, note: dict) -> bool:
-    """Whether `root` holds the set of this note; DataError where it holds another thing."""
+    """Whether `root` holds the set of this note; False where it is missing or empty.
+
+    Raises:
+        DataError: `root` holds something else.
+    """
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     try:
@@ -128,7 +145,7 @@ def _is_there(root: Path, note: dict) -> bool:
 
 def _build(root: Path, note: dict) -> None:
     grid = {key: note[key] for key in ("shape", "spacing", "seed")}
-    numbers = [*range(1, note["patients"]), _ODD]
+    numbers = [*range(1, note["patients"]), _CASE_355]
     training = [_identity("Training", number) for number in numbers]
     validation = [_identity("Validation", number) for number in range(1, note["validation"] + 1)]
     for folder in (_TRAINING, _VALIDATION):
@@ -137,7 +154,7 @@ def _build(root: Path, note: dict) -> None:
     jobs = [(root / _TRAINING, one, True) for one in training] + [
         (root / _VALIDATION, one, False) for one in validation
     ]
-    # Threads, not processes: NumPy lets go of the interpreter, and a script need not guard its main module.
+    # Threads, not processes: NumPy releases the global interpreter lock, and a script need not guard its main module.
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:
         for done in [pool.submit(_write_patient, *job, **grid) for job in jobs]:
@@ -172,7 +189,7 @@ def _write_patient(
     affine[:3, 3] = np.array([0, 239, 0]) + np.array([-1, -1, 1]) * (np.array(spacing) - 1) / 2
     files = {f"{name}_{modality}.nii": image for modality, image in images.items()}
     if with_seg:
-        files[_ODD_SEG if identity["number"] == _ODD else f"{name}_seg.nii"] = labels
+        files[_CASE_355_SEG if identity["number"] == _CASE_355 else f"{name}_seg.nii"] = labels
     for file, array in files.items():
         image = nib.Nifti1Image(array, affine)
         image.header.set_xyzt_units("mm")
@@ -206,7 +223,7 @@ def _make_patient(
 
 
 def _write_tables(root: Path, training: list[dict], validation: list[dict], seed: int) -> None:
-    """The four tables of the real set. Ages and survival are random and say nothing about the scans."""
+    """The four tables of the real set. Ages and survival are random and independent of the scans."""
     rng = np.random.default_rng([seed, 2])
     mapping = pd.DataFrame([_mapping(one) for one in training])
     mapping.to_csv(root / _TRAINING / "name_mapping.csv", index=False, na_rep="NA")

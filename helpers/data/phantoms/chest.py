@@ -1,13 +1,12 @@
-"""Made-up chest X-rays on disk, laid out and named as Kaggle's *Chest X-ray Masks and Labels*, odd spots and all.
+"""Phantom chest X-rays on disk: layout, names and irregularities of Kaggle's *Chest X-ray Masks and Labels*.
 
 Two hospitals that expose, frame and mark their radiographs each in its own way; some patients with opacities as
-tuberculosis leaves them; some Shenzhen images without a mask, which `test/` repeats; and the whole of it twice.
-Cartoons: good for learning how things work and for tests, worthless for medicine.
+tuberculosis leaves them; some Shenzhen images without a mask, which `test/` repeats; and two copies of the whole set.
+The X-rays are synthetic: good for learning how things work and for tests, worthless for medicine.
 """
 
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,10 @@ from helpers.data.phantoms.brats import build_beside
 from helpers.data.phantoms.radiograph import plan_radiograph
 from helpers.data.phantoms.thorax import take_xray
 from helpers.runtime.errors import DataError
+from helpers.runtime.threads import map_threads
 
 QUICK_CHEST = {"montgomery": 16, "shenzhen": 28, "size": 192}
-"""Arguments of `make_chest` for a set that appears in seconds."""
+"""Arguments of `make_chest` for a set that is made in seconds."""
 
 _VERSION = 1
 _FOLDER, _COPY = "Lung Segmentation", "data/Lung Segmentation"
@@ -33,19 +33,24 @@ _FINDINGS = {  # of the kind of the real readings
 def make_chest(
     root: str | os.PathLike, montgomery: int = 138, shenzhen: int = 662, size: int = 512, seed: int = 0
 ) -> Path:
-    """Write a set of made-up chest X-rays, or return at once where `root` holds this very set.
+    """Write a set of phantom chest X-rays, or return at once where `root` holds the same set.
 
     The set is built beside `root` and moved into place. An X-ray depends on `seed`, its hospital and its number alone:
-    a larger set holds the smaller one. Every other patient has tuberculosis; every seventh Shenzhen image (numbers 4,
-    11, 18 …) has no mask and stands in `test/` once more, in other bytes.
+    a larger set contains the smaller one. Every other patient has tuberculosis; every seventh Shenzhen image (numbers
+    4, 11, 18 …) has no mask and is repeated in `test/`, with other compression.
 
     Args:
-        root: folder to make; its layout below is that of `nikhilpandey360/chest-xray-masks-and-labels`.
-        montgomery: images of this hospital, 8-bit grey. shenzhen: images of this one, with a palette or in RGB.
+        root: folder to make; its layout is that of `nikhilpandey360/chest-xray-masks-and-labels`.
+        montgomery: number of images of this hospital, 8-bit grey.
+        shenzhen: number of images of this hospital, with a palette or in RGB.
         size: pixels along the longer side.
+        seed: another seed gives other patients.
+
+    Returns:
+        `root`.
 
     Raises:
-        DataError: `root` holds something else, or the arguments make no set.
+        DataError: `root` holds something else, or the arguments are out of range.
     """
     if min(montgomery, shenzhen) < 0 or montgomery + shenzhen < 1 or max(montgomery, shenzhen) > 9999 or size < 64:
         raise DataError(
@@ -72,12 +77,8 @@ def _build(root: Path, note: dict) -> None:
         for prefix, site in SITES.items()
         for number in range(1, note[site] + 1)
     ]
-    pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
-    try:
-        for done in [pool.submit(_write_xray, folder, *job) for job in jobs]:
-            done.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    for _ in map_threads(lambda job: _write_xray(folder, *job), jobs):
+        pass  # each writes its files
     shutil.copytree(folder, root / _COPY)
 
 
@@ -104,7 +105,7 @@ def _write_xray(folder: Path, prefix: str, number: int, size: int, seed: int) ->
 
 
 def _with_palette(picture: Image.Image) -> Image.Image:
-    """The same greys as entries of a palette, brightest first: who reads the indices as greys sees a negative."""
+    """The same grey levels as entries of a palette, brightest first, so that the indices are a negative."""
     turned = Image.fromarray(255 - np.asarray(picture))
     turned.putpalette([grey for level in range(255, -1, -1) for grey in (level,) * 3])
     return turned

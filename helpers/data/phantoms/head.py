@@ -1,4 +1,4 @@
-"""The anatomy of one made-up head: cortex, white matter, ventricles, deep nuclei and vessels.
+"""The anatomy of a phantom head: cortex, white matter, ventricles, deep nuclei and vessels.
 
 Positions are millimetres from the middle of the head, between the thalami.
 """
@@ -17,10 +17,10 @@ class Head:
     """Depths in millimetres, positive inside, float32 of shape (points,): one for each voxel of the brain.
 
     Attributes:
-        brain: which voxels of the grid a skull-stripper would keep, bool, (rows, columns, slices).
+        brain: the voxels of the grid that skull-stripping leaves, (rows, columns, slices) bool.
         hull: below the surface of the brain.
         cortex: below the pial surface; negative is cerebrospinal fluid (sulci, fissures, cisterns).
-        white: inside white matter; between `cortex` and `white` lies the grey ribbon.
+        white: inside white matter; grey matter lies between `cortex` and `white`.
         nuclei: thalamus, caudate, putamen.
         ventricles: lateral and third ventricles.
         vessels: sinus, surface vessels, choroid plexus.
@@ -44,6 +44,7 @@ def make_head(rng: np.random.Generator, axes: Axes, push: tuple[np.ndarray, floa
 
     Args:
         rng: its state is the head; pass the same state for the same head.
+        axes: voxel centres (mm) along x, y and z.
         push: centre (mm, in the frame) and strength (mm) of a mass that pushes the tissue around it away.
     """
     scale = rng.normal(1.0, 0.025) * np.exp(rng.normal(0, 0.02, 3))
@@ -83,7 +84,7 @@ def make_head(rng: np.random.Generator, axes: Axes, push: tuple[np.ndarray, floa
     nuclei = np.maximum(np.maximum(thalamus, putamen), caudate)
     nuclei = np.minimum(nuclei + 0.5 * bend[0], -ventricles - 0.5)
 
-    # Where two sheets of noise cross they leave a thread: vessels, kept to the sulci and the surface.
+    # The zero sets of two noise fields cross in threads: vessels, restricted to the sulci and the surface.
     threads = 1.3 - np.hypot(*(6 * smooth_noise(rng, axes, 10)[brain] for _ in range(2)))
     threads = np.minimum(np.minimum(threads, 1.5 - cortex), 30 - hull)
     top_or_back = np.maximum(points[1] - 15, points[2] - 45)
@@ -131,20 +132,20 @@ def _fissures(points: Points) -> np.ndarray:
     return np.minimum(between, np.sqrt(before**2 + plane**2 + beyond**2) - 0.9)
 
 
-def _sulci(rng: np.random.Generator, points: Points, depth: np.ndarray, vary: np.ndarray) -> np.ndarray:
+def _sulci(rng: np.random.Generator, points: Points, depth: np.ndarray, variation: np.ndarray) -> np.ndarray:
     """Distance to the sulci: sheets that go some 20 mm down from the surface, more or less upright."""
     norm = np.sqrt(sum(p * p for p in points)) + np.float32(1)
     upright = 0.75 * np.clip((points[2] + 15) / 25, 0, 1)  # squeezing the radius sets them upright; not at the base
     squeeze = upright * 62 / norm + (1 - upright)
     sheets = folds(rng, [p * squeeze + c for p, c in zip(points, _CENTRE, strict=True)], 21)
     heart = ellipsoid(points, (0, 2, -8), (40, 50, 30))  # no sulcus reaches the deep nuclei from below
-    return np.hypot(np.clip(np.maximum(depth - 20 - 7 * vary, heart), 0, None), sheets)
+    return np.hypot(np.clip(np.maximum(depth - 20 - 7 * variation, heart), 0, None), sheets)
 
 
-def _leaves(points: Points, depth: np.ndarray, vary: np.ndarray) -> np.ndarray:
+def _leaves(points: Points, depth: np.ndarray, variation: np.ndarray) -> np.ndarray:
     """Depth inside the leaves of the cerebellum: thin shells around a point in front of it."""
     from_stem = np.sqrt(points[0] ** 2 * 0.5 + (points[1] - 20) ** 2 + (points[2] + 28) ** 2)
-    from_stem += 3 * vary + 1.5 * np.sin(points[0] / 9)
+    from_stem += 3 * variation + 1.5 * np.sin(points[0] / 9)
     gaps = np.abs(np.sin(from_stem * np.float32(np.pi / 6))) * np.float32(6 / np.pi)
     return np.minimum(depth - 0.6, np.hypot(np.clip(depth - 13, 0, None), gaps))
 

@@ -1,4 +1,4 @@
-"""The radiograph of a made-up chest X-ray: how each hospital frames it, exposes it and marks it."""
+"""The acquisition of a phantom chest X-ray: how each hospital frames, exposes and marks its radiographs."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,15 @@ class RadiographPlan:
     """How one radiograph is framed and exposed.
 
     Attributes:
-        shape: pixels in (rows, columns). mm: millimetres across the longer side. centre: x and y (mm) of its middle.
-        fog: grey level of air. exposure: how fast attenuation turns white. gamma: contrast of the curve.
-        band: black rows at the lower edge, as a share of the height. letter: side marker. sign: "PA ERECT" or nothing.
+        shape: pixels in (rows, columns).
+        mm: millimetres along the longer side.
+        centre: x and y (mm) of its middle.
+        fog: grey level of air.
+        exposure: factor on the attenuation; more is whiter.
+        gamma: exponent of the grey-level curve.
+        band: black rows at the lower edge, as a fraction of the height.
+        letter: side marker.
+        sign: "PA ERECT" or empty.
     """
 
     shape: tuple[int, int]
@@ -28,10 +34,15 @@ class RadiographPlan:
 
 
 def plan_radiograph(rng: np.random.Generator, site: str, size: int) -> RadiographPlan:
-    """A radiograph of a hospital's habits; `size` is its longer side in pixels.
+    """Draw the framing and exposure of a radiograph as a hospital takes them.
 
-    Montgomery exposes hard, on landscape or portrait radiograph with black bands; Shenzhen softly, on nearly square
-    radiograph.
+    Montgomery has high contrast, landscape or portrait format and black bands; Shenzhen low contrast and a nearly
+    square format.
+
+    Args:
+        rng: its state is the radiograph.
+        site: "montgomery" or "shenzhen".
+        size: pixels along the longer side.
     """
     if site == "montgomery":
         short = round(size * 4020 / 4892)
@@ -61,12 +72,23 @@ def plan_radiograph(rng: np.random.Generator, site: str, size: int) -> Radiograp
 
 
 def hidden_rows(radiograph: RadiographPlan) -> int:
-    """Rows at the lower edge that are black."""
+    """Number of black rows at the lower edge.
+
+    Args:
+        radiograph: its plan.
+    """
     return round(radiograph.shape[0] * radiograph.band)
 
 
 def landmarks(radiograph: RadiographPlan) -> tuple[np.ndarray, np.ndarray]:
-    """x and y (mm) of every pixel, float32."""
+    """Coordinates of every pixel.
+
+    Args:
+        radiograph: its plan.
+
+    Returns:
+        x and y (mm), each (rows, columns) float32.
+    """
     rows, columns = radiograph.shape
     step = radiograph.mm / max(radiograph.shape)
     x = radiograph.centre[0] + (np.arange(columns) - columns / 2 + 0.5) * step
@@ -76,7 +98,16 @@ def landmarks(radiograph: RadiographPlan) -> tuple[np.ndarray, np.ndarray]:
 
 
 def expose(rng: np.random.Generator, attenuation: np.ndarray, radiograph: RadiographPlan) -> np.ndarray:
-    """Grey levels (uint8): more attenuation, whiter; then the marker, the sign and the bands."""
+    """Grey levels of a radiograph: more attenuation is whiter; then the marker, the sign and the bands are drawn.
+
+    Args:
+        rng: of the noise.
+        attenuation: (rows, columns) float, about 0 in air and 1 in the mediastinum.
+        radiograph: its plan.
+
+    Returns:
+        (rows, columns) uint8.
+    """
     noisy = attenuation + 0.008 * rng.standard_normal(attenuation.shape)
     bright = np.clip(radiograph.exposure * np.clip(noisy, 0, None), 0, None)
     grey = radiograph.fog + (250 - radiograph.fog) * (1 - np.exp(-2.1 * bright)) ** radiograph.gamma

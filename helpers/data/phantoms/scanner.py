@@ -1,9 +1,8 @@
-"""What four MRI sequences make of a head: tissue contrast, then all that a scanner adds to it.
+"""MR acquisition of a phantom head: the tissue contrast of four sequences, bias field, noise and scale of a scanner.
 
-Brightness is relative to white matter on T1, chosen by eye after textbook contrasts. On T1, white is brighter
-than grey and grey than fluid; on T2 the reverse; FLAIR is T2 with free water dark; T1ce is T1 after
-gadolinium, which leaks only where the blood-brain barrier is broken (the rim) or absent (vessels, choroid
-plexus).
+Brightness is relative to white matter on T1, chosen by eye after textbook contrasts. On T1, white matter is brighter
+than grey and grey than fluid; on T2 the reverse; FLAIR is T2 with free water dark; T1ce is T1 after gadolinium, which
+leaks only where the blood-brain barrier is broken (the rim) or absent (vessels, choroid plexus).
 """
 
 import zlib
@@ -47,41 +46,52 @@ def scan(
     head: Head,
     tumour: Tumour,
 ) -> dict[str, np.ndarray]:
-    """The four modalities, int16 of the grid's shape: 0 outside the brain and at least 1 inside it.
+    """Acquire the four modalities of a head.
 
-    `rng` must stand at the same state for the same patient on every grid; only the noise differs between grids.
+    Args:
+        rng: its state is the acquisition: the same on every grid, apart from the noise.
+        site: the hospital; each has its own scanner.
+        axes: voxel centres (mm) along x, y and z.
+        spacing: millimetres per voxel.
+        head: the anatomy on this grid.
+        tumour: the tumour on this grid.
+
+    Returns:
+        Modality to (rows, columns, slices) int16: 0 outside the brain and at least 1 inside it.
     """
-    machine = np.random.default_rng(zlib.crc32(site.encode()))  # a site keeps its scanner
-    # A voxel on a border holds both tissues; the scanner blurs by about a millimetre more.
+    machine = np.random.default_rng(zlib.crc32(site.encode()))  # one scanner per site
+    # Partial volume: a voxel on a border holds both tissues; the scanner blurs by about a millimetre more.
     width = np.float32(np.hypot(machine.uniform(1.0, 1.8), 0.7 * max(spacing)))
 
-    def share(depth: np.ndarray, soft: float = 1.0) -> np.ndarray:
+    def fraction(depth: np.ndarray, soft: float = 1.0) -> np.ndarray:
         return np.clip(depth / (soft * width) + 0.5, 0, 1)
 
     faint = rng.uniform(0.55, 1.1)  # how far oedema stands out, by patient
     uptake = rng.uniform(0.65, 1.15)  # of gadolinium
     load = rng.uniform(-0.9, 0.5)  # of white-matter hyperintensities
     texture, mottle, spots = (smooth_noise(rng, axes, step)[head.brain] for step in (5, 7, 5))
-    # Bright on FLAIR and no tumour: caps and rims at the ventricles, spots in the white matter.
+    # White-matter hyperintensities, bright on FLAIR and no tumour: caps and rims at the ventricles, spots elsewhere.
     near = np.exp(-((np.clip(-head.ventricles, 0, None) / 5) ** 2))
-    lesions = np.clip(1.2 * (spots + load - 1.7 + 1.5 * near), 0, 1) * share(head.white - 1) * share(-head.ventricles)
-    shares = {
-        "grey": share(head.cortex),
-        "white": share(head.white),
-        "nuclei": 0.8 * share(head.nuclei, 1.5),
-        "fluid": share(head.ventricles),
+    lesions = (
+        np.clip(1.2 * (spots + load - 1.7 + 1.5 * near), 0, 1) * fraction(head.white - 1) * fraction(-head.ventricles)
+    )
+    fractions = {
+        "grey": fraction(head.cortex),
+        "white": fraction(head.white),
+        "nuclei": 0.8 * fraction(head.nuclei, 1.5),
+        "fluid": fraction(head.ventricles),
     }
     images = {}
     for name, contrast in CONTRASTS.items():
         image = np.full(texture.shape, contrast.fluid, np.float32)
-        for tissue, part in shares.items():
+        for tissue, part in fractions.items():
             image += part * (getattr(contrast, tissue) - image)
         image += 0.7 * lesions * (contrast.oedema - image) * (1 if name in ("flair", "t2") else 0.35)
-        image += tumour.oedema * faint * (contrast.oedema * (1 + 0.07 * mottle) - image) * share(head.cortex + 2)
+        image += tumour.oedema * faint * (contrast.oedema * (1 + 0.07 * mottle) - image) * fraction(head.cortex + 2)
         core = contrast.core + tumour.fluid * (contrast.necrosis - contrast.core)
         image += tumour.core * (core * (1 + 0.08 * mottle) - image)
         image += tumour.rim * tumour.core * ((contrast.rim - core) * uptake * (1 + 0.1 * texture) + core - image)
-        image += share(head.vessels, 0.7) * (contrast.vessels - image)
+        image += fraction(head.vessels, 0.7) * (contrast.vessels - image)
         image *= 1 + 0.025 * texture
         images[name] = _acquire(rng, machine, axes, image, head.brain)
     return images
@@ -90,7 +100,7 @@ def scan(
 def _acquire(
     rng: np.random.Generator, machine: np.random.Generator, axes: Axes, image: np.ndarray, brain: np.ndarray
 ) -> np.ndarray:
-    """Contrast, coil sensitivity, Rician noise, scale: `image` (points,) becomes int16 of `brain`'s shape."""
+    """Contrast, bias field, Rician noise, scale: `image` (points,) becomes int16 of the shape of `brain`."""
     gamma, noise = machine.uniform(0.85, 1.2), machine.uniform(0.015, 0.04)
     level = np.exp(machine.uniform(np.log(180), np.log(1100)))
     level *= rng.lognormal(0, 0.18)

@@ -1,8 +1,7 @@
-"""What a made-up head is put together from: a frame in millimetres, random fields in it, and a few solids.
+"""The geometry of a phantom head: a frame in millimetres, random fields in it, and a few solids.
 
-A solid is a depth: how many millimetres a point lies inside it, negative outside. Depths and random fields
-    are
-functions of place, so a coarse and a fine grid sample the same head.
+A solid is given by its depth (a signed distance): how many millimetres a point lies inside it, negative outside. Depths
+and random fields are functions of position, so a coarse and a fine grid sample the same head.
 """
 
 from itertools import pairwise
@@ -23,7 +22,15 @@ Points = list[np.ndarray]
 
 
 def grid_axes(shape: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[Axes, tuple[slice, ...]]:
-    """The voxel centres (mm) of the part of a grid that can hold the head, and the slices that cut it out."""
+    """The part of a grid that can hold the head.
+
+    Args:
+        shape: voxels in (rows, columns, slices) of the whole grid.
+        spacing: millimetres per voxel.
+
+    Returns:
+        The voxel centres (mm) along each axis, float32, and the slices that select this part of the grid.
+    """
     axes, box = [], []
     for n, step, (low, high) in zip(shape, spacing, _BOX_MM, strict=True):
         centres = (np.arange(n) + 0.5) * step
@@ -34,15 +41,31 @@ def grid_axes(shape: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[Axes,
 
 
 def frame_points(axes: Axes, brain: np.ndarray) -> Points:
-    """x, y and z (mm in the frame) of the voxels of `brain`, each of shape (points,)."""
+    """Coordinates of the voxels of the brain.
+
+    Args:
+        axes: voxel centres (mm) along x, y and z.
+        brain: (rows, columns, slices) bool.
+
+    Returns:
+        x, y and z (mm in the frame), each of shape (points,).
+    """
     return [x[brain] for x in np.meshgrid(*axes, indexing="ij")]
 
 
 def smooth_noise(rng: np.random.Generator, axes: Axes, step: float) -> np.ndarray:
     """Smooth noise of mean 0 and variance 1, of features about `step` mm wide.
 
-    Random numbers on a lattice that covers the frame, interpolated with cubic B-splines. The same generator
-    gives the same field on every grid.
+    Random numbers on a lattice that covers the frame, interpolated with cubic B-splines. The same generator gives the
+    same field on every grid.
+
+    Args:
+        rng: its state is the field.
+        axes: voxel centres (mm) along x, y and z.
+        step: spacing of the lattice, mm.
+
+    Returns:
+        (rows, columns, slices) float32.
     """
     field = rng.standard_normal([int(extent / step) + 5 for extent in FRAME_MM]).astype(np.float32)
     for axis in (2, 1, 0):  # the last pass is the largest, and along the first axis whole planes are copied
@@ -65,6 +88,14 @@ def folds(rng: np.random.Generator, points: Points, wavelength: float) -> np.nda
     """Distance (mm) to the nearest of many winding sheets that lie about half a wavelength apart.
 
     Band-passed noise crosses zero on a labyrinth of sheets, as sulci do between gyri.
+
+    Args:
+        rng: its state is the labyrinth.
+        points: x, y and z (mm in the frame), arrays of one shape.
+        wavelength: mm; the sheets are half of it apart.
+
+    Returns:
+        Millimetres, of the shape of the points.
     """
     step = 4.0
     lattice = rng.standard_normal([int(extent / step) + 1 for extent in FRAME_MM]).astype(np.float32)
@@ -75,8 +106,17 @@ def folds(rng: np.random.Generator, points: Points, wavelength: float) -> np.nda
     return np.abs(noise) * np.float32(wavelength / (2 * np.pi) / 1.1)
 
 
-def ellipsoid(points: Points, centre: tuple, radii: tuple) -> np.ndarray:
-    """Depth inside an ellipsoid, to first order: exact at its surface."""
+def ellipsoid(points: Points, centre: tuple[float, ...], radii: tuple[float, ...]) -> np.ndarray:
+    """Depth inside an ellipsoid, to first order: exact at its surface.
+
+    Args:
+        points: x, y and z (mm), arrays of one shape.
+        centre: x, y and z (mm).
+        radii: along x, y and z (mm).
+
+    Returns:
+        Millimetres, of the shape of the points.
+    """
     scaled = [(p - c) / r for p, c, r in zip(points, centre, radii, strict=True)]
     norm = np.sqrt(sum(s * s for s in scaled)) + np.float32(1e-6)
     slope = np.sqrt(sum((s / r) ** 2 for s, r in zip(scaled, radii, strict=True))) + np.float32(1e-6)
@@ -84,7 +124,15 @@ def ellipsoid(points: Points, centre: tuple, radii: tuple) -> np.ndarray:
 
 
 def tube(points: Points, *knots: tuple[float, float, float, float]) -> np.ndarray:
-    """Depth inside a tube through `knots`, each x, y, z and radius."""
+    """Depth inside a tube.
+
+    Args:
+        points: x, y and z (mm), arrays of one shape.
+        *knots: x, y, z and radius (mm) along the tube, two at least.
+
+    Returns:
+        Millimetres, of the shape of the points.
+    """
     depth = np.full(points[0].shape, -np.inf, np.float32)
     for (*start, start_radius), (*end, end_radius) in pairwise(knots):
         way = [e - s for s, e in zip(start, end, strict=True)]
@@ -97,6 +145,15 @@ def tube(points: Points, *knots: tuple[float, float, float, float]) -> np.ndarra
 
 
 def union(a: np.ndarray, b: np.ndarray, round_mm: float = 6.0) -> np.ndarray:
-    """Smooth maximum of two depths: the seam between the parts is rounded."""
+    """Smooth maximum of two depths: the union of two solids, its seam rounded.
+
+    Args:
+        a: depth in the first solid (mm), any shape.
+        b: depth in the second solid (mm), the same shape.
+        round_mm: width of the rounding.
+
+    Returns:
+        Millimetres, of the same shape.
+    """
     overlap = np.clip(round_mm - np.abs(a - b), 0, None)
     return np.maximum(a, b) + overlap**2 / (4 * round_mm)

@@ -1,7 +1,7 @@
-"""A made-up chest in an X-ray beam: what stands in the way, added up.
+"""The anatomy of a phantom chest: attenuation of an X-ray beam, summed over the tissues it crosses.
 
-Everything is a smooth function of place in millimetres, so a small and a large picture show the same chest. x runs to
-the right of the picture (the patient's left), y down, and the origin lies between the lungs.
+Everything is a smooth function of position in millimetres, so a small and a large picture show the same chest. x runs
+to the right of the picture (the patient's left), y down, and the origin lies between the lungs.
 """
 
 from itertools import pairwise
@@ -16,10 +16,20 @@ _EXTENT = 540.0  # mm across the square that random fields cover; no radiograph 
 def take_xray(
     rng: np.random.Generator, radiograph: RadiographPlan, tuberculosis: bool, woman: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A picture and its lung mask, both of `radiograph.shape`: grey levels (uint8) and bool."""
+    """An X-ray of a phantom chest and its lung mask.
+
+    Args:
+        rng: its state is the chest.
+        radiograph: how it is framed and exposed.
+        tuberculosis: whether the lungs have opacities.
+        woman: whether the chest is a woman's.
+
+    Returns:
+        Grey levels (rows, columns) uint8 and mask (rows, columns) bool, of `radiograph.shape`.
+    """
     x, y = landmarks(radiograph)
     attenuation, lungs = _chest(rng, x, y, tuberculosis, woman)
-    lungs[radiograph.shape[0] - hidden_rows(radiograph) :] = False  # nobody outlines what the radiograph does not show
+    lungs[radiograph.shape[0] - hidden_rows(radiograph) :] = False  # ground truth has no lungs where the image is black
     return expose(rng, attenuation, radiograph), lungs
 
 
@@ -67,12 +77,14 @@ def _chest(
     total += inside * _vessels(rng, x, y, side)
     if tuberculosis:
         total += _ramp(depth, -4, 8) * _opacities(rng, x, y)
-    soft = 0.03 * _noise(rng, x, y, 60) + 0.025 * _noise(rng, x, y, 28)  # nobody is as even as the solids above
+    soft = 0.03 * _noise(rng, x, y, 60) + 0.025 * _noise(
+        rng, x, y, 28
+    )  # soft tissue is not as even as the solids above
     return total + soft * _ramp(body, 0, 20), lungs
 
 
 def _bones(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, side: np.ndarray, body: np.ndarray) -> np.ndarray:
-    """Ribs before and behind, collar bones, shoulder blades and joints, the spine."""
+    """Anterior and posterior ribs, clavicles, scapulae, shoulder joints and the spine."""
     cage = _ramp(152 - side - 0.0022 * np.clip(-y - 20, 0, None) ** 2, 0, 8) * _ramp(body, 0, 10)
     start, gap = rng.normal(-122, 4), rng.normal(23.5, 1)
     bones = np.zeros(x.shape)
@@ -93,7 +105,7 @@ def _bones(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, side: np.ndar
 
 
 def _vessels(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """Branches that leave the hila and thin out, over a fine grain."""
+    """Pulmonary vessels that leave the hila and thin out, over a fine texture."""
     hilum = 0.13 * np.exp(-(((side - 36) / 14) ** 2) - ((y + 2) / 24) ** 2)
     branches = np.zeros(x.shape, np.float32)
     for sign in (-1, 1):
@@ -110,7 +122,7 @@ def _vessels(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, side: np.nd
 
 
 def _opacities(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Patches as tuberculosis leaves them, most of them in the upper half: clouds, nodules, at times a cavity."""
+    """Opacities of tuberculosis, most of them in the upper half: consolidations, nodules, at times a cavity."""
     total = np.zeros(x.shape)
     for _ in range(rng.integers(1, 4)):
         centre = (
@@ -134,7 +146,7 @@ def _opacities(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.nda
 def _noise(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, step: float) -> np.ndarray:
     """Smooth noise of mean 0 and spread about 1, of features about `step` mm wide, the same on every grid."""
     lattice = rng.standard_normal((int(_EXTENT / step) + 4,) * 2)
-    # Texture need not turn with the chest, so one row and one column of places will do.
+    # Texture need not be rotated with the chest, so the coordinates of one row and one column suffice.
     along_y, along_x = (
         _cubic((line[:, None] + _EXTENT / 2) / step + 1 - np.arange(len(lattice)))
         for line in (y[:, y.shape[1] // 2], x[x.shape[0] // 2])
@@ -143,7 +155,7 @@ def _noise(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, step: float) 
 
 
 def _cubic(distance: np.ndarray) -> np.ndarray:
-    """The cubic B-spline: what a knot of a lattice weighs at a distance in steps."""
+    """The cubic B-spline: the weight of a lattice knot at a distance in steps."""
     d = np.abs(distance)
     return np.where(d < 1, 2 / 3 - d**2 + d**3 / 2, np.clip(2 - d, 0, None) ** 3 / 6).astype(np.float32)
 
@@ -160,7 +172,9 @@ def _rib(across: np.ndarray, half: float) -> np.ndarray:
     return inside * (0.7 + 0.5 * np.exp(-(((half - 1.5 - np.abs(across)) / 1.5) ** 2)))
 
 
-def _ellipse(x: np.ndarray, y: np.ndarray, centre: tuple, radii: tuple, angle: float, power: float = 2) -> np.ndarray:
+def _ellipse(
+    x: np.ndarray, y: np.ndarray, centre: tuple[float, ...], radii: tuple[float, ...], angle: float, power: float = 2
+) -> np.ndarray:
     """Depth (mm, about) inside an ellipse that is turned by `angle` (radians); a higher power makes it squarer."""
     dx, dy = x - centre[0], y - centre[1]
     along, across = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)

@@ -1,7 +1,7 @@
-"""A glioma for a made-up head: a lobed core, a broken enhancing rim in it, oedema that spreads along white matter.
+"""A glioma for a phantom head: a lobed core, a broken enhancing rim in it, oedema that spreads along white matter.
 
-Everything is a function of millimetres. How far core and oedema reach is settled once, on a coarse planning grid, so
-that they hold the volumes wanted; the same levels then serve on every grid.
+Everything is a function of position in millimetres. The extent of core and oedema is fixed once, on a coarse planning
+grid, so that they have the wanted volumes; the same levels then apply on every grid.
 """
 
 from dataclasses import dataclass, replace
@@ -18,15 +18,16 @@ _PLAN_AXES, _ = grid_axes((60, 60, 39), (_PLAN_MM,) * 3)
 
 @dataclass(frozen=True)
 class Plan:
-    """What is settled about a tumour before it meets a grid. Lengths in mm.
+    """A tumour before it is sampled on a grid. Lengths in mm.
 
     Attributes:
-        centre: in the frame.
-        push: how far tissue is displaced at most.
+        centre: (3,), in the frame.
+        push: largest displacement of tissue (mass effect).
         lobes: centres (lobes, 3) of the core's lobes, relative to `centre`.
-        core_reach, oedema_reach: levels of the two distance fields at which core and oedema end.
+        core_reach: level of the distance field at which the core ends.
+        oedema_reach: level of the distance field at which the oedema ends.
         rim: mean thickness of the enhancing rim; 0 where nothing enhances.
-        nodular: the enhancement is a few nodules and no ring, as in a low grade that begins to turn.
+        nodular: the enhancement is a few nodules and no ring, as in a low grade that begins to progress.
         softness: width over which oedema fades into healthy tissue.
     """
 
@@ -45,11 +46,11 @@ class Tumour:
     """A tumour on a grid; every array of shape (points,), one value for each voxel of the brain.
 
     Attributes:
-        labels: 0, 1 (necrotic and non-enhancing core), 2 (oedema) or 4 (enhancing), uint8: what a rater would
-            draw.
-        oedema, core, rim: share of the voxel that is diseased so, 0 to 1; `core` and `rim` lie over what is
-            before them.
-        fluid: how liquid the core is here, 0 (solid) to 1 (necrosis).
+        labels: the ground truth: 0, 1 (necrotic and non-enhancing core), 2 (oedema) or 4 (enhancing), uint8.
+        oedema: fraction of oedema in the voxel, 0 to 1.
+        core: fraction of core in the voxel, 0 to 1, painted over the oedema.
+        rim: fraction of enhancing rim in the voxel, 0 to 1, painted over the core.
+        fluid: 0 where the core is solid, 1 where it is necrotic.
     """
 
     labels: np.ndarray
@@ -60,7 +61,12 @@ class Tumour:
 
 
 def plan_tumour(seeds: tuple[int, int], grade: str) -> Plan:
-    """Choose place, size and form of a tumour; `seeds` are those of the head and of the tumour."""
+    """Draw position, size and form of a tumour.
+
+    Args:
+        seeds: of the head and of the tumour.
+        grade: "HGG" (high) or "LGG" (low).
+    """
     rng = np.random.default_rng([seeds[1], 1])
     high = grade == "HGG"
     healthy = make_head(np.random.default_rng(seeds[0]), _PLAN_AXES)
@@ -83,7 +89,7 @@ def plan_tumour(seeds: tuple[int, int], grade: str) -> Plan:
         nodular=not high,
         softness=float(rng.uniform(0.8, 2.6)),
     )
-    # The healthy head is good enough to plan on: the push moves tissue, and hardly the room for it.
+    # The head without mass effect is good enough to plan on: the push moves tissue and hardly changes volumes.
     core, oedema = _distances(draft, np.random.default_rng([seeds[1], 2]), _PLAN_AXES, healthy)
     reach = _level(core, core_ml)
     spread = _level(np.where(core < reach, -np.inf, oedema), whole_ml)
@@ -91,13 +97,13 @@ def plan_tumour(seeds: tuple[int, int], grade: str) -> Plan:
 
 
 def _level(distance: np.ndarray, millilitres: float) -> float:
-    """The level below which `distance` holds that many millilitres of the planning grid."""
+    """The level below which `distance` has that many millilitres of the planning grid."""
     voxels = int(millilitres * 1000 / _PLAN_MM**3)
     return float(np.partition(distance, voxels)[voxels])
 
 
 def _distances(plan: Plan, rng: np.random.Generator, axes: Axes, head: Head) -> tuple[np.ndarray, np.ndarray]:
-    """Distance to the core, and the way oedema has to creep (mm, in a sense); infinite where neither can be."""
+    """Distance to the core, and weighted path length of the oedema (about mm); infinite where neither can be."""
     points = frame_points(axes, head.brain)
 
     def noise(step: float) -> np.ndarray:
@@ -109,7 +115,7 @@ def _distances(plan: Plan, rng: np.random.Generator, axes: Axes, head: Head) -> 
         far = np.minimum(far, np.sqrt(1.1 * away[0] ** 2 + 0.8 * away[1] ** 2 + 1.15 * away[2] ** 2))
     barred = (head.ventricles > -0.4) | (head.cortex < -2.0) | (head.hull < 1.0)
     core = far + 3.6 * noise(12) + 1.3 * noise(6) + np.clip(1 - head.cortex, 0, 3)
-    # White matter leads oedema on, cortex holds it up: that draws its fingers into the gyri.
+    # White matter conducts oedema, cortex stops it: so it extends like fingers into the gyri.
     way = np.clip(far, 4, None) + 5.0 * noise(17) + 1.8 * noise(8) - 1.5 * np.clip(head.white, -4, 5)
     side = np.sign(plan.centre[0] - 120)
     across = np.clip(-side * head.midline, 0, None)  # only through the corpus callosum, and late
@@ -118,7 +124,14 @@ def _distances(plan: Plan, rng: np.random.Generator, axes: Axes, head: Head) -> 
 
 
 def grow_tumour(plan: Plan, seed: int, axes: Axes, head: Head) -> Tumour:
-    """The planned tumour on a grid whose (pushed) head is given."""
+    """Sample a planned tumour on a grid.
+
+    Args:
+        plan: of the tumour.
+        seed: of the tumour.
+        axes: voxel centres (mm) along x, y and z.
+        head: the head with the mass effect of this tumour, on the same grid.
+    """
     rng = np.random.default_rng([seed, 2])
     core, way = _distances(plan, rng, axes, head)
 
@@ -139,7 +152,7 @@ def grow_tumour(plan: Plan, seed: int, axes: Axes, head: Head) -> Tumour:
         nodule = np.minimum(3 * (noise(9) - 1.1), depth)
         rim = np.minimum(np.maximum(ring, nodule), 3.5 * (noise(12) + 1.25))  # broken where that noise is low
 
-    # A rater's outline follows the lesion to a millimetre or so, and is crisp where the lesion fades.
+    # A rater's outline follows the lesion to about a millimetre, and is sharp where the lesion fades.
     hand = noise(9)
     in_core = depth + 0.5 * hand > 0
     labels = np.zeros(depth.shape, np.uint8)  # (points,)
@@ -154,7 +167,7 @@ def grow_tumour(plan: Plan, seed: int, axes: Axes, head: Head) -> Tumour:
 
 
 def _in_large_piece(mask: np.ndarray, axes: Axes, brain: np.ndarray) -> np.ndarray:
-    """Which points belong to a connected piece of at least half a millilitre: no rater draws the specks."""
+    """(points,) bool: in a connected component of at least half a millilitre. No rater outlines smaller ones."""
     volume = np.zeros(brain.shape, bool)
     volume[brain] = mask
     pieces, _ = ndimage.label(volume)

@@ -1,4 +1,4 @@
-"""Laws of likeness: a picture is known again after small changes, and not taken for another."""
+"""Laws of the perceptual hash: a picture is recognised after small changes, and not mistaken for another."""
 
 import io
 
@@ -30,12 +30,12 @@ def images(chests):
     return [read_image(xray.image) for xray in read_chest(chests).xrays]
 
 
-def test_different_patients_are_not_alike(images):
+def test_different_patients_are_no_near_duplicates(images):
     assert near_duplicates([picture_hash(image) for image in images]) == []
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_changed_copy_is_known_again(images, change):
+def test_changed_copy_is_recognised(images, change):
     for image in images:
         ((first, second, bits),) = near_duplicates([picture_hash(image), picture_hash(CHANGES[change](image))])
         assert (first, second) == (0, 1)

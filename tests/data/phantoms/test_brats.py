@@ -1,4 +1,4 @@
-"""Laws of the made-up patients: on disk the real set, in the voxels a head with a glioma."""
+"""Laws of the phantom patients: on disk the real set, in the voxels a head with a glioma."""
 
 import hashlib
 import json

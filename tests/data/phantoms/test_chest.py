@@ -1,4 +1,4 @@
-"""Laws of the made-up X-rays: on disk the real set, in the pixels two hospitals."""
+"""Laws of the phantom X-rays: on disk the real set, in the pixels two hospitals."""
 
 import numpy as np
 import pytest
