@@ -1,1 +1,1 @@
-"""How good a segmentation is: overlap, surface distance, scored regions, and what a few patients can tell."""
+"""Evaluation metrics: overlap, surface distance, BraTS regions, classification, and bootstrap confidence intervals."""

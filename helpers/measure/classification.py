@@ -1,7 +1,7 @@
-"""How well slices with tumour are told from slices without: ROC, precision and recall, thresholds, calibration.
+"""Metrics of slice classification, tumour or none: ROC, precision and recall, thresholds, calibration.
 
-scikit-learn does the sums. What is ours is the interval: slices of one head are no independent witnesses, so patients
-are drawn, each with all its slices.
+scikit-learn computes the metrics. The confidence interval is our own: slices of one patient are not independent, so the
+bootstrap draws patients, each with all its slices.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,19 +12,21 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn import metrics
 
+from helpers.measure.statistics import percentile_interval, resample
+
 Statistic = Callable[[NDArray[np.bool_], NDArray[np.floating]], float]
 
 
 @dataclass(frozen=True)
 class SlicePredictions:
-    """What a gate said of one patient's slices.
+    """A gate's predictions for the slices of one patient, with the ground truth.
 
     Attributes:
         id: the patient.
-        truth: (slices,) bool, whether the slice holds tumour; slices with brain only, the others are too easy.
-        probabilities: (slices,) float, of tumour, in [0, 1].
-        threshold: the probability from which this patient's slices pass; folds have thresholds of their own.
-        without_brain: how many further slices show no brain; they are held back unseen.
+        truth: (slices,) bool, whether the slice has tumour; slices with brain only, the others are too easy.
+        probabilities: (slices,) float, predicted probability of tumour, in [0, 1].
+        threshold: the probability from which this patient's slices pass; each fold has its own threshold.
+        without_brain: how many further slices show no brain; they are skipped without inference.
     """
 
     id: str
@@ -44,65 +46,126 @@ class SlicePredictions:
             raise ValueError(f"{self.id}: probabilities outside of [0, 1], or NaN; expected the softmax of the scores.")
 
     def to_json(self) -> dict:
-        """The same as lists, for a file."""
+        """The attributes with arrays as lists, ready for JSON."""
         return {**vars(self), "truth": self.truth.tolist(), "probabilities": self.probabilities.tolist()}
 
     @classmethod
-    def from_json(cls, held: dict) -> "SlicePredictions":
-        """What `to_json` gave."""
-        return cls(**{**held, "truth": np.array(held["truth"], bool), "probabilities": np.array(held["probabilities"])})
+    def from_json(cls, fields: dict) -> "SlicePredictions":
+        """The predictions from what `to_json` returned."""
+        arrays = {"truth": np.array(fields["truth"], bool), "probabilities": np.array(fields["probabilities"])}
+        return cls(**{**fields, **arrays})
 
     @property
     def passed(self) -> NDArray[np.bool_]:
-        """(slices,) bool: what goes on to the U-Net."""
+        """(slices,) bool: the slices predicted positive, which go on to the U-Net."""
         return self.probabilities >= self.threshold
 
 
 def auc(truth: NDArray[np.bool_], probabilities: NDArray[np.floating]) -> float:
-    """Area under the ROC curve: the chance that a slice with tumour is given more than one without (ties count half).
+    """Area under the ROC curve: the chance that a positive slice scores above a negative one (ties count half).
+
+    >>> auc(np.array([True, True, False, False]), np.array([0.9, 0.4, 0.5, 0.1]))
+    0.75
+
+    Args:
+        truth: ground truth, whether each slice has tumour, (slices,) bool.
+        probabilities: predicted probability of tumour, (slices,) float.
+
+    Returns:
+        A number in [0, 1]; 0.5 is chance.
 
     Raises:
         ValueError: all slices have tumour, or none: there is no pair to compare.
     """
-    _both_kinds(truth)
+    _require_both_classes(truth)
     return float(metrics.roc_auc_score(truth, probabilities))
 
 
 def average_precision(truth: NDArray[np.bool_], probabilities: NDArray[np.floating]) -> float:
-    """Area under the precision-recall curve, without interpolation; a coin gets the share of slices with tumour."""
-    _both_kinds(truth)
+    """Area under the precision-recall curve, without interpolation.
+
+    Args:
+        truth: ground truth, (slices,) bool.
+        probabilities: predicted probability of tumour, (slices,) float.
+
+    Returns:
+        A number in [0, 1]; chance gives the prevalence, the fraction of slices with tumour.
+
+    Raises:
+        ValueError: all slices have tumour, or none.
+    """
+    _require_both_classes(truth)
     return float(metrics.average_precision_score(truth, probabilities))
 
 
 def sensitivity(truth: NDArray[np.bool_], passed: NDArray[np.bool_]) -> float:
-    """Share of the slices with tumour that pass."""
+    """Fraction of the slices with tumour that pass (true positive rate, recall).
+
+    Args:
+        truth: ground truth, (slices,) bool.
+        passed: slices predicted positive, (slices,) bool.
+    """
     return float(passed[truth].mean())
 
 
 def specificity(truth: NDArray[np.bool_], passed: NDArray[np.bool_]) -> float:
-    """Share of the slices without tumour that are held back."""
+    """Fraction of the slices without tumour that are skipped (true negative rate).
+
+    Args:
+        truth: ground truth, (slices,) bool.
+        passed: slices predicted positive, (slices,) bool.
+    """
     return float(1 - passed[~truth].mean())
 
 
 def threshold_for(truth: NDArray[np.bool_], probabilities: NDArray[np.floating], sensitivity: float = 0.98) -> float:
-    """The highest threshold at which at least this share of the slices with tumour passes."""
-    _both_kinds(truth)
+    """The highest threshold that reaches a sensitivity.
+
+    Args:
+        truth: ground truth, (slices,) bool.
+        probabilities: predicted probability of tumour, (slices,) float.
+        sensitivity: the fraction of slices with tumour that has to pass, at least.
+
+    Returns:
+        A probability; slices at or above it pass.
+
+    Raises:
+        ValueError: all slices have tumour, or none.
+    """
+    _require_both_classes(truth)
     _, recalls, thresholds = metrics.roc_curve(truth, probabilities, drop_intermediate=False)
     return float(thresholds[np.argmax(recalls >= sensitivity)])
 
 
 def sensitivity_at(truth: NDArray[np.bool_], probabilities: NDArray[np.floating], specificity: float = 0.9) -> float:
-    """The highest sensitivity at which at least this share of the slices without tumour is held back."""
-    _both_kinds(truth)
-    false_alarms, recalls, _ = metrics.roc_curve(truth, probabilities, drop_intermediate=False)
-    return float(recalls[1 - false_alarms >= specificity].max())
+    """The highest sensitivity that a threshold reaches together with a specificity.
+
+    Args:
+        truth: ground truth, (slices,) bool.
+        probabilities: predicted probability of tumour, (slices,) float.
+        specificity: the fraction of slices without tumour that has to be skipped, at least.
+
+    Returns:
+        A number in [0, 1].
+
+    Raises:
+        ValueError: all slices have tumour, or none.
+    """
+    _require_both_classes(truth)
+    false_positive_rates, recalls, _ = metrics.roc_curve(truth, probabilities, drop_intermediate=False)
+    return float(recalls[1 - false_positive_rates >= specificity].max())
 
 
 def reliability(truth: NDArray[np.bool_], probabilities: NDArray[np.floating], bins: int = 10) -> pd.DataFrame:
-    """What was said against what was so: one row for each bin of equal width that holds slices.
+    """The reliability diagram: one row for each bin of equal width that has slices.
+
+    Args:
+        truth: ground truth, (slices,) bool.
+        probabilities: predicted probability of tumour, (slices,) float.
+        bins: number of bins between 0 and 1.
 
     Returns:
-        Columns `mean_predicted` (mean probability), `fraction_positive` (share with tumour), `slices`.
+        Columns `mean_predicted` (mean probability), `fraction_positive` (fraction with tumour), `slices` (count).
     """
     inner = np.linspace(0, 1, bins + 1)[1:-1]
     table = pd.DataFrame(
@@ -116,8 +179,13 @@ def reliability(truth: NDArray[np.bool_], probabilities: NDArray[np.floating], b
 
 
 def calibration_error(truth: NDArray[np.bool_], probabilities: NDArray[np.floating], bins: int = 10) -> float:
-    """Expected calibration error: how far `mean_predicted` is from `fraction_positive`, weighted by slices (Guo et al.
-    2017)."""
+    """Expected calibration error (ECE): |mean_predicted - fraction_positive|, weighted by slices (Guo et al. 2017).
+
+    Args:
+        truth: ground truth, (slices,) bool.
+        probabilities: predicted probability of tumour, (slices,) float.
+        bins: number of bins, as in `reliability`.
+    """
     table = reliability(truth, probabilities, bins)
     return float(np.average((table["mean_predicted"] - table["fraction_positive"]).abs(), weights=table["slices"]))
 
@@ -129,54 +197,59 @@ def interval(
     samples: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of a statistic over the slices of patients that were drawn with replacement.
+    """Percentile bootstrap confidence interval of a statistic over slices; patients are resampled, not slices.
 
     Args:
-        patients: truth and answer of each, both (slices,).
-        statistic: from the truth and the answers of all drawn slices to a number.
+        patients: ground truth and predictions of each, both (slices,).
+        statistic: from the ground truth and the predictions of all drawn slices to a number.
+        confidence: fraction of the bootstrap values inside the interval, between 0 and 1.
+        samples: number of bootstrap samples.
+        seed: the same seed gives the same interval.
 
     Returns:
-        The lower and the upper bound. A draw in which the statistic is not defined is left out.
+        The lower and the upper bound. A sample in which the statistic is not defined is left out.
 
     Raises:
-        ValueError: there are no patients, or no draw defines the statistic.
+        ValueError: there are no patients, or no sample defines the statistic.
     """
     if not patients:
         raise ValueError("there are no patients to draw from")
-    rng, values = np.random.default_rng(seed), []
-    for _ in range(samples):
-        drawn = [patients[index] for index in rng.integers(len(patients), size=len(patients))]
+    values = []
+    for indices in resample(len(patients), samples, seed):
+        drawn = [patients[index] for index in indices]
         truth = np.concatenate([truth for truth, _ in drawn])
         if truth.any() and not truth.all():
-            values.append(statistic(truth, np.concatenate([answer for _, answer in drawn])))
+            values.append(statistic(truth, np.concatenate([predictions for _, predictions in drawn])))
     if not values:
         raise ValueError("every slice has tumour, or none has; expected patients with slices of both kinds")
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return float(low), float(high)
+    return percentile_interval(values, confidence)
 
 
 def summarise(patients: Sequence[SlicePredictions], seed: int = 0) -> dict[str, float | dict]:
-    """Every score of a gate over the slices of these patients, ready for JSON.
+    """Every metric of a gate over the slices of these patients, ready for JSON.
+
+    Args:
+        patients: predictions of each patient.
+        seed: of the bootstrap.
 
     Returns:
         `auc`, `average_precision`, `sensitivity_at_specificity_0.9`, `sensitivity`, `specificity` and `skipped` as
         {"value", "ci95"}, the interval over patients, the last three at each patient's threshold; `skipped` is the
-        share of all slices that is held back, those without brain among them. `confusion`, slices by truth and answer;
-        `calibration_error`.
+        fraction of all slices that is skipped, those without brain among them. `confusion`, the confusion matrix in
+        slices; `calibration_error`.
     """
     truth = np.concatenate([patient.truth for patient in patients])
 
-    def scored(statistic: Statistic, answers: Sequence[NDArray]) -> dict[str, float | list[float]]:
-        pairs = list(zip((patient.truth for patient in patients), answers, strict=True))
+    def scored(statistic: Statistic, predictions: Sequence[NDArray]) -> dict[str, float | list[float]]:
+        pairs = list(zip((patient.truth for patient in patients), predictions, strict=True))
         low_high = interval(pairs, statistic, seed=seed)
-        return {"value": statistic(truth, np.concatenate(answers)), "ci95": list(low_high)}
+        return {"value": statistic(truth, np.concatenate(predictions)), "ci95": list(low_high)}
 
     probabilities = [patient.probabilities for patient in patients]
     passed = [patient.passed for patient in patients]
-    held_back = [
-        np.append(~answer, np.ones(patient.without_brain, bool))
-        for patient, answer in zip(patients, passed, strict=True)
+    skipped = [
+        np.append(~positive, np.ones(patient.without_brain, bool))
+        for patient, positive in zip(patients, passed, strict=True)
     ]
     (true_negative, false_positive), (false_negative, true_positive) = metrics.confusion_matrix(
         truth, np.concatenate(passed), labels=[False, True]
@@ -187,7 +260,7 @@ def summarise(patients: Sequence[SlicePredictions], seed: int = 0) -> dict[str, 
         "sensitivity_at_specificity_0.9": scored(sensitivity_at, probabilities),
         "sensitivity": scored(sensitivity, passed),
         "specificity": scored(specificity, passed),
-        "skipped": scored(lambda _, answer: float(answer.mean()), held_back),
+        "skipped": scored(lambda _, skip: float(skip.mean()), skipped),
         "confusion": {
             "true_negative": true_negative,
             "false_positive": false_positive,
@@ -198,7 +271,12 @@ def summarise(patients: Sequence[SlicePredictions], seed: int = 0) -> dict[str, 
     }
 
 
-def _both_kinds(truth: NDArray[np.bool_]) -> None:
+def _require_both_classes(truth: NDArray[np.bool_]) -> None:
+    """Check that the metric is defined.
+
+    Raises:
+        ValueError: all slices have tumour, or none.
+    """
     if truth.all() or not truth.any():
         raise ValueError(
             f"{int(truth.sum())} of {truth.size} slices have tumour; expected slices of both kinds. Take more patients."

@@ -1,4 +1,4 @@
-"""Can two hospitals be told apart by what a network makes of their radiographs?"""
+"""Domain probe: can a linear classifier tell two hospitals apart by a network's features of their radiographs?"""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,14 +10,19 @@ from sklearn.preprocessing import StandardScaler
 
 
 def domain_probe_auc(first: ArrayLike, second: ArrayLike, folds: int = 5, seed: int = 0) -> float:
-    """AUC of a linear probe for the hospital, each radiograph judged by a probe that was fitted to others.
+    """Cross-validated AUC of a linear probe (logistic regression) that predicts the hospital from the features.
 
-    1: told apart without fail; 0.5: a coin does as well. A probe that sees nothing may fall a little below one half.
+    1: the hospitals are separable; 0.5: chance. On features without domain information the AUC may fall a little below
+    one half.
 
     Args:
-        first, second: (radiographs, features) of either hospital, at least two radiographs each.
-        folds: parts that the radiographs are dealt into; fewer where a hospital has fewer radiographs.
-        seed: of the deal.
+        first: features of the first hospital's radiographs, shape (radiographs, features), two radiographs or more.
+        second: features of the second hospital's radiographs, shape (radiographs, features), two radiographs or more.
+        folds: folds of the cross-validation; fewer where a hospital has fewer radiographs.
+        seed: of the assignment of radiographs to folds.
+
+    Returns:
+        Area under the ROC curve, in [0, 1].
 
     Raises:
         ValueError: a hospital has fewer than two radiographs, or the features differ in number.
@@ -32,7 +37,7 @@ def domain_probe_auc(first: ArrayLike, second: ArrayLike, folds: int = 5, seed: 
             f"the radiographs have shapes {shapes}; expected (radiographs, features), two radiographs of each or more"
         )
     hospital = np.repeat([0, 1], [len(radiographs) for radiographs in sets])
-    deal = StratifiedKFold(min(folds, *map(len, sets)), shuffle=True, random_state=seed)
+    splitter = StratifiedKFold(min(folds, *map(len, sets)), shuffle=True, random_state=seed)
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    said = cross_val_predict(probe, np.concatenate(sets), hospital, cv=deal, method="predict_proba")[:, 1]
-    return float(roc_auc_score(hospital, said))
+    predicted = cross_val_predict(probe, np.concatenate(sets), hospital, cv=splitter, method="predict_proba")[:, 1]
+    return float(roc_auc_score(hospital, predicted))

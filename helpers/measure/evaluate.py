@@ -1,4 +1,4 @@
-"""The score of a model: per patient, on the patient's own grid, all slices, the trivial model in the same table."""
+"""Evaluation of a model: per patient, on the patient's own grid, all slices, with the trivial model as baseline."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,16 +16,17 @@ def evaluate(
     modalities: tuple[str, ...],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict:
-    """Predict and score each patient.
+    """Run inference on each patient and score it against the ground truth.
 
     Args:
         predict: from a scan to network labels (rows, columns, slices).
         patients: each with the modalities and a segmentation.
-        progress: told (patients done, patients in all).
+        modalities: the modalities to read, in the order of the network's input channels.
+        progress: called with (patients done, patients in all).
 
     Returns:
-        `n`; `regions`, mean and 95 % interval of Dice, Jaccard, HD95 (mm) and volume error (ml) per region; `trivial`,
-        the same for the model that calls everything background; `patients`, each patient's own scores.
+        `n`; `regions`, mean and 95 % confidence interval of Dice, Jaccard, HD95 (mm) and volume error (ml) per region;
+        `trivial`, the same for the model that predicts background everywhere; `patients`, each patient's own scores.
     """
     rows = []
     for done, patient in enumerate(patients, start=1):
@@ -38,7 +39,14 @@ def evaluate(
 
 
 def pooled(patients: list[dict]) -> dict:
-    """One table of patients that were scored each for itself; they may come from several folds."""
+    """One table over patients that were scored separately, in one fold or in several.
+
+    Args:
+        patients: for each `id`, `regions` and `trivial`, as in `patients` of `evaluate`.
+
+    Returns:
+        As `evaluate`.
+    """
     return {
         "n": len(patients),
         "regions": summarise([patient["regions"] for patient in patients]),

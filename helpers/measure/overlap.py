@@ -1,4 +1,4 @@
-"""How much two masks share: Dice and Jaccard."""
+"""Overlap of two masks, Dice and Jaccard, and the rule for empty masks."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,11 +9,15 @@ Mask = NDArray[np.bool_]
 def dice(truth: ArrayLike, prediction: ArrayLike) -> float:
     """Dice coefficient 2|A and B| / (|A| + |B|) of two masks (Dice 1945).
 
-    Two empty masks agree, so they score 1; an empty mask against a filled one scores 0. This is the rule of
-    the BraTS evaluation: without it, a patient who has no enhancing tumour would divide by zero.
+    Empty masks score by the rule of `empty_mask_score`: 1 where both are empty, 0 where one is.
+
+    >>> dice([1, 1, 1, 0], [0, 1, 1, 0])
+    0.8
+    >>> dice([0, 0], [0, 0]), dice([0, 0], [0, 1])
+    (1.0, 0.0)
 
     Args:
-        truth: mask of any shape, boolean or holding nothing but 0 and 1.
+        truth: ground truth mask of any shape, boolean or 0 and 1.
         prediction: mask of the same shape.
 
     Returns:
@@ -23,26 +27,67 @@ def dice(truth: ArrayLike, prediction: ArrayLike) -> float:
         ValueError: the shapes differ, or a mask holds other values than 0 and 1.
     """
     truth, prediction = as_masks(truth, prediction)
+    empty = empty_mask_score(truth, prediction, best=1.0, worst=0.0)
+    if empty is not None:
+        return empty
     total = int(np.count_nonzero(truth)) + int(np.count_nonzero(prediction))
-    if total == 0:
-        return 1.0
     return 2 * int(np.count_nonzero(truth & prediction)) / total
 
 
 def jaccard(truth: ArrayLike, prediction: ArrayLike) -> float:
     """Jaccard index |A and B| / |A or B| of two masks, also called intersection over union (IoU).
 
-    It orders predictions as Dice does: J = D / (2 - D). Arguments, empty masks and errors as in `dice`.
+    It orders predictions as Dice does: J = D / (2 - D).
+
+    Args:
+        truth: ground truth mask of any shape, boolean or 0 and 1.
+        prediction: mask of the same shape.
+
+    Returns:
+        A number in [0, 1]; empty masks score by the rule of `empty_mask_score`, as in `dice`.
+
+    Raises:
+        ValueError: the shapes differ, or a mask holds other values than 0 and 1.
     """
     truth, prediction = as_masks(truth, prediction)
-    union = int(np.count_nonzero(truth | prediction))
-    if union == 0:
-        return 1.0
-    return int(np.count_nonzero(truth & prediction)) / union
+    empty = empty_mask_score(truth, prediction, best=1.0, worst=0.0)
+    if empty is not None:
+        return empty
+    return int(np.count_nonzero(truth & prediction)) / int(np.count_nonzero(truth | prediction))
+
+
+def empty_mask_score(truth: Mask, prediction: Mask, best: float, worst: float) -> float | None:
+    """The rule for empty masks, for every score of a pair of masks: that of the BraTS evaluation.
+
+    Two empty masks agree, so they get the best score there is: Dice and Jaccard 1, distances 0 mm. An empty mask
+    against one that is not gets the worst: Dice and Jaccard 0, distances the diagonal of the volume, which is 373.13 mm
+    for 240x240x155 voxels of 1 mm. Without the rule a patient without enhancing tumour would divide by zero, and
+    leaving out a pair that has no distance would reward a model for predicting nothing.
+
+    Args:
+        truth: ground truth mask of any shape.
+        prediction: mask of the same shape.
+        best: score where both masks are empty.
+        worst: score where one mask is empty.
+
+    Returns:
+        The score, or None where neither mask is empty.
+    """
+    filled = truth.any(), prediction.any()
+    if all(filled):
+        return None
+    return worst if any(filled) else best
 
 
 def as_masks(truth: ArrayLike, prediction: ArrayLike) -> tuple[Mask, Mask]:
     """Both masks as boolean arrays of one shape.
+
+    Args:
+        truth: ground truth mask of any shape, boolean or 0 and 1.
+        prediction: mask of the same shape.
+
+    Returns:
+        The ground truth and the prediction, bool.
 
     Raises:
         ValueError: the shapes differ, or a mask holds other values than 0 and 1.
@@ -57,12 +102,17 @@ def as_masks(truth: ArrayLike, prediction: ArrayLike) -> tuple[Mask, Mask]:
 
 
 def _as_mask(values: ArrayLike, name: str) -> Mask:
+    """The values as a boolean mask.
+
+    Raises:
+        ValueError: values other than booleans, or 0 and 1.
+    """
     array = np.asarray(values)
     if array.dtype == bool:
         return array
     if array.dtype.kind not in "iuf":
         raise ValueError(f"{name} has dtype {array.dtype}; expected a mask, that is booleans or 0 and 1")
-    # A probability map or a label map would score without complaint and mean nothing, so look at the values.
+    # A probability map or a label map would score without complaint and mean nothing, so check the values.
     if not ((array == 0) | (array == 1)).all():
         raise ValueError(
             f"{name} holds values other than 0 and 1 (from {array.min()} to {array.max()}); "

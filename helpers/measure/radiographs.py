@@ -1,5 +1,4 @@
-"""The score of a model on chest radiographs: per radiograph, on the radiograph's own grid, a table for each
-hospital."""
+"""Evaluation on chest radiographs: scores per radiograph, on its own grid, and one table for each hospital."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,31 +11,36 @@ SCORES = ("dice", "jaccard", "assd_px")
 
 
 def score_radiograph(truth: NDArray[np.bool_], outline: NDArray[np.bool_]) -> dict[str, float]:
-    """Dice, Jaccard and the average distance between the outlines, of two (rows, columns) masks.
+    """Dice, Jaccard and average symmetric surface distance of a predicted lung mask.
 
-    The distance is in the radiograph's own pixels: these PNG files do not tell the millimetres.
+    Args:
+        truth: ground truth mask, (rows, columns) bool.
+        outline: predicted mask, the same shape.
+
+    Returns:
+        The three `SCORES`; the distance in the radiograph's own pixels, for these PNG files give no millimetres.
     """
     return {"dice": dice(truth, outline), "jaccard": jaccard(truth, outline), "assd_px": assd(truth, outline, (1, 1))}
 
 
 def by_site(radiographs: list[dict]) -> dict:
-    """One table a hospital, never one over both: a mean over two hospitals says how many radiographs each gave.
+    """One table for each hospital, never one over both: that mean would depend on how many radiographs each has.
 
     Args:
-        radiographs: per radiograph `id`, `site`, its `SCORES`, and those of the trivial outline under `trivial`.
+        radiographs: per radiograph `id`, `site`, its `SCORES`, and those of the trivial prediction under `trivial`.
 
     Returns:
-        `n`; `sites`, for each hospital `n` and mean and 95 % interval of each score; `trivial`, the same for the
-        trivial outline; `images`, the radiographs.
+        `n`; `sites`, for each hospital `n` and mean and 95 % confidence interval of each score; `trivial`, the same for
+        the trivial prediction; `images`, the radiographs.
     """
-    here = {
+    sites = {
         site: [radiograph for radiograph in radiographs if radiograph["site"] == site]
-        for site in sorted({f["site"] for f in radiographs})
+        for site in sorted({radiograph["site"] for radiograph in radiographs})
     }
     return {
         "n": len(radiographs),
-        "sites": {site: _summary(some) for site, some in here.items()},
-        "trivial": {site: _summary([radiograph["trivial"] for radiograph in some]) for site, some in here.items()},
+        "sites": {site: _summary(images) for site, images in sites.items()},
+        "trivial": {site: _summary([image["trivial"] for image in images]) for site, images in sites.items()},
         "images": radiographs,
     }
 

@@ -21,33 +21,41 @@ Scores = dict[str, dict[str, float]]
 def mask(labels: ArrayLike, name: str) -> Mask:
     """The voxels of one region.
 
+    >>> mask([0, 1, 2, 3], "TC").tolist()
+    [False, True, False, True]
+
     Args:
         labels: network labels 0 to 3, whole numbers, any shape.
         name: "WT", "TC" or "ET".
 
     Returns:
-        Boolean array of the same shape.
+        Mask of the same shape, bool.
 
     Raises:
         ValueError: no such region, or labels that are not whole numbers from 0 to 3.
     """
     if name not in REGIONS:
         raise ValueError(f"no region is called {name!r}; the regions are {', '.join(REGIONS)}")
-    inside = np.isin(np.arange(4), REGIONS[name])  # (4,), one answer for each label
+    inside = np.isin(np.arange(4), REGIONS[name])  # (4,), one for each label
     return inside[_as_labels(labels)]
 
 
 def score_patient(truth_labels: ArrayLike, predicted_labels: ArrayLike, spacing: Sequence[float]) -> Scores:
     """All scores of one patient, on the patient's own grid.
 
+    >>> truth = np.zeros((4, 4, 4), np.uint8)
+    >>> truth[1:3, 1:3, 1:3] = 2
+    >>> score_patient(truth, truth, spacing=(1, 1, 1))["WT"]
+    {'dice': 1.0, 'jaccard': 1.0, 'hd95_mm': 0.0, 'volume_error_ml': 0.0}
+
     Args:
-        truth_labels: network labels 0 to 3, (rows, columns, slices), all slices.
-        predicted_labels: the same shape.
+        truth_labels: ground truth as network labels 0 to 3, (rows, columns, slices), all slices.
+        predicted_labels: predicted network labels, the same shape.
         spacing: millimetres per voxel along the three axes.
 
     Returns:
         For each region "dice" and "jaccard" in [0, 1], "hd95_mm" in millimetres, and "volume_error_ml" in
-        millilitres, predicted minus true: negative where the model drew too little.
+        millilitres, predicted minus true: negative where the model segments too little.
 
     Raises:
         ValueError: the shapes differ, there are not three axes, or labels or spacing are wrong.
@@ -69,6 +77,11 @@ def score_patient(truth_labels: ArrayLike, predicted_labels: ArrayLike, spacing:
 
 
 def _as_labels(labels: ArrayLike) -> np.ndarray:
+    """The network labels as an array.
+
+    Raises:
+        ValueError: labels that are not whole numbers from 0 to 3.
+    """
     array = np.asarray(labels)
     if array.dtype.kind not in "iu":
         raise ValueError(f"labels have dtype {array.dtype}; expected whole numbers: take the argmax first")

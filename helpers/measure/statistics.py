@@ -1,26 +1,62 @@
-"""What the scores of a few patients say about all the others: means with bootstrap intervals."""
+"""What the scores of a few patients say about all the others: means with bootstrap confidence intervals.
+
+The bootstrap of this package stands here once: `resample` draws, `percentile_interval` gives the interval.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from helpers.measure.regions import Scores
+
+
+def resample(n: int, samples: int, seed: int) -> NDArray[np.int64]:
+    """Bootstrap samples of n independent cases, drawn with replacement (Efron 1979).
+
+    Args:
+        n: number of cases: patients or images, never slices, for slices of one patient are not independent.
+        samples: number of bootstrap samples.
+        seed: the same seed gives the same samples.
+
+    Returns:
+        (samples, n) int64, the indices of the cases in each sample.
+    """
+    return np.random.default_rng(seed).integers(n, size=(samples, n))
+
+
+def percentile_interval(values: ArrayLike, confidence: float) -> tuple[float, float]:
+    """The interval that holds the middle `confidence` of a statistic's bootstrap values.
+
+    Args:
+        values: the statistic in each bootstrap sample, shape (samples,).
+        confidence: fraction of the values inside the interval, between 0 and 1.
+
+    Returns:
+        The lower and the upper bound, in the unit of `values`.
+    """
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def bootstrap_ci(
     values: ArrayLike, confidence: float = 0.95, samples: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean over patients (Efron 1979).
+    """Percentile bootstrap confidence interval of the mean over patients (Efron 1979).
 
-    Draw as many patients as there are, with replacement, and take their mean; do so `samples` times; the
-    interval holds the middle `confidence` of those means. Patients are drawn, never slices: slices of one
-    head are no independent witnesses. With few patients the interval is somewhat too narrow.
+    With few patients the interval is somewhat too narrow.
+
+    >>> bootstrap_ci([0.5, 0.5, 0.5])
+    (0.5, 0.5)
+    >>> low, high = bootstrap_ci([0.6, 0.7, 0.9, 0.8])
+    >>> 0.6 < low < 0.75 < high < 0.9
+    True
 
     Args:
         values: one number per patient, shape (patients,).
-        confidence: share of the means inside the interval, between 0 and 1.
-        samples: number of draws.
+        confidence: fraction of the bootstrap means inside the interval, between 0 and 1.
+        samples: number of bootstrap samples.
         seed: the same seed gives the same interval.
 
     Returns:
@@ -36,16 +72,14 @@ def bootstrap_ci(
         raise ValueError("values hold NaN or infinity; give a missed tumour the worst score instead")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}; expected a share between 0 and 1, for example 0.95")
-    drawn = np.random.default_rng(seed).integers(array.size, size=(samples, array.size))
-    means = array[drawn].mean(axis=1)  # (samples,)
-    tail = (1 - confidence) / 2
+    means = array[resample(array.size, samples, seed)].mean(axis=1)  # (samples,)
     # Rounding may carry the mean of equal values past them.
-    low, high = np.clip(np.quantile(means, [tail, 1 - tail]), array.min(), array.max())
+    low, high = np.clip(percentile_interval(means, confidence), array.min(), array.max())
     return float(low), float(high)
 
 
 def summarise(patients: Sequence[Scores]) -> dict[str, dict[str, dict[str, float | list[float]]]]:
-    """Mean and 95 % interval over patients of every score.
+    """Mean and 95 % confidence interval over patients of every score.
 
     Args:
         patients: results of `regions.score_patient`, one per patient.
@@ -54,13 +88,13 @@ def summarise(patients: Sequence[Scores]) -> dict[str, dict[str, dict[str, float
         For each region and score {"mean": float, "ci95": [low, high]}, ready for JSON.
 
     Raises:
-        ValueError: no patients, or patients that were not scored alike.
+        ValueError: no patients, or patients with different regions or scores.
     """
     if not patients:
         raise ValueError("there are no patients to summarise")
     layout = {region: tuple(scores) for region, scores in patients[0].items()}
     if any({region: tuple(scores) for region, scores in patient.items()} != layout for patient in patients):
-        raise ValueError("patients were not scored alike: each needs the same regions and scores")
+        raise ValueError("patients have different regions or scores; each needs the same ones")
     summary: dict[str, dict[str, dict[str, float | list[float]]]] = {}
     for region, names in layout.items():
         summary[region] = {}

@@ -1,4 +1,4 @@
-"""How far apart the surfaces of two masks lie, in millimetres: at worst (95 % Hausdorff distance), and on average."""
+"""Surface distances of two masks in millimetres: 95 % Hausdorff distance (HD95) and average distance (ASSD)."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,25 +6,29 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage, spatial
 
-from helpers.measure.overlap import Mask, as_masks
+from helpers.measure.overlap import Mask, as_masks, empty_mask_score
 
 
 def hd95(truth: ArrayLike, prediction: ArrayLike, spacing: Sequence[float]) -> float:
     """95 % Hausdorff distance: the larger of the two directed 95th percentiles.
 
-    From every surface voxel of one mask, measure the way to the nearest surface voxel of the other; take the
-    95th percentile of those ways; do the same from the other mask; keep the larger. This is the robust form
-    of the Hausdorff distance in the BraTS benchmark (Menze et al. 2015, doi 10.1109/TMI.2014.2377694).
-    MetricsReloaded keeps the larger one too, and so does DeepMind's surface-distance, on which the BraTS 2023
-    evaluation stands; that one weighs each voxel by its share of surface. MedPy's `hd95` pools both
-    directions first, which gives smaller numbers (MedPy issue 138): see which one a paper used.
+    From every surface voxel of one mask, take the distance to the nearest surface voxel of the other, and the 95th
+    percentile of these distances; do the same from the other mask; return the larger. This is the robust form of the
+    Hausdorff distance in the BraTS benchmark (Menze et al. 2015, doi 10.1109/TMI.2014.2377694). MetricsReloaded takes
+    the larger one too, and so does DeepMind's surface-distance, on which the BraTS 2023 evaluation is based; that one
+    weights each voxel by its area of surface. MedPy's `hd95` pools both directions first, which gives smaller numbers
+    (MedPy issue 138): check which one a paper used.
 
-    Two empty masks are 0 mm apart. Where one is empty there is no distance, and leaving the patient out would
-    reward a model for finding nothing, so it scores the worst there is: the diagonal of the volume, 373.13 mm
-    for 240x240x155 voxels of 1 mm. Both are the BraTS rule.
+    Empty masks score by the rule of `overlap.empty_mask_score`: 0 mm where both are empty, the diagonal of the volume
+    where one is.
+
+    >>> hd95([[1, 0, 0, 0]], [[0, 0, 0, 1]], spacing=(1.0, 0.5))
+    1.5
+    >>> hd95([[0, 0, 0]], [[0, 0, 1]], spacing=(4.0, 1.0))
+    5.0
 
     Args:
-        truth: mask of any number of dimensions, boolean or 0 and 1.
+        truth: ground truth mask of any shape, boolean or 0 and 1.
         prediction: mask of the same shape.
         spacing: millimetres per voxel, one number per dimension.
 
@@ -34,17 +38,27 @@ def hd95(truth: ArrayLike, prediction: ArrayLike, spacing: Sequence[float]) -> f
     Raises:
         ValueError: shapes differ, values other than 0 and 1, or a spacing that is not positive.
     """
-    return _distance(truth, prediction, spacing, lambda *directed: max(np.percentile(way, 95) for way in directed))
+    return _distance(truth, prediction, spacing, lambda *directed: max(np.percentile(one, 95) for one in directed))
 
 
 def assd(truth: ArrayLike, prediction: ArrayLike, spacing: Sequence[float]) -> float:
-    """Average symmetric surface distance: the mean over the surface voxels of both masks of the way to the other's.
+    """Average symmetric surface distance (ASSD): mean distance from the surface voxels of each mask to the other's.
 
-    All ways are pooled, those from truth to prediction and those back (Heimann et al. 2009, doi
-    10.1109/TMI.2009.2013851; MedPy's `assd`). Some take the mean of the two directed means instead, which differs where
-    one surface is longer: see which one a paper used. Dice saturates where two outlines of a large organ differ by a
-    pixel; this distance does not. Arguments, empty masks and errors as in `hd95`; for X-rays, which do not tell the
-    millimetres, give spacing (1, 1) and read pixels.
+    The distances of both directions are pooled (Heimann et al. 2009, doi 10.1109/TMI.2009.2013851; MedPy's `assd`).
+    Some take the mean of the two directed means instead, which differs where one surface is longer: check which one a
+    paper used. Dice saturates where two contours of a large organ differ by a pixel; this distance does not.
+
+    Args:
+        truth: ground truth mask of any shape, boolean or 0 and 1.
+        prediction: mask of the same shape.
+        spacing: millimetres per voxel, one number per dimension; (1, 1) for X-rays whose files give no millimetres,
+            and the result is in pixels.
+
+    Returns:
+        Millimetres; empty masks score by the rule of `overlap.empty_mask_score`, as in `hd95`.
+
+    Raises:
+        ValueError: shapes differ, values other than 0 and 1, or a spacing that is not positive.
     """
     return _distance(truth, prediction, spacing, lambda *directed: np.concatenate(directed).mean())
 
@@ -54,8 +68,14 @@ def surface_distances(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Distances in mm from each surface voxel of one mask to the nearest of the other.
 
+    Args:
+        truth: ground truth mask of any shape, boolean or 0 and 1.
+        prediction: mask of the same shape.
+        spacing: millimetres per voxel, one number per dimension.
+
     Returns:
-        Truth to prediction, shape (surface voxels of truth,), and prediction to truth, in file order.
+        Truth to prediction, shape (surface voxels of truth,), and prediction to truth, shape (surface voxels of
+        prediction,), in file order; float64.
 
     Raises:
         ValueError: as `hd95`, and where a mask is empty: there is no surface to measure from.
@@ -63,7 +83,7 @@ def surface_distances(
     truth, prediction = as_masks(truth, prediction)
     steps = _as_spacing(spacing, truth.ndim)
     if not (truth.any() and prediction.any()):
-        raise ValueError("a mask is empty, so it has no surface; `hd95` holds the rule for that case")
+        raise ValueError("a mask is empty, so it has no surface; `overlap.empty_mask_score` has the rule for that case")
     # Nothing outside the box round both masks is needed, and points in millimetres replace a distance map of
     # every voxel: a stray voxel far away then costs nothing.
     box = _bounding_box(truth | prediction)
@@ -80,23 +100,23 @@ def _distance(
     spacing: Sequence[float],
     summary: Callable[[NDArray[np.float64], NDArray[np.float64]], float],
 ) -> float:
-    """What `summary` makes of the directed distances, with the rule for empty masks that `hd95` states."""
+    """The `summary` of the directed distances in mm, or the score of an empty mask."""
     truth, prediction = as_masks(truth, prediction)
     steps = _as_spacing(spacing, truth.ndim)
-    filled = truth.any(), prediction.any()
-    if not any(filled):
-        return 0.0
-    if not all(filled):
-        return float(np.linalg.norm(np.array(truth.shape) * steps))
+    diagonal = float(np.linalg.norm(np.array(truth.shape) * steps))
+    empty = empty_mask_score(truth, prediction, best=0.0, worst=diagonal)
+    if empty is not None:
+        return empty
     return float(summary(*surface_distances(truth, prediction, spacing)))
 
 
 def _surface(mask: Mask) -> Mask:
-    """Voxels with a face on the outside (6 neighbours in 3-D); the edge of the volume counts as outside."""
+    """Voxels with a face on the background (6 neighbours in 3-D); beyond the edge of the volume is background."""
     return mask & ~ndimage.binary_erosion(mask)
 
 
 def _bounding_box(mask: Mask) -> tuple[slice, ...]:
+    """The smallest box that holds the mask, which is not empty."""
     box = []
     for axis in range(mask.ndim):
         others = tuple(other for other in range(mask.ndim) if other != axis)
@@ -106,6 +126,11 @@ def _bounding_box(mask: Mask) -> tuple[slice, ...]:
 
 
 def _as_spacing(spacing: Sequence[float], dimensions: int) -> NDArray[np.float64]:
+    """The spacing as (dimensions,) float64, in mm.
+
+    Raises:
+        ValueError: another number of dimensions, or a spacing that is not positive.
+    """
     steps = np.asarray(spacing, dtype=float)
     if steps.shape != (dimensions,) or not (np.isfinite(steps).all() and (steps > 0).all()):
         raise ValueError(

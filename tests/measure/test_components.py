@@ -1,4 +1,4 @@
-"""Laws of islands: only what touches no tumour counts, and it counts in millilitres."""
+"""Laws of false positive components: only what does not overlap the ground truth counts, in millilitres."""
 
 import numpy as np
 import pytest
@@ -14,19 +14,19 @@ def masks():
     return truth, prediction
 
 
-def test_part_that_touches_the_truth_is_no_island(masks):
+def test_component_that_overlaps_the_truth_is_no_false_positive(masks):
     assert false_positive_components(*masks, (1, 1, 1)) == (0, 0.0)
     assert false_positive_components(masks[0], masks[0], (1, 1, 1)) == (0, 0.0)
 
 
-def test_islands_are_counted_and_measured(masks):
+def test_false_positives_are_counted_and_measured(masks):
     truth, prediction = masks
     prediction[15:17, 15:17, 8] = True
-    prediction[17, 17, 9] = True  # meets the one before at a corner: the same island
+    prediction[17, 17, 9] = True  # meets the one before at a corner: the same component
     prediction[0, 19, 0] = True
     assert false_positive_components(truth, prediction, (2, 2, 2.5)) == (2, pytest.approx(6 * 10 / 1000))
 
 
-def test_without_truth_every_part_is_false(masks):
+def test_without_truth_every_component_is_a_false_positive(masks):
     assert false_positive_components(np.zeros_like(masks[0]), masks[1], (1, 1, 1))[0] == 1
     assert false_positive_components(masks[0], np.zeros_like(masks[1]), (1, 1, 1)) == (0, 0.0)

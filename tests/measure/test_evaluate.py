@@ -41,9 +41,9 @@ def test_volume_error_is_in_millilitres_of_the_patients_spacing(patients):
 
 
 def test_progress_counts_patients(patients):
-    told = []
-    evaluate(lambda scan: scan.seg, patients[:2], MODALITIES, lambda done, total: told.append((done, total)))
-    assert told == [(1, 2), (2, 2)]
+    calls = []
+    evaluate(lambda scan: scan.seg, patients[:2], MODALITIES, lambda done, total: calls.append((done, total)))
+    assert calls == [(1, 2), (2, 2)]
 
 
 def test_pooling_folds_is_the_mean_over_all_patients(patients):

@@ -72,5 +72,5 @@ def test_a_summary_of_nobody_is_refused():
 
 
 def test_patients_scored_differently_are_refused():
-    with pytest.raises(ValueError, match="scored alike"):
+    with pytest.raises(ValueError, match="different regions or scores"):
         summarise([scores(0.5), {"WT": {"dice": 0.5, "hd95_mm": 1.0}}])
