@@ -216,10 +216,10 @@ style.alt(figure, "A ring of one label before resizing, and with rims of two oth
 # Halfway between 0 and 3 lies 1.5, and after rounding that is a label: "core" or "oedema". Labels are names, and there
 # is nothing between two names.
 #
-# So most people take the nearest pixel. OpenCV's `INTER_NEAREST` takes, for new pixel $i$, old pixel `floor(i * old /
-# new)`: the first of those that the new pixel covers, not the middle one. Down to a third and up again, pixels 0, 1 and
-# 2 all become what pixel 0 was. That is a shift of one pixel on average, and your letter D. What does it make of the
-# paper's sizes, 240 to 128 and back?
+# So most people take the nearest pixel. OpenCV's `INTER_NEAREST` takes, for new pixel $i$, old pixel
+# `floor(i * old / new)`: the first of those that the new pixel covers, not the middle one. Down to a third and up
+# again, pixels 0, 1 and 2 all become what pixel 0 was. That is a shift of one pixel on average, and your letter D. What
+# does it make of the paper's sizes, 240 to 128 and back?
 
 
 # %%

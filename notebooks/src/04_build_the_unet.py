@@ -422,7 +422,7 @@ for (level, width), colour in zip(fields.items(), ("#F0E442", "#E69F00", "#D55E0
 figure.legend(loc="outside right center")
 style.alt(
     figure,
-    "Squares round the middle of the brain, from a few millimetres for the first level to the whole window at the last.",
+    "Squares round the middle of the brain, from a few millimetres at the first level to the whole window at the last.",
 )
 
 # %% [markdown]

@@ -636,8 +636,8 @@ style.alt(figure, f"Loss against a learning rate that grows from step to step, o
 # good one to start with (the dotted lines are the paper's two).
 #
 # We keep 0.001, and treat it with care at both ends: a **warm-up** over the first 20 steps, while Adam knows little
-# about the gradients, then half a **cosine** down to zero, so that the last steps only polish.
-# `helpers.tasks.brain.training.fit_brain` holds this loop.
+# about the gradients, then half a **cosine** down to zero, so that the last steps only polish. The training loop of all
+# tasks, `helpers.learn.training_loop.fit`, does this; `fit_brain` in `helpers.tasks.brain.training` calls it.
 #
 # ## Training, first as the paper does it
 #

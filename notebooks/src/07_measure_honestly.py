@@ -61,7 +61,9 @@ grid = Grid(SIZE)
 store = open_store(patients, folder / "slices", MODALITIES, grid)
 model = unet(SIZE, len(MODALITIES), filters=FILTERS)
 fit_brain(model, store, split, folder, Budget(epochs=EPOCHS), Recipe(batch_size=BATCH), SEED)
-print(f"{len(split.train)} patients to train on, {len(split.validation)} to choose by, {len(split.test)} to be scored on")
+print(
+    f"{len(split.train)} patients to train on, {len(split.validation)} to choose by, {len(split.test)} to be scored on"
+)
 
 # %% [markdown]
 # Three lists, one volume for each test patient, all on the patients' own grids: the **ground truth**, or truth for

@@ -243,8 +243,7 @@ as_frame(results("source", "histogram"))[["Dice, target", "gap closed"]]
 # Instead of dressing the target up as the source, show the network in training more habits than any one hospital has.
 # That needs no X-ray of the target in training. Lesson 03 has the tools, and anyone who has seen a few X-rays can say
 # what differs: contrast and exposure, frame and tilt, black bands. Not left and right; the heart has a side.
-# (Somebody did look at X-rays: the bands here are as wide as Montgomery's. The experiment `intensity` does
-# without.)
+# (Somebody did look at X-rays: the bands here are as wide as Montgomery's. The experiment `intensity` does without.)
 
 # %%
 from helpers.prepare.augment import XRAY, apply, draw

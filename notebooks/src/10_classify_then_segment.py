@@ -100,8 +100,7 @@ print(f"a slice passes from a probability of {gate.threshold:.3f}: {SENSITIVITY:
 # ## One patient, step by step
 #
 # A patient whom both models have not seen, and who has a ground truth, the **truth** for short. The gate looks at every
-# slice; the orange line says
-# where there is tumour.
+# slice; the orange line says where there is tumour.
 
 # %%
 scan = read_scan(tested[0], MODALITIES)

@@ -280,5 +280,5 @@ def test_what_tensorflow_says_on_its_own_is_left_out_and_errors_stay():
     fault = "E0000 00:00:17.2 7210 cuda_platform.cc:51] failed call to cuInit\n"
     said = [{"output_type": "stream", "name": "stderr", "text": text} for text in (noise, noise + fault)]
     cell = {"outputs": said}
-    execution._drop_greetings({"cells": [cell]})
+    execution._drop_start_messages({"cells": [cell]})
     assert [output["text"] for output in cell["outputs"]] == [fault]
