@@ -3,12 +3,11 @@
 import sys
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
 from helpers.cli import bench, course, train, use
+from helpers.cli.console import print_error
 from helpers.lessons.manifest import LessonError
-from helpers.runtime.errors import DataError
 
 
 class _Stoppable(TyperGroup):
@@ -36,9 +35,41 @@ app.add_typer(bench.app, name="bench")
 
 def main() -> None:
     """Run the command line; a user's mistake ends in one clear message, not in a traceback."""
+    for stream in (sys.stdout, sys.stderr):  # an old console may lack a letter, which is no reason to stop
+        stream.reconfigure(errors="replace")
     sys.stdout.reconfigure(line_buffering=True)  # a log file shows progress as a terminal does
     try:
         app()
-    except (DataError, LessonError, FileExistsError) as error:
-        Console(stderr=True).print(f"[bold red]Error[/]: {error}", highlight=False, soft_wrap=True)
+    except Exception as error:
+        if (message := explain(error)) is None:
+            raise
+        print_error(message)
         sys.exit(1)
+
+
+def explain(error: Exception) -> str | None:
+    """What to tell a user of an error; None for a fault of ours, which needs its traceback.
+
+    A ValueError is a user's mistake where this package raised it: it says what was given, what was expected and how to
+    mend it. A file that cannot be read or written is the system's word, which names the file.
+
+    Args:
+        error: what a command ended in.
+    """
+    if isinstance(error, LessonError | FileExistsError) and not error.args[1:]:
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"There is not enough memory for this ({error}). Close other programs, or ask for something smaller."
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}."
+    if isinstance(error, ValueError) and _raised_in(error).startswith("helpers."):
+        return str(error)
+    return None
+
+
+def _raised_in(error: Exception) -> str:
+    """The name of the module that raised an error."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else trace.tb_frame.f_globals.get("__name__", "")

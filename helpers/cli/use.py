@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
-from rich.table import Table
 
 from helpers.cli.choices import choice
+from helpers.cli.console import console, print_table
 from helpers.cli.tables import ablation_table, brain_table, gate_table, ladder_table, lungs_table
 from helpers.cli.train import STARTED
 from helpers.runtime.options import METHODS
@@ -158,17 +158,20 @@ def audit(
     """Look for overlap, files at fault, missing masks and unused copies; status 1 where a score would mislead."""
     from helpers.data.audit import report as auditor
 
-    with Progress(console=Console(stderr=True), transient=True) as bars:
+    with Progress(console=console(stderr=True), transient=True) as bars:
         bar = bars.add_task("")
         findings = auditor.audit(
-            folders, lambda folder, done, total: bars.update(bar, description=folder, completed=done, total=total)
+            folders,
+            lambda folder, done, total: bars.update(bar, description=escape(folder), completed=done, total=total),
         )
     errors = sum(finding.level == "error" for finding in findings)
-    table = Table(title=f"{errors} error(s), {len(findings) - errors} note(s)", show_lines=True)
-    for column in ("", "check", "folder", "found"):
-        table.add_column(column, overflow="fold")
-    for one in findings:
-        found = one.message + (f": {', '.join(one.names)}" if one.names else "")
-        table.add_row(one.level, one.check, one.folder, found, style="red" if one.level == "error" else "")
-    Console().print(table)
+    print_table(
+        f"{errors} error(s), {len(findings) - errors} note(s)",
+        ("", "check", "folder", "found"),
+        (
+            (one.level, one.check, one.folder, one.message + (f": {', '.join(one.names)}" if one.names else ""))
+            for one in findings
+        ),
+        ("red" if one.level == "error" else "" for one in findings),
+    )
     raise typer.Exit(1 if errors else 0)
