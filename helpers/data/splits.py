@@ -75,8 +75,8 @@ def make_split(patients: Sequence[SplitItem], seed: int = 0, folds: int = 5, fol
         DataError: fewer patients than needed (one for training, one for validation, one for each fold).
 
     Examples:
-        >>> from helpers.data.brats import Patient
-        >>> patients = [Patient(f"p{n}", Path(), {}, None, grade="HGG" if n < 6 else "LGG") for n in range(10)]
+        >>> from types import SimpleNamespace
+        >>> patients = [SimpleNamespace(id=f"p{n}", strata=("HGG" if n < 6 else "LGG",)) for n in range(10)]
         >>> split = make_split(patients, folds=5)
         >>> len(split.train), len(split.validation), len(split.test)
         (7, 1, 2)

@@ -28,15 +28,15 @@ def test_phantoms_are_read_without_a_problem(phantoms):
     assert catalogue.problems == ()
 
 
-def test_only_patients_with_a_segmentation_can_teach(phantoms):
+def test_only_patients_with_a_segmentation_can_be_trained_on(phantoms):
     catalogue = read_catalogue(phantoms)
     assert len(catalogue.require(MODALITIES)) == 8
     assert len(catalogue.require(MODALITIES, seg=False)) == 9
 
 
 def test_segmentation_of_case_355_is_found_by_pattern(phantoms):
-    odd = {patient.id: patient for patient in read_catalogue(phantoms).patients}["BraTS20_Training_355"]
-    assert odd.seg.name == "W39_1998.09.19_Segm.nii"
+    patient = {patient.id: patient for patient in read_catalogue(phantoms).patients}["BraTS20_Training_355"]
+    assert patient.seg.name == "W39_1998.09.19_Segm.nii"
 
 
 def test_grade_and_site_come_from_the_mapping(phantoms):
@@ -76,7 +76,7 @@ def test_missing_modality_hurts_only_who_needs_it(spoiled):
     assert len(catalogue.require(("t2",))) == 7
 
 
-def test_no_folder_is_said_so(tmp_path):
+def test_missing_folder_is_refused(tmp_path):
     with pytest.raises(DataError, match="no folder"):
         read_catalogue(tmp_path / "nowhere")
 

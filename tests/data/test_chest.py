@@ -1,4 +1,4 @@
-"""Laws of the chest catalogue: one copy is read, every file alike however it is stored, and each fault named."""
+"""Laws of the chest catalogue: one copy is read, storage of a file does not matter, and each fault is named."""
 
 import shutil
 from pathlib import Path
@@ -85,7 +85,7 @@ def test_without_readings_age_and_sex_are_unknown(spoiled_chests):
     assert {(xray.age, xray.sex) for xray in read_chest(spoiled_chests).xrays} == {(None, None)}
 
 
-def test_every_way_to_store_a_grey_picture_reads_alike(tmp_path, rng):
+def test_every_way_to_store_a_grey_picture_reads_the_same(tmp_path, rng):
     grey = rng.integers(0, 256, (40, 30)).astype(np.uint8)
     grey[0, :2] = 0, 255
     picture = Image.fromarray(grey)
@@ -130,7 +130,7 @@ def test_site_can_be_read_without_opening_a_file_of_the_other(spoiled_chests):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (lambda path: _save(np.zeros_like(np.asarray(Image.open(path))), path), "the mask is empty"),
         (lambda path: _save(np.full_like(np.asarray(Image.open(path)), 255), path), "the mask has 1 value"),
@@ -140,12 +140,12 @@ def test_site_can_be_read_without_opening_a_file_of_the_other(spoiled_chests):
         (lambda path: path.write_text("an error page"), "not a picture"),
     ],
 )
-def test_mask_at_fault_is_reported_by_name(spoiled_chests, spoil, said):
+def test_bad_mask_is_reported_by_name(spoiled_chests, spoil, message):
     path = _file(spoiled_chests, "masks", "CHN*")
     spoil(path)
     (problem,) = read_chest(spoiled_chests).problems
     assert problem.path == path
-    with pytest.raises(DataError, match=rf"(?s){path.name}.*({said})"):
+    with pytest.raises(DataError, match=rf"(?s){path.name}.*({message})"):
         read_chest(spoiled_chests).require()
     assert read_chest(spoiled_chests).require(mask=False)
     assert read_chest(spoiled_chests).require("montgomery")
@@ -179,8 +179,8 @@ def test_mask_without_an_image_and_second_mask_are_reported(spoiled_chests):
     path = _file(spoiled_chests, "masks", "CHN*")
     shutil.copy(path, path.with_name("CHNCXR_9999_0_mask.png"))
     shutil.copy(path, path.with_name(path.name.replace("_mask", "")))
-    said = sorted(problem.message for problem in read_chest(spoiled_chests).problems)
-    assert [message[:13] for message in said] == ["a mask withou", "a second mask"]
+    messages = sorted(problem.message for problem in read_chest(spoiled_chests).problems)
+    assert [message[:13] for message in messages] == ["a mask withou", "a second mask"]
 
 
 def test_fuller_copy_is_read(spoiled_chests):
@@ -190,7 +190,7 @@ def test_fuller_copy_is_read(spoiled_chests):
     assert len(catalogue.xrays) == 14
 
 
-def test_two_different_sets_must_be_told_apart(spoiled_chests):
+def test_two_different_sets_are_refused(spoiled_chests):
     path = _file(spoiled_chests, "CXR_png", "*")
     path.rename(path.with_name("CHNCXR_7777_1.png"))
     with pytest.raises(DataError, match="different sets"):

@@ -211,10 +211,10 @@ def test_two_processes_download_once(kaggle, content, tmp_path):
     both = [subprocess.Popen(run, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     waits = [process.stdout.readline() for process in both]
     kaggle.hold.set()
-    said = [first + process.communicate(timeout=60)[0] for first, process in zip(waits, both, strict=True)]
+    outputs = [first + process.communicate(timeout=60)[0] for first, process in zip(waits, both, strict=True)]
     assert [process.returncode for process in both] == [0, 0]
-    assert sum("Another process is downloading" in text for text in said) == 1
-    assert sum("already there" in text for text in said) == 1
+    assert sum("Another process is downloading" in text for text in outputs) == 1
+    assert sum("already there" in text for text in outputs) == 1
     assert kaggle.routes().count(ROUTE) == 1
     assert fetched(tmp_path / "brats") == content
 

@@ -1,4 +1,4 @@
-"""Laws of familiarity: training patients pass, and each fault is named by what it is."""
+"""Laws of out-of-distribution detection: training patients pass, and each fault is named."""
 
 import numpy as np
 import pytest
@@ -20,8 +20,8 @@ def usual(scans):
 
 
 @pytest.fixture
-def said(scans, usual):
-    """What is said of the patient that was kept out, once its images were changed."""
+def warned(scans, usual):
+    """The warnings for the patient that is not in the ranges, once its images were changed."""
 
     def warn(change):
         scan = scans[0]
@@ -31,32 +31,32 @@ def said(scans, usual):
     return warn
 
 
-def test_patient_like_the_others_passes(said):
-    assert said(lambda images: images) == []
+def test_patient_like_the_others_passes(warned):
+    assert warned(lambda images: images) == []
 
 
-def test_unit_of_intensity_does_not_matter_within_a_factor_of_a_hundred(said):
-    assert said(lambda images: images * 3) == []
+def test_unit_of_intensity_does_not_matter_within_a_factor_of_a_hundred(warned):
+    assert warned(lambda images: images * 3) == []
 
 
 @pytest.mark.parametrize("factor", [1e-5, 1e5])
-def test_other_intensity_range_is_named(said, factor):
-    found = said(lambda images: images * factor)
+def test_other_intensity_range_is_named(warned, factor):
+    found = warned(lambda images: images * factor)
     assert len(found) == 2
     assert "intensities of FLAIR have another range" in found[0]
 
 
-def test_exchanged_modalities_are_named(said):
-    assert said(lambda images: images[..., ::-1])[0].startswith(
+def test_exchanged_modalities_are_named(warned):
+    assert warned(lambda images: images[..., ::-1])[0].startswith(
         "Modalities seem exchanged: the FLAIR file looks like T1ce, the T1ce file looks like FLAIR."
     )
 
 
-def test_one_volume_given_twice_is_named(said):
-    assert said(lambda images: images[..., [0, 0]])[0].startswith("FLAIR and T1ce are the same volume")
+def test_one_volume_given_twice_is_named(warned):
+    assert warned(lambda images: images[..., [0, 0]])[0].startswith("FLAIR and T1ce are the same volume")
 
 
-def test_a_skull_is_named(said):
+def test_a_skull_is_named(warned):
     def with_skull(images):
         brain = images.any(axis=-1)
         bone, scalp = (ndimage.binary_dilation(brain, iterations=n) for n in (1, 3))
@@ -65,15 +65,15 @@ def test_a_skull_is_named(said):
         images[scalp & ~bone] = 2.5 * middle
         return images
 
-    assert any("Is the skull still there?" in one for one in said(with_skull))
+    assert any("Is the skull still there?" in one for one in warned(with_skull))
 
 
-def test_half_a_head_is_named(said):
+def test_half_a_head_is_named(warned):
     def upper(images):
         images[:, :, : images.shape[2] // 2] = 0
         return images
 
-    assert any("Is part of the head missing?" in one for one in said(upper))
+    assert any("Is part of the head missing?" in one for one in warned(upper))
 
 
 def test_a_slab_or_an_empty_volume_is_refused(scans):
@@ -92,7 +92,7 @@ def test_modality_that_some_lack_is_compared_where_it_is(scans):
     assert warnings(some[1], usual) == []
 
 
-def test_real_patients_are_familiar_to_each_other_and_exchanged_ones_are_not(real_data):
+def test_real_patients_pass_each_other_and_exchanged_ones_are_warned_of(real_data):
     """Each of the first eight against the fingerprints of the others."""
     from helpers.data.brats import read_catalogue
 

@@ -1,5 +1,5 @@
-"""Laws of radiographs: proportions kept, each measured against itself, there and back; and no way from a radiograph to
-its mask."""
+"""Laws of radiographs: proportions preserved, each normalised by itself, there and back; and no way from a radiograph
+to its mask."""
 
 import shutil
 
@@ -136,9 +136,9 @@ def test_unlabelled_radiographs_are_those_of_the_store(chests, xrays, tmp_path):
 
 def test_unlabelled_radiographs_need_no_mask_and_know_none(chests, tmp_path):
     root = _without_masks(chests, tmp_path / "bare")
-    free = open_unlabelled(root, "montgomery", None, tmp_path / "kept", 16)
-    assert [path.name for path in (tmp_path / "kept").glob("*.npy")] == ["images.npy"]
-    assert "mask" not in (tmp_path / "kept" / "manifest.json").read_text().lower()
+    free = open_unlabelled(root, "montgomery", None, tmp_path / "store", 16)
+    assert [path.name for path in (tmp_path / "store").glob("*.npy")] == ["images.npy"]
+    assert "mask" not in (tmp_path / "store" / "manifest.json").read_text().lower()
     assert {radiograph.mask for radiograph in list_radiographs(chests)} == {None}
     np.testing.assert_array_equal(
         free.images, open_unlabelled(chests, "montgomery", None, tmp_path / "whole", 16).images
@@ -158,7 +158,7 @@ def test_site_that_is_not_in_the_folder_is_named(spoiled_chests, tmp_path):
     for path in spoiled_chests.rglob("CHNCXR*"):
         path.unlink()
     with pytest.raises(DataError, match="No X-ray of shenzhen"):
-        open_unlabelled(spoiled_chests, "shenzhen", None, tmp_path / "kept", 16)
+        open_unlabelled(spoiled_chests, "shenzhen", None, tmp_path / "store", 16)
 
 
 def test_split_of_a_hospital_does_not_depend_on_the_other_nor_on_masks(chests, tmp_path):

@@ -1,4 +1,4 @@
-"""Laws of the slice store: what is in it, when it is made anew, and that no half store is ever found."""
+"""Laws of the slice store: what is in it, when it is built anew, and that no partial store is ever found."""
 
 import json
 import os
@@ -145,7 +145,7 @@ def test_interrupted_build_leaves_nothing(three, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["brats"]
 
 
-def test_full_disk_is_told_with_the_room_that_is_missing_and_leaves_the_store_before(three, tmp_path, monkeypatch):
+def test_full_disk_is_reported_with_the_missing_space_and_leaves_the_store_before(three, tmp_path, monkeypatch):
     before = np.array(_open(three[:2], tmp_path / "s").images)
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=100_000))
     # 3 patients of 39 slices: 117 * 32 * 32 pixels of 2 halves and 4 bytes

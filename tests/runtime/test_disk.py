@@ -1,4 +1,4 @@
-"""Laws of writing: whole or not there, and a full disk said in one line."""
+"""Laws of writing: whole or absent, and a full disk reported in one line."""
 
 import errno
 import os
@@ -48,7 +48,7 @@ def test_file_that_could_not_be_written_leaves_the_old_one_alone(tmp_path, error
     assert _names(tmp_path) == ["a.txt"]
 
 
-def test_full_disk_is_told_with_the_file_and_the_room_that_is_missing(tmp_path, monkeypatch):
+def test_full_disk_is_reported_with_the_file_and_the_missing_space(tmp_path, monkeypatch):
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=2_000_000))
     path = tmp_path / "a.npz"
     path.write_text("old")
@@ -58,7 +58,7 @@ def test_full_disk_is_told_with_the_file_and_the_room_that_is_missing(tmp_path, 
     assert _names(tmp_path) == ["a.npz"]
 
 
-def test_full_disk_is_known_under_other_errors(tmp_path):
+def test_full_disk_is_recognised_under_other_errors(tmp_path):
     """A zip file that cannot be closed, because it could not be written, says the former."""
     error = ValueError("Can't close the ZIP file while there is an open writing handle on it.")
     error.__context__ = _full_disk()
@@ -72,7 +72,7 @@ def test_other_errors_stay_what_they_are(tmp_path, error):
         _write_half(tmp_path / "a", error)
 
 
-def test_room_of_an_array_is_taken_before_it_is_written_to(tmp_path):
+def test_space_of_an_array_is_allocated_before_it_is_written_to(tmp_path):
     """A memory map of a file with holes ends the process when the disk is full."""
     images, soft_labels = allocate_arrays(
         tmp_path, images=(np.float16, (300, 8, 8, 2)), soft_labels=(np.uint8, (300, 8, 8, 4))
@@ -85,7 +85,7 @@ def test_room_of_an_array_is_taken_before_it_is_written_to(tmp_path):
 
 
 @pytest.mark.parametrize("allocates", [True, False])
-def test_arrays_that_find_no_room_are_told_with_all_the_room_they_want(tmp_path, monkeypatch, allocates):
+def test_arrays_without_space_are_reported_with_all_the_space_they_need(tmp_path, monkeypatch, allocates):
     """Before anything is written where that can be asked; with the first block where a quota is smaller."""
     if allocates:
         if not hasattr(os, "posix_fallocate"):

@@ -32,8 +32,8 @@ def scans(root) -> dict[str, dict[str, np.ndarray]]:
 
 def read(folder: Path) -> dict[str, np.ndarray]:
     volumes = {m: np.asarray(nib.load(folder / f"{folder.name}_{m}.nii").dataobj) for m in MODALITIES}
-    odd = [path for path in folder.iterdir() if path.stem.lower().endswith(("_seg", "_segm"))]
-    return {**volumes, "seg": np.asarray(nib.load(odd[0]).dataobj)}
+    segs = [path for path in folder.iterdir() if path.stem.lower().endswith(("_seg", "_segm"))]
+    return {**volumes, "seg": np.asarray(nib.load(segs[0]).dataobj)}
 
 
 def digest(root: Path) -> str:
