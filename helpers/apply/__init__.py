@@ -1,1 +1,1 @@
-"""From a trained gate and a trained network to what a clinic asks: is anything wrong, where, and how sure."""
+"""The whole system on new patients: gate, segmentation, uncertainty, report, and the ablation of the gate."""

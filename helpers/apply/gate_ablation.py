@@ -1,4 +1,4 @@
-"""Is the gate worth its place, and does the doubt mean anything? Measured on patients that nobody learned from."""
+"""Ablation of the gate and validation of the uncertainty, by cross-validation: each patient is a test patient once."""
 
 import json
 import os
@@ -25,48 +25,64 @@ ARMS = ("without gate", "with gate")
 
 
 def evaluate_case(system: System, patient: Patient) -> dict[str, Any]:
-    """One patient with and without the gate, held against the truth.
+    """Segment one patient with and without the gate, and score both against the ground truth.
+
+    Args:
+        system: gate and network; neither has been trained on the patient.
+        patient: has a segmentation.
 
     Returns:
         `id`; for each of `ARMS` the `seconds` from the volumes to the mask, `dice` per region,
-        `false_positive_components` (how many, of the whole tumour) and `false_positive_ml`; `skipped`, the share of
-        slices with brain that the gate held back, and `false_negative_ml`, the tumour in them; `agreement` and
-        `volumes_ml` of the passes, `true_ml`; `warnings`.
+        `false_positive_components` (their number, whole tumour) and `false_positive_ml` (their volume); `skipped`, the
+        fraction of the slices with brain that the gate rejects, and `false_negative_ml`, the volume of tumour in
+        rejected slices; `agreement` and `volumes_ml` of the passes, see `helpers.apply.system.SegmentationResult`;
+        `true_ml`, the true volume per region; `warnings`.
+
+    Raises:
+        DataError: as `helpers.apply.system.System.predict`.
     """
     scan = system.read(patient, seg=True)
-    begun = time.perf_counter()
-    alone = system.segmenter.predict(scan)
-    seconds = time.perf_counter() - begun
-    outline = system.predict(scan)
-    gated = sum(outline.seconds[step] for step in ("prepare", "gate", "outline", "place"))
+    start = time.perf_counter()
+    ungated = system.segmenter.predict(scan)
+    seconds = time.perf_counter() - start
+    result = system.predict(scan)
+    gated_seconds = sum(result.seconds[step] for step in ("prepare", "gate", "outline", "place"))
     voxel, brain = float(np.prod(scan.spacing)) / 1000, scan.images.any(axis=(0, 1, 3))
     row: dict[str, Any] = {"id": patient.id}
-    for way, labels, taken in zip(ARMS, (alone, outline.labels), (seconds, gated), strict=True):
+    for arm, labels, taken in zip(ARMS, (ungated, result.labels), (seconds, gated_seconds), strict=True):
         count, ml = false_positive_components(scan.seg > 0, labels > 0, scan.spacing)
         scores = {region: dice(mask(scan.seg, region), mask(labels, region)) for region in REGIONS}
-        row[way] = {"seconds": taken, "dice": scores, "false_positive_components": count, "false_positive_ml": ml}
+        row[arm] = {"seconds": taken, "dice": scores, "false_positive_components": count, "false_positive_ml": ml}
     return row | {
-        "skipped": float(1 - outline.passed[brain].mean()),
-        "false_negative_ml": float((scan.seg[..., ~outline.passed] > 0).sum() * voxel),
-        "agreement": outline.agreement,
-        "volumes_ml": outline.volumes_ml,
+        "skipped": float(1 - result.passed[brain].mean()),
+        "false_negative_ml": float((scan.seg[..., ~result.passed] > 0).sum() * voxel),
+        "agreement": result.agreement,
+        "volumes_ml": result.volumes_ml,
         "true_ml": {region: float(mask(scan.seg, region).sum() * voxel) for region in REGIONS},
-        "warnings": outline.warnings,
+        "warnings": result.warnings,
     }
 
 
 def gate_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Means over patients, one row for each of `ARMS`: seconds, Dice per region with interval, islands."""
+    """Means over patients, one row for each of `ARMS`.
+
+    Args:
+        rows: results of `evaluate_case`.
+
+    Returns:
+        Columns: seconds, Dice per region with its 95 % bootstrap confidence interval, and the number and volume (ml) of
+        the false positive components.
+    """
     table = {}
-    for way in ARMS:
-        columns: dict[str, Any] = {"seconds": np.mean([row[way]["seconds"] for row in rows])}
+    for arm in ARMS:
+        columns: dict[str, Any] = {"seconds": np.mean([row[arm]["seconds"] for row in rows])}
         for region in REGIONS:
-            values = [row[way]["dice"][region] for row in rows]
+            values = [row[arm]["dice"][region] for row in rows]
             low, high = bootstrap_ci(values)
             columns[f"{region} Dice"] = f"{np.mean(values):.3f} [{low:.3f}, {high:.3f}]"
-        columns["false positive components"] = np.mean([row[way]["false_positive_components"] for row in rows])
-        columns["ml in them"] = np.mean([row[way]["false_positive_ml"] for row in rows])
-        table[way] = columns
+        columns["false positive components"] = np.mean([row[arm]["false_positive_components"] for row in rows])
+        columns["ml in them"] = np.mean([row[arm]["false_positive_ml"] for row in rows])
+        table[arm] = columns
     return pd.DataFrame(table).T
 
 
@@ -77,14 +93,22 @@ def evaluate_folds(
     out: str | os.PathLike,
     log: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Examine each patient with the fold that never saw it; results are kept in `out` patient by patient.
+    """Evaluate each patient with the models of the fold whose test set it is in.
+
+    The result is written to `out` after each patient, so an interrupted run can be continued.
 
     Args:
-        gates: holds `fold_k_of_n`, as `train gate --folds n` leaves it. models: the same of `train brain`.
-        out: a JSON file; patients that it holds already are not examined again.
+        data: folder of the BraTS patients.
+        gates: folder of the gates: has a `fold_k_of_n` for each fold, as `train gate --folds n` writes it.
+        models: folder of the networks, the same layout, as `train brain --folds n` writes it.
+        out: JSON file for the result; patients that it contains already are not evaluated again.
+        log: called with one line per patient.
+
+    Returns:
+        `patients`, a row of `evaluate_case` for each, and the entries of `summary`.
 
     Raises:
-        DataError: the folds of gates and models differ.
+        DataError: the folds of gates and models have different test patients.
     """
     out, gates, models = Path(out), Path(gates), Path(models)
     rows = json.loads(out.read_text())["patients"] if out.exists() else []
@@ -92,31 +116,42 @@ def evaluate_folds(
     for folder in sorted(models.glob("fold_*_of_*")):
         test = load_split(folder / "split.json").test
         if set(test) != set(load_split(gates / folder.name / "split.json").test):
-            raise DataError(f"{folder.name} of {gates} and {models} tests other patients; train both from one seed.")
+            raise DataError(
+                f"{folder.name} of {gates} and {models} tests other patients; train both with the same seed."
+            )
         system = System.load(folder, gates / folder.name)
-        for identity in test:
-            if identity not in {row["id"] for row in rows}:
-                rows.append(evaluate_case(system, catalogue[identity]))
-                log(f"{identity}: {rows[-1]['with gate']['dice']}")
+        for patient_id in test:
+            if patient_id not in {row["id"] for row in rows}:
+                rows.append(evaluate_case(system, catalogue[patient_id]))
+                log(f"{patient_id}: {rows[-1]['with gate']['dice']}")
                 write_text(json.dumps({"patients": rows, **summary(rows)}, indent=1), out)
     return {"patients": rows, **summary(rows)}
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Numbers over all patients: `gate`, `split_by_confidence` (mean Dice of the surest half and of the rest), and how
-    often the range over the passes holds the true volume."""
-    found: dict[str, Any] = {"n": len(rows), "gate": gate_table(rows).to_dict("index")}
+    """Summary over all patients.
+
+    Args:
+        rows: results of `evaluate_case`.
+
+    Returns:
+        `n`; `gate`, the table of `gate_table`; `halves`, per region the mean Dice of the more confident half of the
+        patients and of the rest (`helpers.apply.uncertainty.split_by_confidence`), absent for one patient;
+        `range_holds_truth`, per region the fraction of patients whose true volume lies within the range over the
+        passes; means of `skipped` and `false_negative_ml`.
+    """
+    result: dict[str, Any] = {"n": len(rows), "gate": gate_table(rows).to_dict("index")}
     for region in REGIONS:
         score = [row["with gate"]["dice"][region] for row in rows]
         if len(rows) > 1:
-            found.setdefault("halves", {})[region] = split_by_confidence(
+            result.setdefault("halves", {})[region] = split_by_confidence(
                 [row["agreement"][region] for row in rows], score
             )
         inside = [
             row["volumes_ml"][region]["low"] <= row["true_ml"][region] <= row["volumes_ml"][region]["high"]
             for row in rows
         ]
-        found.setdefault("range_holds_truth", {})[region] = float(np.mean(inside))
-    found["skipped"] = float(np.mean([row["skipped"] for row in rows]))
-    found["false_negative_ml"] = float(np.mean([row["false_negative_ml"] for row in rows]))
-    return found
+        result.setdefault("range_holds_truth", {})[region] = float(np.mean(inside))
+    result["skipped"] = float(np.mean([row["skipped"] for row in rows]))
+    result["false_negative_ml"] = float(np.mean([row["false_negative_ml"] for row in rows]))
+    return result

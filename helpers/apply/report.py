@@ -1,4 +1,4 @@
-"""Patients in; masks, numbers and one page out, that a person can read in a minute."""
+"""Inference on patients, with a report: masks (NIfTI), numbers (JSON) and one HTML page."""
 
 import base64
 import json
@@ -34,41 +34,44 @@ def report(
     out: str | os.PathLike,
     log: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Outline every patient in the folders, and write `<patient>_seg.nii.gz`, `report.json` and `report.html`.
+    """Segment every patient in the folders, and write `<patient>_seg.nii.gz`, `report.json` and `report.html`.
 
-    Everything is written beside `out` and moved there at the end, so it is whole or absent. A patient that cannot be
-    outlined is named in the report with the reason, and gets no mask.
+    The report is atomic: it is written beside `out` and moved there at the end. A patient that cannot be segmented is
+    named in the report with the reason, and gets no mask.
 
     Args:
-        gate_dir: what `train gate` left. model_dir: what `train brain` left.
+        folders: each holds one or more patients.
+        gate_dir: folder of the gate, as `train gate` writes it.
+        model_dir: folder of the segmentation network, as `train brain` writes it.
         out: a folder that does not exist yet, or is empty.
-        log: told one line a patient.
+        log: called with one line per patient.
 
     Returns:
-        What `report.json` holds.
+        The contents of `report.json`.
 
     Raises:
-        DataError: a folder holds no patient the models can use, one patient is there twice, or none could be outlined.
-        FileExistsError: `out` holds something. Nothing is overwritten, and nothing is begun.
+        DataError: a folder holds no patient the models can use, a patient is given twice, or none can be segmented.
+        FileExistsError: `out` is not empty; nothing is overwritten.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"{out} is there already and is not overwritten; choose another --out.")
     system = System.load(model_dir, gate_dir)
-    patients = _once([p for folder in folders for p in read_catalogue(folder).require(system.needed, seg=False)])
+    patients = _once([p for one in folders for p in read_catalogue(one).require(system.needed, seg=False)])
     out.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    whole = scratch / "report"
-    whole.mkdir()  # unlike the scratch folder, this one others may read
+    folder = scratch / "report"
+    folder.mkdir()  # readable by others, unlike the scratch folder
     try:
         entries, pictures = [], {}
         for patient in patients:
-            entry, pictures[patient.id] = _one(system, patient, whole)
+            entry, pictures[patient.id] = _one(system, patient, folder)
             entries.append(entry)
             log(f"{patient.id}: {entry['status']}" + "".join(f"\n  {w}" for w in (entry["warnings"] or [])))
         refused = [entry["warnings"][0] for entry in entries if entry["status"] == "refused"]
         if len(refused) == len(entries):
-            raise DataError.listing("None of these patients could be outlined; nothing was written:", refused)
+            error = DataError.listing("None of these patients could be outlined; nothing was written:", refused)
+            raise error
         result = {
             "purpose": PURPOSE,
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -78,11 +81,11 @@ def report(
             "passes": system.passes,
             "patients": entries,
         }
-        (whole / "report.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
-        (whole / "report.html").write_text(_page(result, pictures), encoding="utf-8")
+        (folder / "report.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+        (folder / "report.html").write_text(_page(result, pictures), encoding="utf-8")
         if out.exists():
             out.rmdir()
-        whole.replace(out)
+        folder.replace(out)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     log(f"Report: {out / 'report.html'}")
@@ -99,60 +102,60 @@ def _once(patients: list[Patient]) -> list[Patient]:
 
 
 def _one(system: System, patient: Patient, folder: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
-    """What the report says of one patient, and its pictures; the mask is written into the folder."""
-    begun = time.perf_counter()
+    """The report's entry for one patient, and its pictures; the mask is written into the folder."""
+    start = time.perf_counter()
     try:
         scan = system.read(patient)
-        read = time.perf_counter() - begun
-        outline = system.predict(scan)
+        read = time.perf_counter() - start
+        result = system.predict(scan)
     except DataError as error:
         return {"id": patient.id, "status": "refused", "warnings": [str(error)]}, []
-    pictures = [_picture(figure, caption) for figure, caption in _figures(system, scan, outline)]
-    mask = write_segmentation(folder / f"{patient.id}_seg.nii.gz", outline.labels, scan.affine)
+    pictures = [_picture(figure, caption) for figure, caption in _figures(system, scan, result)]
+    mask = write_segmentation(folder / f"{patient.id}_seg.nii.gz", result.labels, scan.affine)
     entry = {
         "id": patient.id,
-        "status": "outlined" if outline.labels.any() else "no tumour found",
-        "warnings": outline.warnings,
+        "status": "outlined" if result.labels.any() else "no tumour found",
+        "warnings": result.warnings,
         "mask": mask.name,
         "volumes_ml": {
-            region: {key: round(ml, 2) for key, ml in volume.items()} for region, volume in outline.volumes_ml.items()
+            region: {key: round(ml, 2) for key, ml in volume.items()} for region, volume in result.volumes_ml.items()
         },
-        "agreement": {region: round(value, 3) for region, value in outline.agreement.items()},
+        "agreement": {region: round(value, 3) for region, value in result.agreement.items()},
         "slices": {
-            "all": len(outline.passed),
-            "outlined": int(outline.passed.sum()),
+            "all": len(result.passed),
+            "outlined": int(result.passed.sum()),
             "gate_threshold": system.gate and round(float(system.gate.threshold), 4),
-            "gate": None if outline.gate is None else [round(float(p), 3) for p in outline.gate],
+            "gate": None if result.gate is None else [round(float(p), 3) for p in result.gate],
         },
     }
-    total = time.perf_counter() - begun
-    seconds = {"read": read, **outline.seconds, "draw and write": total - read - sum(outline.seconds.values())}
+    total = time.perf_counter() - start
+    seconds = {"read": read, **result.seconds, "draw and write": total - read - sum(result.seconds.values())}
     entry["seconds"] = {step: round(value, 2) for step, value in {**seconds, "in all": total}.items()}
     return entry, pictures
 
 
-def _figures(system: System, scan: Scan, outline: SegmentationResult) -> list[tuple[Figure, str]]:
-    found = []
-    drawn = replace(scan, seg=outline.labels)
-    doubt = certainty.outline_and_entropy(scan, outline.labels, outline.entropy)
-    found.append((doubt, "Outline, and doubt: bright where the passes do not agree."))
-    if outline.labels.any():
+def _figures(system: System, scan: Scan, result: SegmentationResult) -> list[tuple[Figure, str]]:
+    """The figures of one patient, each with its caption."""
+    uncertainty = certainty.outline_and_entropy(scan, result.labels, result.entropy)
+    figures = [(uncertainty, "Outlined tumour, and entropy: bright where the network is uncertain.")]
+    if result.labels.any():
         modality = "t1ce" if "t1ce" in scan.modalities else scan.modalities[0]
-        found.append((slices.three_planes(drawn, modality=modality), "The tumour core on three axes."))
-    if outline.gate is not None:
-        strip = certainty.gate_strip(outline.gate, system.gate.threshold)
-        found.append((strip, "What the gate said of each slice; only the blue ones were outlined."))
-    return found
+        core = slices.three_planes(replace(scan, seg=result.labels), modality=modality)
+        figures.append((core, "The tumour core in three planes."))
+    if result.gate is not None:
+        strip = certainty.gate_strip(result.gate, system.gate.threshold)
+        figures.append((strip, "The gate's probability of tumour for each slice; only the blue slices were outlined."))
+    return figures
 
 
 def _picture(figure: Figure, caption: str) -> dict[str, str]:
-    data, metadata = figure._repr_mimebundle_()  # the course's figures carry their description
+    data, metadata = figure._repr_mimebundle_()  # set by `helpers.show.style.alt`
     uri = f"data:image/png;base64,{base64.b64encode(data['image/png']).decode()}"
     return {"uri": uri, "alt": metadata["image/png"]["alt"], "caption": caption}
 
 
 def _origin(folder: str | os.PathLike) -> dict[str, Any]:
-    """How a model was made, without its patients."""
+    """How a model was trained, without its patients."""
     run = read_run(folder)
     return {key: run[key] for key in ("task", "parameters", "precision", "versions", "device")}
 

@@ -1,5 +1,7 @@
-"""The whole system: a gate that says whether a slice is abnormal, and only then a network that outlines it (section 1.1
-of the paper), with how sure it is and whether the patient looks like those it learned from."""
+"""The whole system: a gate classifies each slice, and a network segments those that pass (section 1.1 of the paper).
+
+The result includes the uncertainty of the segmentation, and a warning if the patient is out-of-distribution.
+"""
 
 import os
 import time
@@ -19,23 +21,23 @@ from helpers.tasks.brain.inference import Segmenter
 from helpers.tasks.gate.inference import OPTIONAL, Gate
 
 NOT_COMPARED = (
-    "The model keeps no statistics of its training patients, so nobody has checked whether this patient looks like "
-    "them. Train it again with this version."
+    "The model's run.json holds no statistics of its training patients, so it was not checked whether this patient is "
+    "out-of-distribution. Train the model again with this version."
 )
 
 
 @dataclass(frozen=True)
 class SegmentationResult:
-    """What the system says of one patient.
+    """The system's result for one patient.
 
     Attributes:
-        labels: (rows, columns, slices) uint8, network labels, on the patient's own grid.
-        passed: (slices,) bool, the slices that were outlined.
+        labels: (rows, columns, slices) uint8, predicted network labels, on the patient's own grid.
+        passed: (slices,) bool, the slices that passed the gate and were segmented.
         gate: (slices,) float32, the gate's probability of tumour; None without a gate.
-        entropy: (rows, columns, slices) float32 in bits, of the mean of all passes; 0 in slices that were not outlined.
-        volumes_ml: per region `ml`, and `low` and `high` over the outline and all passes.
-        agreement: per region the mean Dice between the outline and each pass.
-        warnings: what is unusual about the patient, in sentences.
+        entropy: (rows, columns, slices) float32 in bits, of the mean of all predictions; 0 in slices that did not pass.
+        volumes_ml: per region the volume `ml`, and its range `low` and `high` over the prediction and all passes.
+        agreement: per region the mean Dice between the prediction and each pass.
+        warnings: sentences on what is out-of-distribution about the patient.
         seconds: wall time per step.
     """
 
@@ -54,11 +56,14 @@ class System:
     """Gate and network, ready for use.
 
     Attributes:
-        segmenter: outlines the slices that pass.
-        gate: says which slices pass; without one, all that show brain do.
-        usual: looks of the training patients, from `helpers.data.out_of_distribution.fit_ranges`; None where the model
-            kept none.
-        passes: how often the network is asked again with dropout on.
+        segmenter: segments the slices that pass.
+        gate: decides which slices pass; without one, all slices with brain do.
+        usual: ranges of the training patients' fingerprints, from `helpers.data.out_of_distribution.fit_ranges`; None
+            if the model has none.
+        passes: number of further predictions with Monte Carlo dropout.
+
+    Raises:
+        ValueError: `passes` is below 1.
     """
 
     segmenter: Segmenter
@@ -68,30 +73,38 @@ class System:
 
     def __post_init__(self) -> None:
         if self.passes < 1:
-            raise ValueError(f"{self.passes} passes; it takes at least one to say how sure an outline is.")
+            raise ValueError(f"passes is {self.passes}; the uncertainty of a segmentation needs at least 1.")
 
     @classmethod
     def load(cls, model_dir: str | os.PathLike, gate_dir: str | os.PathLike | None = None) -> "System":
-        """Load what `train brain` and `train gate` left.
+        """Load the models that `train brain` and `train gate` wrote.
+
+        Args:
+            model_dir: folder of the segmentation network.
+            gate_dir: folder of the gate; None for a system without one.
 
         Raises:
-            DataError: a folder holds no finished training, or one of the other task.
+            DataError: a folder holds no finished training, or one of another task.
         """
         usual = read_run(model_dir, "brain").get("statistics", {}).get("ranges")
         return cls(Segmenter.load(model_dir), None if gate_dir is None else Gate.load(gate_dir), usual)
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """The volumes that are looked at, the network's first."""
+        """The modalities that network and gate use, the network's first."""
         return tuple(dict.fromkeys((*self.segmenter.modalities, *(self.gate.modalities if self.gate else ()))))
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """Those of `modalities` without which a patient cannot be outlined."""
+        """Those of `modalities` without which a patient cannot be segmented."""
         return tuple(m for m in self.modalities if m in self.segmenter.modalities or m not in OPTIONAL)
 
     def read(self, patient: Patient, seg: bool = False) -> Scan:
-        """Read what is needed of a patient.
+        """Read a patient's `modalities`.
+
+        Args:
+            patient: from `helpers.data.brats.read_catalogue`.
+            seg: read the ground truth as well.
 
         Raises:
             DataError: as `helpers.data.volumes.read_scan`.
@@ -100,14 +113,17 @@ class System:
         return read_scan(patient, self.modalities, seg, optional)
 
     def predict(self, scan: Scan) -> SegmentationResult:
-        """Gate every slice, outline those that pass, ask again with dropout on.
+        """Inference: gate every slice, segment those that pass, and repeat that with Monte Carlo dropout.
+
+        Args:
+            scan: the patient, from `read`.
 
         Raises:
-            DataError: what is there cannot be outlined: it is no head, or too large, or lacks a modality.
+            DataError: the scan cannot be segmented: it is no head, or too large, or lacks a modality.
         """
         clock = _Clock()
-        looks = out_of_distribution.fingerprint(scan)  # refuses what is no head
-        warnings = [NOT_COMPARED] if self.usual is None else out_of_distribution.warnings(looks, self.usual)
+        fingerprint = out_of_distribution.fingerprint(scan)  # raises if the scan is no head
+        warnings = [NOT_COMPARED] if self.usual is None else out_of_distribution.warnings(fingerprint, self.usual)
         clock.note("compare")
         images, centre = self.segmenter.preprocess(scan)
         clock.note("prepare")
@@ -122,40 +138,40 @@ class System:
         samples = [self.segmenter.sample(images, seed, mirrored=seed % 2 == 1) for seed in range(self.passes)]
         clock.note("passes")
 
-        def back(values: np.ndarray) -> np.ndarray:
+        def to_native_grid(values: np.ndarray) -> np.ndarray:
             shape = (*scan.images.shape[:2], len(values))
             return self.segmenter.grid.up(values, shape, scan.spacing, centre)
 
-        def draw(probabilities: np.ndarray) -> np.ndarray:
-            """Network labels on the patient's grid; where every pixel of a slice is background, so is every voxel."""
-            drawn = np.zeros((*scan.images.shape[:2], len(probabilities)), np.uint8)
-            some = np.flatnonzero((probabilities.argmax(axis=-1) > 0).any(axis=(1, 2)))
-            for start in range(0, len(some), 16):  # a few at a time: fresh memory costs more than the arithmetic
-                part = some[start : start + 16]
-                drawn[..., part] = _labels(back(probabilities[part][..., 1:]))
-            return drawn
+        def native_labels(probabilities: np.ndarray) -> np.ndarray:
+            """Network labels on the patient's grid; slices that are all background are not resampled."""
+            labels = np.zeros((*scan.images.shape[:2], len(probabilities)), np.uint8)
+            tumour = np.flatnonzero((probabilities.argmax(axis=-1) > 0).any(axis=(1, 2)))
+            for start in range(0, len(tumour), 16):  # in chunks: allocating memory costs more than the arithmetic
+                chunk = tumour[start : start + 16]
+                labels[..., chunk] = _labels(to_native_grid(probabilities[chunk][..., 1:]))
+            return labels
 
-        labels = draw(mean)
+        labels = native_labels(mean)
         clock.note("place")
-        with threadpool_limits(1), ThreadPoolExecutor() as pool:  # a thread a pass; matrix products add no more
-            drawn = list(pool.map(draw, samples))
-        doubt = back(entropy(np.mean([mean, *samples], axis=0))[..., None])[..., 0]
-        outline = SegmentationResult(
+        with threadpool_limits(1), ThreadPoolExecutor() as pool:  # one thread per pass; BLAS adds no more
+            sampled = list(pool.map(native_labels, samples))
+        bits = to_native_grid(entropy(np.mean([mean, *samples], axis=0))[..., None])[..., 0]
+        result = SegmentationResult(
             labels=_into(scan, passed, labels),
             passed=passed,
             gate=gate,
-            entropy=_into(scan, passed, doubt),
-            volumes_ml=_volumes([labels, *drawn], scan.spacing),
-            agreement=agreement(labels, drawn),
+            entropy=_into(scan, passed, bits),
+            volumes_ml=_volumes([labels, *sampled], scan.spacing),
+            agreement=agreement(labels, sampled),
             warnings=warnings,
             seconds=clock.seconds,
         )
         clock.note("measure")
-        return outline
+        return result
 
 
 class _Clock:
-    """Seconds since the last note, by name."""
+    """Wall time of each step, by its name, in seconds."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -167,23 +183,24 @@ class _Clock:
 
 
 def _labels(tumour: np.ndarray) -> np.ndarray:
-    """Probabilities of the three tumour classes (..., 3) to network labels, the background being what remains."""
+    """Probabilities of the three tumour classes (..., 3) to network labels; the rest is that of the background."""
     largest = tumour.argmax(axis=-1)
-    chosen = np.take_along_axis(tumour, largest[..., None], axis=-1)[..., 0]
-    return np.where(chosen > 1 - tumour.sum(axis=-1), largest + 1, 0).astype(np.uint8)
+    highest = np.take_along_axis(tumour, largest[..., None], axis=-1)[..., 0]
+    return np.where(highest > 1 - tumour.sum(axis=-1), largest + 1, 0).astype(np.uint8)
 
 
 def _into(scan: Scan, passed: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values of the slices that passed, in a volume that is 0 elsewhere."""
     whole = np.zeros(scan.images.shape[:3], values.dtype)
     whole[..., passed] = values
     return whole
 
 
-def _volumes(drawn: list[np.ndarray], spacing: tuple[float, ...]) -> dict[str, dict[str, float]]:
-    """Millilitres per region of the first labels, and their range over all."""
+def _volumes(segmentations: list[np.ndarray], spacing: tuple[float, ...]) -> dict[str, dict[str, float]]:
+    """Volume per region in millilitres of the first segmentation, and its range over all of them."""
     voxel = float(np.prod(spacing)) / 1000
     result = {}
     for region in REGIONS:
-        ml = [voxel * int(mask(labels, region).sum()) for labels in drawn]
+        ml = [voxel * int(mask(labels, region).sum()) for labels in segmentations]
         result[region] = {"ml": ml[0], "low": min(ml), "high": max(ml)}
     return result

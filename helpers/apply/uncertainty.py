@@ -1,7 +1,8 @@
-"""How sure is the outline? Passes that differ a little are held against each other.
+"""Uncertainty of a segmentation, from several stochastic predictions (passes) of one network.
 
-A network is asked several times, with dropout on (Gal and Ghahramani 2016, arXiv 1506.02142) and the head mirrored
-every second time (Wang et al. 2019, doi 10.1016/j.neucom.2019.01.103). Where the answers differ, it guessed.
+The passes use Monte Carlo dropout (Gal and Ghahramani 2016, arXiv 1506.02142), and every second one test-time
+augmentation, a mirrored head (Wang et al. 2019, doi 10.1016/j.neucom.2019.01.103). Where they disagree, the network is
+uncertain.
 """
 
 from collections.abc import Sequence
@@ -14,22 +15,33 @@ from helpers.measure.regions import REGIONS, mask
 
 
 def entropy(probabilities: np.ndarray) -> np.ndarray:
-    """Entropy of class probabilities (..., classes) in bits: 0 where one class is certain, log2(classes) at most."""
+    """Entropy of class probabilities in bits: 0 where one class is certain, log2(classes) at most.
+
+    Args:
+        probabilities: (..., classes) that sum to 1.
+
+    Returns:
+        The shape of `probabilities` without its last axis.
+
+    Example:
+        >>> entropy(np.array([[0, 1, 0, 0], [0.5, 0.5, 0, 0], [0.25, 0.25, 0.25, 0.25]])).round(3)
+        array([0., 1., 2.])
+    """
     p = np.clip(probabilities, 1e-7, 1)
     return -(p * np.log2(p)).sum(axis=-1)
 
 
 def agreement(outline: np.ndarray, passes: Sequence[np.ndarray]) -> dict[str, float]:
-    """Per region the mean Dice between the outline and each pass.
+    """Per region the mean Dice between a segmentation and each pass, a measure of confidence.
 
     After the structure-wise uncertainty of Roy et al. 2019 (doi 10.1016/j.neuroimage.2019.03.042).
 
     Args:
-        outline: network labels 0 to 3, any shape.
-        passes: the same, one array a pass.
+        outline: predicted network labels 0 to 3, any shape.
+        passes: one array of labels per pass, each the same shape.
 
     Returns:
-        A number in [0, 1] per region; 1 where every pass draws the outline, or every pass draws nothing as it does.
+        A number in [0, 1] per region; 1 if every pass equals the segmentation, also where all of them are empty.
     """
     return {
         region: float(np.mean([dice(mask(outline, region), mask(labels, region)) for labels in passes]))
@@ -38,18 +50,23 @@ def agreement(outline: np.ndarray, passes: Sequence[np.ndarray]) -> dict[str, fl
 
 
 def risk_coverage(confidence: ArrayLike, risk: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """The risk that remains if only the surest share is kept (Geifman and El-Yaniv 2017, arXiv 1705.08500).
+    """Risk-coverage curve of selective prediction (Geifman and El-Yaniv 2017, arXiv 1705.08500).
 
     Args:
-        confidence: (patients,), more is surer.
+        confidence: (patients,), higher is more confident.
         risk: (patients,), for example 1 - Dice.
 
     Returns:
-        Coverage 1/n, 2/n, ... 1, and the mean risk of that share. A confidence that means something gives a curve that
-        rises; one that means nothing, a flat one.
+        Coverage, (patients,): 1/n, 2/n, ... 1; and the mean risk of that fraction of the patients, the most confident
+        first, (patients,). The curve rises if the confidence predicts the risk, and is flat if it does not.
 
     Raises:
-        ValueError: there are no patients, or not as many of the one as of the other.
+        ValueError: there are no patients, or the shapes differ.
+
+    Example:
+        >>> coverage, risk = risk_coverage(confidence=[0.9, 0.5, 0.7, 0.6], risk=[0.1, 0.4, 0.2, 0.3])
+        >>> coverage.round(2), risk.round(2)
+        (array([0.25, 0.5 , 0.75, 1.  ]), array([0.1 , 0.15, 0.2 , 0.25]))
     """
     confidence, risk = np.asarray(confidence, float), np.asarray(risk, float)
     if confidence.ndim != 1 or confidence.shape != risk.shape or not confidence.size:
@@ -62,14 +79,18 @@ def risk_coverage(confidence: ArrayLike, risk: ArrayLike) -> tuple[np.ndarray, n
 
 
 def split_by_confidence(confidence: ArrayLike, score: ArrayLike) -> tuple[float, float]:
-    """Mean score of the surest half of the patients and of the rest; of an odd number, the middle one is in the rest.
+    """Mean score of the more confident half of the patients and of the rest, which has the middle one if n is odd.
+
+    Args:
+        confidence: (patients,), higher is more confident.
+        score: (patients,), for example Dice.
 
     Raises:
-        ValueError: as `risk_coverage`, and where there are fewer than two patients.
+        ValueError: as `risk_coverage`, or there are fewer than two patients.
     """
-    _, kept = risk_coverage(confidence, score)
-    half = len(kept) // 2
+    _, mean = risk_coverage(confidence, score)
+    half = len(mean) // 2
     if not half:
-        raise ValueError("one patient has no halves; give at least two")
-    surest = kept[half - 1]
-    return float(surest), float((kept[-1] * len(kept) - surest * half) / (len(kept) - half))
+        raise ValueError("one patient cannot be split into halves; give at least two")
+    confident = mean[half - 1]
+    return float(confident), float((mean[-1] * len(mean) - confident * half) / (len(mean) - half))

@@ -1,1 +1,1 @@
-"""How fast the course's own tools are, beside a peer in the same run."""
+"""Benchmarks of the course's own tools, each beside a peer measured in the same run."""

@@ -1,4 +1,4 @@
-"""A notebook in JupyterLab in a headless Chromium: what the viewers' benchmark and their tests look through."""
+"""A notebook in JupyterLab in a headless Chromium, for the benchmark of the viewers and for their tests."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-START_SECONDS = 180.0  # of a machine that has other things to do
-POLLING = 250  # ms; by default the page is asked at every frame, while a lesson needs the processor
+START_SECONDS = 180.0  # generous, for a busy machine
+POLLING = 250  # ms; the default is every frame, which takes CPU time from the lesson
 WINDOW = {"width": 1400, "height": 1000}
 SETTINGS = {
-    # Off-screen cells are otherwise taken out of the page, and with them the pictures to look at.
+    # By default, cells outside the visible part are removed from the page, and their pictures with them.
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
     "@jupyterlab/apputils-extension:notification": {"checkForUpdates": False, "fetchNews": "false"},
     "@jupyterlab/docmanager-extension:plugin": {"autosave": False},
 }
 _IDLE = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
-_READY = """idle => {  // the indicator says idle also before there is a kernel
+_READY = """idle => {  // the indicator is idle also before there is a kernel
     const kernel = document.querySelector('.jp-NotebookPanel .jp-Toolbar-kernelName')?.textContent;
     return kernel && kernel !== 'No Kernel' && document.querySelector(idle);
 }"""
@@ -48,12 +48,18 @@ _FINISHED = """([idle, error]) => {
 
 
 class NoBrowserError(RuntimeError):
-    """No Chromium, or nothing to drive it with; the message says how to get it."""
+    """Chromium or Playwright is missing; the message says how to install it."""
 
 
 @dataclass(frozen=True)
 class Lab:
-    """A running JupyterLab: its address, without a slash at the end, the token it asks for, and the folder it shows."""
+    """A running JupyterLab server.
+
+    Attributes:
+        url: its address, without a slash at the end.
+        token: authenticates requests.
+        root: the folder it serves.
+    """
 
     url: str
     token: str
@@ -61,10 +67,10 @@ class Lab:
 
 
 def find_chromium() -> str:
-    """The program.
+    """Path of the Chromium executable.
 
     Raises:
-        NoBrowserError: it is not on the PATH.
+        NoBrowserError: there is none on the PATH.
     """
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
@@ -98,14 +104,14 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def jupyterlab(root: Path, environment: Mapping[str, str] | None = None) -> Iterator[Lab]:
-    """A JupyterLab of this interpreter with settings of its own, stopped at the end with all its kernels.
+    """A JupyterLab server with this interpreter and its own settings; stopped at the end with all its kernels.
 
     Args:
-        root: the folder to show.
-        environment: variables for the kernels, over those of this process.
+        root: the folder to serve.
+        environment: variables for the kernels, in addition to those of this process.
 
     Raises:
-        RuntimeError: it did not answer within START_SECONDS; the message ends with its log.
+        RuntimeError: it did not respond within START_SECONDS; the message ends with its log.
     """
     token, port = secrets.token_hex(16), _free_port()
     lab = Lab(f"http://127.0.0.1:{port}", token, root)
@@ -140,7 +146,13 @@ def jupyterlab(root: Path, environment: Mapping[str, str] | None = None) -> Iter
 
 @contextmanager
 def notebook(browser: Browser, lab: Lab, name: str) -> Iterator[Page]:
-    """A page with one notebook of the lab's folder, its kernel ready."""
+    """A page with one notebook, its kernel ready; closed at the end.
+
+    Args:
+        browser: from `chromium`.
+        lab: from `jupyterlab`.
+        name: path of the notebook below `lab.root`.
+    """
     context = browser.new_context(viewport=WINDOW)
     try:
         context.set_default_timeout(1000 * START_SECONDS)
@@ -153,17 +165,30 @@ def notebook(browser: Browser, lab: Lab, name: str) -> Iterator[Page]:
 
 
 def new_notebook(path: Path, *cells: str) -> None:
-    """Write a Python notebook of these code cells."""
+    """Write a Python notebook.
+
+    Args:
+        path: the `.ipynb` file.
+        cells: text of each code cell.
+    """
     import nbformat
 
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in cells])
-    # Without a kernel named, JupyterLab asks for one.
+    # Without a kernel name, JupyterLab opens a dialog.
     made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(made, path)
 
 
 def run_all(page: Page, seconds: float) -> list[str]:
-    """Choose Run > Run All Cells and wait until the last cell has run, or one has failed; the errors shown."""
+    """Choose Run > Run All Cells and wait until the last cell has run, or one has failed.
+
+    Args:
+        page: from `notebook`.
+        seconds: time limit.
+
+    Returns:
+        The errors shown.
+    """
     page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
     page.locator(".lm-Menu-itemLabel").get_by_text("Run All Cells", exact=True).click()
     page.wait_for_function(_FINISHED, arg=[_IDLE, _ERROR], polling=POLLING, timeout=1000 * seconds)
@@ -177,7 +202,7 @@ def _free_port() -> int:
 
 
 def _environment(home: Path, more: Mapping[str, str]) -> dict[str, str]:
-    """This process's variables; Jupyter's and IPython's own folders below `home`; viewers as a person gets them."""
+    """Environment of the server: Jupyter's and IPython's folders are below `home`, and viewers are interactive."""
     defaults = home / "config" / "labconfig" / "default_setting_overrides.json"
     defaults.parent.mkdir(parents=True)
     defaults.write_text(json.dumps(SETTINGS), encoding="utf-8")
@@ -189,10 +214,10 @@ def _environment(home: Path, more: Mapping[str, str]) -> dict[str, str]:
         "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
         "IPYTHONDIR": "ipython",
     }
-    kept = {name: value for name, value in os.environ.items() if name not in ("COURSE_STATIC", "COURSE_STRICT")}
+    inherited = {name: value for name, value in os.environ.items() if name not in ("COURSE_STATIC", "COURSE_STRICT")}
     code = [str(Path(helpers.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     folders = {name: str(home / folder) for name, folder in names.items()}
-    return {**kept, **folders, "PYTHONPATH": os.pathsep.join(code), **more}
+    return {**inherited, **folders, "PYTHONPATH": os.pathsep.join(code), **more}
 
 
 def _request(lab: Lab, path: str, method: str) -> None:
@@ -208,12 +233,12 @@ def _wait(process: subprocess.Popen, lab: Lab, log: Path) -> None:
             return _request(lab, "/api/status", "GET")
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
-    said = log.read_text(encoding="utf-8", errors="replace")[-2000:]
-    raise RuntimeError(f"JupyterLab did not answer at {lab.url} within {START_SECONDS:g} s. It said:\n{said}")
+    output = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+    raise RuntimeError(f"JupyterLab did not respond at {lab.url} within {START_SECONDS:g} s. Its log:\n{output}")
 
 
 def _stop(process: subprocess.Popen, lab: Lab) -> None:
-    """Ask the server to leave with its kernels; make it, if it does not."""
+    """Shut the server down with its kernels; kill it if that fails."""
     try:
         _request(lab, "/api/shutdown", "POST")
         process.wait(20)

@@ -1,6 +1,6 @@
-"""What `predict` does, with a clock beside it, in a process that has loaded nothing yet.
+"""Times the steps of `predict` in a fresh process.
 
-The first patient pays for what a process does once, such as building the network's graph; those that follow do not.
+The first patient includes the cost of what a process does once, such as building the network's graph.
 
     python -m helpers.bench.cold_start MODEL_DIR OUT PATIENT_DIR...
 """
@@ -12,7 +12,13 @@ from pathlib import Path
 
 
 def main(model: str, out: str, folders: list[str]) -> None:
-    """Print the seconds of imports, of loading the model, and of the parts of every patient."""
+    """Print as JSON the seconds of the imports, of loading the model, and of each step of every patient.
+
+    Args:
+        model: a folder that `train brain` wrote.
+        out: folder for the masks.
+        folders: one per patient.
+    """
     clock = time.perf_counter
     start = clock()
     from helpers.data.brats import read_catalogue
@@ -24,7 +30,7 @@ def main(model: str, out: str, folders: list[str]) -> None:
     loaded = clock()
     patients = []
     for folder in folders:
-        begun = clock()
+        started = clock()
         patient = read_catalogue(folder).require(segmenter.modalities, seg=False)[0]
         scan = read_scan(patient, segmenter.modalities, seg=False)
         read = clock()
@@ -32,7 +38,7 @@ def main(model: str, out: str, folders: list[str]) -> None:
         outlined = clock()
         write_segmentation(Path(out, f"{patient.id}_seg.nii.gz"), labels, scan.affine)
         written = clock()
-        patients.append({"reading": read - begun, "network": outlined - read, "writing": written - outlined})
+        patients.append({"reading": read - started, "network": outlined - read, "writing": written - outlined})
     print(json.dumps({"imports": imported - start, "loading": loaded - imported, "patients": patients}))
 
 

@@ -1,7 +1,7 @@
-"""Memory that a process holds for itself while it builds a slice store and draws batches from it.
+"""Resident memory of a process while it builds a slice store and draws batches from it.
 
-Pages of a memory-mapped file count apart: the system takes them back when it needs the room. What must not grow with
-the number of patients is the rest, the anonymous memory.
+Pages of a memory-mapped file are counted separately: the system reclaims them when it needs memory. The rest, the
+anonymous memory, must not grow with the number of patients.
 
     python -m helpers.bench.footprint DATA 20 128
 """
@@ -15,43 +15,49 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-STATUS = Path("/proc/self/status")  # Linux alone tells the two kinds apart
+STATUS = Path("/proc/self/status")  # only on Linux
 STEPS = 300
-PAUSE = 0.02  # seconds between two looks
+PAUSE = 0.02  # seconds between two samples
 
 
 @contextmanager
 def watched() -> Iterator[dict[str, float]]:
-    """The most that this process holds while the block runs: `anonymous` and `mapped`, MB, there when it has ended."""
-    most, ended = {"anonymous": 0.0, "mapped": 0.0}, threading.Event()
+    """Peak memory of this process while the block runs: `anonymous` and `mapped` in MB, complete when it has ended."""
+    peak, ended = {"anonymous": 0.0, "mapped": 0.0}, threading.Event()
 
-    def look() -> None:
-        found = _held()
-        for kind in most:
-            most[kind] = max(most[kind], found[kind])
+    def sample() -> None:
+        current = _resident()
+        for kind in peak:
+            peak[kind] = max(peak[kind], current[kind])
 
     def watch() -> None:
         while not ended.wait(PAUSE):
-            look()
+            sample()
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     try:
-        yield most
+        yield peak
     finally:
         ended.set()
         thread.join()
-        look()
+        sample()
 
 
-def _held() -> dict[str, float]:
+def _resident() -> dict[str, float]:
     lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines() if ":" in line)
     names = {"anonymous": "RssAnon", "mapped": "RssFile"}
-    return {kind: int(lines[name].split()[0]) * 1024 / 1e6 for kind, name in names.items()}  # the system gives kB
+    return {kind: int(lines[name].split()[0]) * 1024 / 1e6 for kind, name in names.items()}  # the file has kB
 
 
 def main(data: str, count: int, size: int) -> None:
-    """Print what `watched` saw while `count` patients of `data` went through store and batches."""
+    """Print as JSON the peak memory of building a store and drawing training batches from it.
+
+    Args:
+        data: folder of the BraTS patients.
+        count: how many patients to use.
+        size: pixels along each side of a slice.
+    """
     from helpers.bench.kernel import MODALITIES
     from helpers.data.brats import read_catalogue
     from helpers.data.resample import Grid

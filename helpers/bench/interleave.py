@@ -1,10 +1,18 @@
-"""Taking turns: what is compared is measured round by round, so that a busy machine slows all alike."""
+"""Interleaved measurement: candidates take turns, so that a slow phase of the machine affects all of them."""
 
 from collections.abc import Callable, Hashable, Mapping
 
 
 def interleave(turns: Mapping[Hashable, Callable[[], float]], rounds: int) -> dict[Hashable, list[float]]:
-    """Each one's figures, round by round; a first round, in which things get ready, is left out."""
+    """Measure all candidates in turns; a first round, for warm-up, is discarded.
+
+    Args:
+        turns: name of each candidate, and a function that measures it once.
+        rounds: number of measurements of each.
+
+    Returns:
+        The measurements of each candidate, one per round.
+    """
     measured: dict[Hashable, list[float]] = {name: [] for name in turns}
     for _ in range(1 + rounds):
         for name, turn in turns.items():
@@ -13,18 +21,19 @@ def interleave(turns: Mapping[Hashable, Callable[[], float]], rounds: int) -> di
 
 
 def timed(run: Callable[[int], float], amount: float, seconds: float) -> Callable[[], float]:
-    """A turn that runs for about so many seconds and gives the amount done in one of them.
+    """A turn for `interleave` that measures a rate, the amount done per second.
 
     Args:
-        run: does something so many times and gives the seconds that took.
-        amount: what is done at one time.
+        run: repeats a step the given number of times and returns the seconds that it took.
+        amount: how much one step does.
+        seconds: approximate duration of a turn; it has at least one step.
     """
     count = 0
 
     def turn() -> float:
         nonlocal count
         if not count:
-            run(1)  # graphs are built, memory is taken
+            run(1)  # warm-up: builds graphs, allocates memory
             count = max(1, round(seconds / run(1)))
         return amount * count / run(count)
 

@@ -1,8 +1,8 @@
-"""The public kernel's way of loading, step for step: what the slice store is measured against.
+"""The data loading of a public Kaggle kernel, reimplemented step by step: the baseline of the slice store.
 
-*3d-mri-brain-tumor-segmentation-u-net* on Kaggle feeds its network from a `DataGenerator` that has been copied into a
-great many notebooks. It opens three files of one patient as float64, resizes two of them slice by slice, makes the
-third one-hot and resizes that as well, and divides by the largest value: one patient, one batch, again in every epoch.
+*3d-mri-brain-tumor-segmentation-u-net* on Kaggle feeds its network from a `DataGenerator` that many notebooks have
+copied. It opens three files of one patient as float64, resizes two of them slice by slice, one-hot encodes the third
+and resizes that as well, and divides by the largest value: one patient is one batch, and is read again in every epoch.
 """
 
 import keras
@@ -13,15 +13,20 @@ from helpers.data.brats import Patient
 
 MODALITIES = ("flair", "t1ce")
 FIRST, SLICES = 22, 100
-"""Its batch: slices 22 to 121 of a patient."""
+"""The slices of its batch: 22 to 121 of a patient."""
 
 
 def kernel_batch(patient: Patient, size: int = 128) -> tuple[np.ndarray, keras.KerasTensor]:
-    """One batch as the kernel makes it, its faults included (they are lesson 07's).
+    """One batch as the kernel makes it, including its errors (lesson 07 discusses them).
+
+    Args:
+        patient: has the `MODALITIES` and a segmentation.
+        size: pixels along each side of a slice.
 
     Returns:
-        Images (slices, size, size, 2) float64, over the largest value in the batch; masks (slices, size, size, 4)
-        float32, one-hot labels, interpolated. There are `SLICES`, or as many as the patient has from `FIRST` on.
+        Images (slices, size, size, 2) float64, divided by the largest value in the batch; masks
+        (slices, size, size, 4) float32, one-hot labels, interpolated. There are `SLICES`, or as many as the patient has
+        from `FIRST` on.
     """
     flair, t1ce, seg = (nib.load(patient.file(kind)).get_fdata() for kind in (*MODALITIES, "seg"))
     count = min(SLICES, flair.shape[2] - FIRST)
@@ -37,9 +42,16 @@ def kernel_batch(patient: Patient, size: int = 128) -> tuple[np.ndarray, keras.K
 
 
 def bilinear(image: np.ndarray, size: int) -> np.ndarray:
-    """What `cv2.resize(image, (size, size))` gives, which the kernel calls: bilinear between the middles of pixels.
+    """The same as `cv2.resize(image, (size, size))`, which the kernel calls: bilinear between pixel centres.
 
-    OpenCV is no dependency of the course; most of a batch's time goes into reading its patient.
+    OpenCV is not a dependency of the course; most of a batch's time is spent on reading the patient.
+
+    Args:
+        image: (rows, columns).
+        size: rows and columns of the result.
+
+    Returns:
+        (size, size).
     """
     (top, bottom, down), (left, right, across) = (_neighbours(n, size) for n in image.shape)
     rows = image[top] * (1 - down)[:, None] + image[bottom] * down[:, None]
@@ -47,7 +59,7 @@ def bilinear(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def _neighbours(n: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Per new pixel: the two old ones it lies between, and the share of the second."""
+    """For each new pixel: indices of the two old ones that it lies between, and the weight of the second."""
     position = np.clip((np.arange(size) + 0.5) * n / size - 0.5, 0, n - 1)
     first = position.astype(int)
     return first, np.minimum(first + 1, n - 1), position - first

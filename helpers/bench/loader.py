@@ -1,8 +1,7 @@
-"""How many slices a second reach a training step: our loader's, the public kernel's, and MONAI's cached data set's.
+"""Benchmark of data loading, slices per second: our loader, the public kernel's, and MONAI's cached data set.
 
-All read the same `.nii.gz` files and deliver FLAIR and T1ce on a grid of one size. The kernel reads them anew each
-time; the two others once, before the clock starts. They take turns, so that a machine which is slow for a while is so
-for all.
+All read the same `.nii.gz` files and deliver FLAIR and T1ce on a grid of one size. The kernel reads them again for each
+batch; the two others once, before the measurement. They are measured in turns, see `helpers.bench.interleave`.
 """
 
 import itertools
@@ -30,10 +29,13 @@ from helpers.learn.batches import training_batches
 SIZE, BATCH = 128, 32
 PATIENTS = 4
 ROUNDS, SECONDS = 7, 2.0
-COUNTS = (20, 100)  # patients, for the memory
-SMALL = {"shape": (60, 60, 39), "spacing": (4.0, 4.0, 155 / 39)}  # their volumes: all the memory that grows is shown
+COUNTS = (20, 100)  # numbers of patients for the memory measurement
+SMALL = {
+    "shape": (60, 60, 39),
+    "spacing": (4.0, 4.0, 155 / 39),
+}  # of their phantoms; the growth with their number is what counts
 PACKAGES = ("numpy", "nibabel", "keras", "tensorflow", "tensorflow-cpu")
-KERNEL, STORED, VARIED = "the kernel's way", "ours, as stored", "ours, to be varied"
+KERNEL, STORED, AUGMENTED = "the kernel's way", "ours, as stored", "ours, to be varied"
 MONAI = {"volumes": "MONAI, volumes cached", "slices": "MONAI, slices cached"}
 
 
@@ -48,16 +50,17 @@ def bench_loader(
     """Measure the loaders.
 
     Args:
-        data: a folder of patients, of which the first few are read; phantoms are made if none is given.
-        rounds: turns of each loader. seconds: how long one lasts, or as long as a batch takes.
+        data: a folder of patients, of which the first `PATIENTS` are read; phantoms are made if it is None.
+        rounds: measurements of each loader.
+        seconds: duration of one measurement; at least one batch is drawn.
         size: pixels along each side of a slice.
         grid: `shape` and `spacing` of the phantoms.
-        counts: numbers of phantom patients to measure the memory with; none is measured where it is empty.
+        counts: numbers of phantom patients for the memory measurement, which is skipped if empty.
 
     Returns:
-        `rates`: slices/s of each loader, as `report.spread`; `ratios`, of our batches as stored over each other's;
-        `slice_bytes`, what a slice of ours weighs; `monai`: its version and the same of its, or None, and `why`;
-        `memory`: MB by number of patients, or None; `machine`, `versions`.
+        `rates`: slices/s of each loader, as `report.spread`; `ratios`: our rate without augmentation over each other
+        one; `slice_bytes`: size of one of our slices; `monai`: version, cache time and slice size of MONAI, or None,
+        and `why`; `memory`: MB by number of patients, or None; `machine`, `versions`.
 
     Raises:
         DataError: there is no folder `data`, or no patient in it that can be used.
@@ -65,7 +68,7 @@ def bench_loader(
     with TemporaryDirectory(prefix="bench-") as name, ExitStack() as peers:
         folder = Path(name)
         chosen = patients(data, folder / "brats", PATIENTS, MODALITIES, grid)
-        turns, told = _ours(chosen, folder / "slices", size, seconds)
+        turns, info = _ours(chosen, folder / "slices", size, seconds)
         result = {
             **report.about(PACKAGES),
             "data": "phantoms" if data is None else "the user's own",
@@ -73,11 +76,11 @@ def bench_loader(
             "files": sorted({"".join(path.suffixes[-2:]) for path in chosen[0].images.values()}),
             "size": size,
             "batch": BATCH,
-            **told,
+            **info,
         }
         try:
-            peer = peers.enter_context(_cached(chosen, size))
-            result["monai"] = peer.told
+            peer = peers.enter_context(_monai(chosen, size))
+            result["monai"] = peer.info
             turns |= {MONAI[way]: _turn(peer, way, seconds) for way in MONAI}
         except NoPeerError as missing:
             result |= {"monai": None, "why": str(missing)}
@@ -91,11 +94,12 @@ def bench_loader(
 
 
 def delivered(batches: Iterator[Any], seconds: float, images: Callable[[Any], Any]) -> float:
-    """Slices a second: those that came, over the time they took.
+    """Slices per second that an iterator delivers.
 
     Args:
-        seconds: after which no further batch is asked for.
-        images: where a batch has its images, whose first axis is counted.
+        batches: does not end.
+        seconds: time after which no further batch is drawn.
+        images: returns the images of a batch; their first axis is counted.
     """
     count, start = 0, time.perf_counter()
     while time.perf_counter() < start + seconds:
@@ -104,7 +108,7 @@ def delivered(batches: Iterator[Any], seconds: float, images: Callable[[Any], An
 
 
 def show(result: dict[str, Any]) -> None:
-    """Print what `bench_loader` found."""
+    """Print the result of `bench_loader` as a table."""
     table = Table(title=f"Slices a second, {result['size']} x {result['size']} pixels, FLAIR and T1ce")
     for column in ("", "slices/s\nmedian", "lowest to\nhighest", "ours over\nit, median", "lowest to\nhighest"):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
@@ -117,44 +121,44 @@ def show(result: dict[str, Any]) -> None:
 def _notes(result: dict[str, Any]) -> Iterable[str]:
     yield (
         f"{result['patients']} patients, {', '.join(result['files'])} ({result['data']}), batches of "
-        f"{result['batch']}; the kernel's is one patient. Our store took {result['prepare_seconds']:.1f} s, once."
+        f"{result['batch']}; the kernel's is one patient. Building our store took {result['prepare_seconds']:.1f} s."
     )
     monai = result["monai"]
     if monai is None:
         yield f"MONAI's cached data set was not measured. {result['why']}"
     else:
-        yield f"MONAI {monai['version']} filled its cache, which is in memory, in {monai['fill_seconds']:.1f} s."
+        yield f"MONAI {monai['version']} filled its cache in memory in {monai['fill_seconds']:.1f} s."
         ours, its = result["slice_bytes"] / 1000, monai["slice_bytes"] / 1000
-        yield f"A slice of ours is {ours:.0f} kB, shares of four classes in it; one of MONAI's {its:.0f}, with a label."
+        yield f"A slice of ours has {ours:.0f} kB, soft labels of four classes included; one of MONAI's {its:.0f}."
     if result["memory"]:
-        held = [
+        peaks = [
             f"{found['anonymous']:,.0f} MB with {found['patients']} patients (and {found['mapped']:,.0f} mapped)"
             for found in result["memory"]
         ]
-        yield f"Memory, at most, to build a store and draw from it: {', '.join(held)}."
+        yield f"Peak memory of building a store and drawing batches: {', '.join(peaks)}."
 
 
 def _ours(
     chosen: tuple[Patient, ...], folder: Path, size: int, seconds: float
 ) -> tuple[dict[str, Callable[[], float]], dict[str, float]]:
-    """Turns of the kernel's way and of ours; the seconds that our store took, and what it holds of a slice."""
+    """Turns of the kernel's loader and of ours; the seconds to build our store, and the bytes of one of its slices."""
     start = time.perf_counter()
     store = open_store(chosen, folder, MODALITIES, Grid(size))
-    told = {
+    info = {
         "prepare_seconds": time.perf_counter() - start,
         "slice_bytes": store.images[0].nbytes + store.soft_labels[0].nbytes,
     }
     ids = [patient.id for patient in chosen]
-    again = (kernel_batch(patient, size) for patient in itertools.cycle(chosen))
-    stored, varied = (iter(training_batches(store, ids, BATCH, 0, kinds)) for kinds in ("none", "usual"))
+    kernel = (kernel_batch(patient, size) for patient in itertools.cycle(chosen))
+    stored, augmented = (iter(training_batches(store, ids, BATCH, 0, kinds)) for kinds in ("none", "usual"))
     return {
-        KERNEL: lambda: delivered(again, seconds, lambda batch: batch[0]),
+        KERNEL: lambda: delivered(kernel, seconds, lambda batch: batch[0]),
         STORED: lambda: delivered(stored, seconds, lambda batch: batch["images"]),
-        VARIED: lambda: delivered(varied, seconds, lambda batch: batch["images"]),
-    }, told
+        AUGMENTED: lambda: delivered(augmented, seconds, lambda batch: batch["images"]),
+    }, info
 
 
-def _cached(chosen: tuple[Patient, ...], size: int) -> Peer:
+def _monai(chosen: tuple[Patient, ...], size: int) -> Peer:
     paths = [
         {"image": [str(patient.images[kind]) for kind in MODALITIES], "label": str(patient.seg)} for patient in chosen
     ]
@@ -163,14 +167,14 @@ def _cached(chosen: tuple[Patient, ...], size: int) -> Peer:
 
 def _turn(peer: Peer, way: str, seconds: float) -> Callable[[], float]:
     def turn() -> float:
-        answer = peer.ask(way=way, seconds=seconds)
-        return answer["slices"] / answer["seconds"]
+        response = peer.ask(way=way, seconds=seconds)
+        return response["slices"] / response["seconds"]
 
     return turn
 
 
 def _memory(folder: Path, counts: tuple[int, ...], size: int) -> list[dict[str, float]] | None:
-    """What `footprint` saw with each number of patients; None where the system does not tell."""
+    """Peak memory with each number of patients, from `footprint`; None where the system does not report it."""
     if not counts or not STATUS.exists():
         return None
     many = folder / "many"

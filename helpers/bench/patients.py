@@ -1,4 +1,4 @@
-"""The patients that a benchmark reads: made up at BraTS's size, or the user's own."""
+"""The patients that a benchmark reads: phantoms of BraTS's size, or the user's own data."""
 
 import gzip
 import os
@@ -22,10 +22,13 @@ def patients(
     grid: dict[str, Any] = BRATS,
     seg: bool = True,
 ) -> tuple[Patient, ...]:
-    """The first `count` patients under `data`, or as many phantoms, made in `folder` as `.nii.gz`.
+    """The first `count` patients under `data`, or as many phantoms, written to `folder` as `.nii.gz`.
 
     Args:
-        modalities: the volumes that each has; the phantoms have no others.
+        data: folder of the BraTS patients; phantoms are made if it is None.
+        folder: for the phantoms.
+        count: how many patients.
+        modalities: those that each patient must have; the phantoms have no others.
         grid: `shape` and `spacing` of the phantoms.
         seg: whether each has a segmentation as well.
 
@@ -41,8 +44,8 @@ def patients(
 
 
 def _pack(path: Path, kinds: tuple[str, ...]) -> None:
-    """Turn one `.nii` into a `.nii.gz`, as BraTS itself ships it; drop it where it is none of these kinds."""
-    # The odd patient's segmentation has a name of its own, and ends as no modality does.
+    """Turn one `.nii` into a `.nii.gz`, as BraTS distributes it, or delete it if it is none of these kinds."""
+    # Some patients' segmentations have an irregular name, which no modality has.
     kind = path.stem.rpartition("_")[2].lower()
     if kind in kinds or ("seg" in kinds and kind.startswith("seg")):
         with path.open("rb") as plain, gzip.open(f"{path}.gz", "wb", compresslevel=6) as packed:

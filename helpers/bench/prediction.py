@@ -1,4 +1,4 @@
-"""How long a patient takes, from the files of a scan to a saved mask: the first in a process, and those that follow."""
+"""Benchmark of inference, from the files of a scan to a saved mask: the first patient of a process, and later ones."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from helpers.models.unet import unet
 from helpers.tasks.brain.inference import Segmenter
 
 DEFAULT = {"size": 96, "filters": 16}
-"""Of the network that `train brain` builds."""
+"""Defaults of `train brain`."""
 
 ROUNDS, PATIENTS = 3, 3
 PARTS = ("reading", "network", "writing")
@@ -30,14 +30,14 @@ def bench_prediction(
     grid: dict[str, Any] = BRATS,
     network: dict[str, int] = DEFAULT,
 ) -> dict[str, Any]:
-    """Measure prediction on made-up patients.
+    """Measure inference on phantom patients.
 
     Args:
-        model: a folder that `train brain` left. If none is given, a network as that command builds it is taken, of all
-            four modalities and untrained: it takes as long as a trained one, but its ragged masks take longer to write.
-        rounds: processes that are started, each with a cold patient and `PATIENTS` warm ones.
+        model: a folder that `train brain` wrote. By default an untrained network of the same architecture with all four
+            modalities: inference takes as long, but its irregular masks take longer to write.
+        rounds: number of processes, each with one cold and `PATIENTS` warm patients.
         grid: `shape` and `spacing` of the patients.
-        network: `size` and `filters` of the network, where no model is given.
+        network: `size` and `filters` of the default network.
 
     Returns:
         `cold` and `warm`: seconds of `PARTS` and of `all`, as `report.spread`; `imports` and `loading`, seconds before
@@ -69,7 +69,7 @@ def bench_prediction(
 
 
 def show(result: dict[str, Any]) -> None:
-    """Print what `bench_prediction` found."""
+    """Print the result of `bench_prediction` as a table."""
     size = " x ".join(map(str, result["patient"]))
     table = Table(title=f"From {result['files']} files, {size}, to a saved mask: seconds")
     for column in ("", "first,\nmedian", "lowest to\nhighest", "later,\nmedian", "lowest to\nhighest"):
@@ -85,7 +85,7 @@ def show(result: dict[str, Any]) -> None:
     notes = (
         f"Before the first: {', '.join(before)}. {result['cold']['all']['n']} processes.",
         f"The network: {untrained}{result['network']['size']} pixels a side, {result['network']['parameters']:,} "
-        "parameters; every slice with brain, and again mirrored.",
+        "parameters; every slice with brain, with test-time mirroring.",
     )
     report.show_table(result, table, notes)
 
@@ -96,7 +96,7 @@ def _parts(measured: list[dict[str, float]]) -> dict[str, dict[str, Any]]:
 
 
 def _untrained(folder: Path, size: int, filters: int) -> Path:
-    """Leave a folder as `train brain` does, with a network that has learned nothing."""
+    """Write a folder as `train brain` does, with an untrained network."""
     folder.mkdir()
     unet(size, len(MODALITIES), filters=filters).save(folder / "model.keras")
     parameters = {"modalities": list(MODALITIES), "size": size, "extent_mm": Grid().extent_mm, "filters": filters}

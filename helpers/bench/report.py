@@ -1,4 +1,4 @@
-"""What a benchmark tells: ours and the peers' figures side by side, their spread, and the machine."""
+"""Results of a benchmark: our figures beside the peers', their spread, and the machine; as a table or as JSON."""
 
 import json
 import platform
@@ -15,13 +15,21 @@ from helpers.runtime import machine
 
 
 def compare(ours: Sequence[float], peer: Sequence[float]) -> dict[str, Any]:
-    """Median and 95th percentile of times in milliseconds, and `ratio`: the peer's median over ours."""
+    """Compare two series of times.
+
+    Args:
+        ours: times in milliseconds.
+        peer: times in milliseconds.
+
+    Returns:
+        `ours` and `peer`, each as `summary`, and `ratio`: the peer's median over ours.
+    """
     result: dict[str, Any] = {"ours": summary(ours), "peer": summary(peer)}
     return {**result, "ratio": round(float(np.median(peer) / np.median(ours)), 2)}
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Median, lowest and highest of what was measured, and how often it was."""
+    """Median, lowest and highest of some measurements, and their number `n`."""
     return {
         "median": float(np.median(values)),
         "low": float(min(values)),
@@ -31,17 +39,24 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
 
 
 def ratio(ours: Sequence[float], peer: Sequence[float]) -> dict[str, Any]:
-    """How many times the peer's figure ours is, as `spread`: ours and the peer's of one round make one ratio, so that
-    a machine which is slow for a while is so for both.
+    """Spread of the ratio of ours to the peer's, taken round by round, so that a slow phase of the machine cancels out.
+
+    Args:
+        ours: one measurement per round.
+        peer: one measurement per round.
 
     Raises:
-        ValueError: there are not as many of the one as of the other.
+        ValueError: the numbers of rounds differ.
+
+    Example:
+        >>> ratio(ours=[300, 100, 320], peer=[30, 10, 20])
+        {'median': 10.0, 'low': 10.0, 'high': 16.0, 'n': 3}
     """
     return spread([one / other for one, other in zip(ours, peer, strict=True)])
 
 
 def about(packages: Sequence[str]) -> dict[str, Any]:
-    """The machine, and the versions of Python and of the named packages; None for one that is not installed."""
+    """The machine, and the versions of Python and of `packages`; None for a package that is not installed."""
     return {"machine": machine.device(), "versions": {"python": platform.python_version(), **_versions(packages)}}
 
 
@@ -49,38 +64,49 @@ def show(result: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]], title
     """Print a table of comparisons, the machine under it, and notes.
 
     Args:
-        result: holds `machine` and `versions`, from `about`.
-        rows: what was measured, and its comparison, from `compare`.
-        title: over the table.
+        result: has `machine` and `versions`, from `about`.
+        rows: name of each measurement, and its comparison, from `compare`.
+        title: of the table.
         notes: one line each.
     """
     table = Table(title=title)
     for column in ("", "ours, ms\nmedian", "ours, ms\n95 %", "peer, ms\nmedian", "peer, ms\n95 %", "peer /\nours"):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
-    for name, found in rows.items():
-        times = [f"{found[one][key]:.1f}" for one in ("ours", "peer") for key in ("median_ms", "p95_ms")]
-        table.add_row(name, *times, f"{found['ratio']:.1f}")
+    for name, compared in rows.items():
+        times = [f"{compared[one][key]:.1f}" for one in ("ours", "peer") for key in ("median_ms", "p95_ms")]
+        table.add_row(name, *times, f"{compared['ratio']:.1f}")
     show_table(result, table, notes)
 
 
 def show_table(result: Mapping[str, Any], table: Table, notes: Sequence[str]) -> None:
-    """Print a table, notes of one line each, and the machine."""
+    """Print a table, the notes and the machine.
+
+    Args:
+        result: has `machine` and `versions`, from `about`.
+        table: what to print first.
+        notes: one line each.
+    """
     console = Console()
     if not console.is_terminal:
-        console.width = 100  # a file has room; 80 cut figures off
+        console.width = 100  # in a file; at the default of 80, figures would be cut off
     console.print(table)
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items() if version)
     for line in (*notes, f"{result['machine']}; {versions}"):
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def cells(found: Mapping[str, Any], digits: int = 0) -> tuple[str, str]:
-    """Median, and lowest to highest, of what `spread` made: two cells of a table."""
-    return f"{found['median']:,.{digits}f}", f"{found['low']:,.{digits}f} to {found['high']:,.{digits}f}"
+def cells(spread: Mapping[str, Any], digits: int = 0) -> tuple[str, str]:
+    """Two cells of a table: the median, and lowest to highest.
+
+    Args:
+        spread: from the function of that name.
+        digits: after the decimal point.
+    """
+    return f"{spread['median']:,.{digits}f}", f"{spread['low']:,.{digits}f} to {spread['high']:,.{digits}f}"
 
 
 def write(result: Mapping[str, Any], path: Path) -> None:
-    """The result as JSON; folders are made."""
+    """Write a result as JSON; missing folders are created."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
@@ -92,10 +118,10 @@ def summary(times: Sequence[float]) -> dict[str, float]:
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
+    versions: dict[str, str | None] = {}
     for name in packages:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = None
-    return found
+            versions[name] = None
+    return versions

@@ -1,8 +1,8 @@
-"""Measuring in a process of its own: a start that is cold, memory that is nobody else's, a peer's thread pools.
+"""Measurement in a subprocess: cold starts, separate memory, and separate thread pools for a peer framework.
 
-TensorFlow and PyTorch each keep a pool of threads, one for each core, and an OpenMP of their own. In one process both
-pools stand ready at once, and the second OpenMP to be loaded may refuse. So each framework has its process, and they
-take turns: while one computes, the other waits for its next line of input.
+TensorFlow and PyTorch each have a thread pool, one thread per core, and their own OpenMP. In one process both pools
+would compete, and loading the second OpenMP may fail. So each framework has its own process, and they take turns: while
+one computes, the other waits for its next line of input.
 """
 
 import json
@@ -15,22 +15,22 @@ from typing import Any
 
 PEERS = Path(__file__).parent / "peers"
 PYTHON = "COURSE_TORCH_PYTHON"
-"""Environment variable that names a Python which has PyTorch and MONAI; without it, this one is asked."""
+"""Environment variable with the path of a Python that has PyTorch and MONAI; the default is this interpreter."""
 
 
 class NoPeerError(RuntimeError):
-    """The peer's package is not installed; the message says how to get it."""
+    """The peer's package is not installed; the message says how to install it."""
 
 
 class Peer:
-    """A script in `peers/` that measures when asked; close it at the end, or use it in a `with`.
+    """A script in `peers/` that measures on request; a context manager.
 
     Args:
         script: its name, without `.py`.
-        settings: what it needs to begin.
+        settings: arguments of the script's `begin`.
 
     Attributes:
-        told: its answer to the settings.
+        info: the script's response to the settings.
 
     Raises:
         NoPeerError: a package is missing.
@@ -46,20 +46,23 @@ class Peer:
             text=True,
         )
         try:
-            self.told = self.ask(**settings)
+            self.info = self.ask(**settings)
         except BaseException:
             self.close()
             raise
 
-    def ask(self, **question: Any) -> dict[str, Any]:
-        """One question, one answer.
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """Send one request and wait for its response.
+
+        Args:
+            request: arguments of the script's measuring function.
 
         Raises:
             NoPeerError: a package is missing.
-            RuntimeError: the script failed; the message ends with what it said.
+            RuntimeError: the script failed; the message ends with its error output.
         """
         try:
-            self._process.stdin.write(json.dumps(question) + "\n")
+            self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()
         except BrokenPipeError:
@@ -67,15 +70,15 @@ class Peer:
         if not line:
             self._process.wait()
             self._errors.seek(0)
-            said = self._errors.read().decode(errors="replace")[-2000:]
-            raise RuntimeError(f"The peer {self._process.args[1]} failed. It said:\n{said}")
-        answer = json.loads(line)
-        if "missing" in answer:
+            errors = self._errors.read().decode(errors="replace")[-2000:]
+            raise RuntimeError(f"The peer {self._process.args[1]} failed. Its error output:\n{errors}")
+        response = json.loads(line)
+        if "missing" in response:
             raise NoPeerError(
-                f"{answer['missing']} is not installed: pip install 'biomedseg-course[bench]', or name a Python that "
+                f"{response['missing']} is not installed: pip install 'biomedseg-course[bench]', or name a Python that "
                 f"has it in {PYTHON}."
             )
-        return answer
+        return response
 
     def close(self) -> None:
         """End the process."""
@@ -93,14 +96,18 @@ class Peer:
 
 
 def run_fresh(module: str, *arguments: object) -> dict[str, Any]:
-    """What `python -m module arguments` prints as JSON on its last line, run by this interpreter.
+    """Run `python -m module arguments` with this interpreter, and parse the JSON on the last line that it prints.
+
+    Args:
+        module: dotted name.
+        arguments: converted to strings.
 
     Raises:
-        RuntimeError: it failed; the message ends with what it said.
+        RuntimeError: it failed; the message ends with its error output.
     """
     done = subprocess.run(
         [sys.executable, "-m", module, *map(str, arguments)], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise RuntimeError(f"python -m {module} failed. It said:\n{done.stderr[-2000:]}")
+        raise RuntimeError(f"python -m {module} failed. Its error output:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])

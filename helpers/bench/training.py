@@ -1,8 +1,8 @@
-"""How long a training step takes: our U-Net's, the same network's in PyTorch, and how much of the machine either uses.
+"""Benchmark of training steps: our U-Net, the same network in PyTorch, and the peak rate of the machine.
 
-A step is all that `fit` does with a batch: forward, loss, backward, Adam. Both train the paper's network on batches of
-one size that lie in memory, in float32 and, where the chip has it, in half precision. How much of the machine that
-uses is told by its rate of multiplying two large matrices, which is the most that a convolution could reach.
+A step is all that `fit` does with a batch: forward pass, loss, backward pass, Adam. Both train the paper's network on
+batches in memory, in float32 and, where the chip supports it, in half precision. The rate of multiplying two large
+matrices estimates the machine's peak, the upper bound for a convolution.
 """
 
 import math
@@ -42,39 +42,40 @@ def bench_training(
     """Measure training steps.
 
     Args:
-        rounds: turns of each. seconds: how long one lasts, or as long as a step takes.
+        rounds: measurements of each.
+        seconds: duration of one measurement; it has at least one step.
         network: arguments of `unet`.
         batch: slices in a batch.
-        precisions: "float32", "bfloat16", "float16"; those that the chip has instructions for if none are given.
-        side: rows and columns of the matrices; enough to keep the chip busy if none is given.
+        precisions: "float32", "bfloat16", "float16"; by default those that the chip has instructions for.
+        side: rows and columns of the matrices; by default large enough for full utilisation.
 
     Returns:
         `rates`: per precision, `ours` and `pytorch` in slices/s and `matmul` in GFLOP/s, each as `report.spread`;
-        `ratios`: per precision, `pytorch`, ours over PyTorch's, and `matmul`, the share of the matrix product's rate
+        `ratios`: per precision, `pytorch`, ours over PyTorch's, and `matmul`, the fraction of the matrix product's rate
         that our step reaches, counting its convolutions alone; `pytorch`: its version and parameters, or None, and
         `why`; `parameters`; `gflop_per_slice`; `machine`; `versions`.
 
     Raises:
-        RuntimeError: the two networks have not the same number of parameters.
+        RuntimeError: the two networks have different numbers of parameters.
     """
-    precisions, side = precisions or _suited(), side or (8192 if machine.gpus() else 2048)
-    made = unet(**network)
-    gflop = flops(made) / 1e9
+    precisions, side = precisions or _supported_precisions(), side or (8192 if machine.gpus() else 2048)
+    model = unet(**network)
+    gflop = flops(model) / 1e9
     result = {
         **report.about(PACKAGES),
         "backend": keras.backend.backend(),
         "network": network,
         "batch": batch,
-        "parameters": made.count_params(),
+        "parameters": model.count_params(),
         "gflop_per_slice": round(gflop, 2),
     }
     turns: dict[tuple[str, str], Callable[[], float]] = {}
     with ExitStack() as peers:
         try:
             peer = peers.enter_context(Peer("unet_step", batch=batch, **network))
-            result["pytorch"] = peer.told
-            if peer.told["parameters"] != result["parameters"]:
-                raise RuntimeError(f"{peer.told['parameters']} parameters in PyTorch, {result['parameters']} in Keras")
+            result["pytorch"] = peer.info
+            if peer.info["parameters"] != result["parameters"]:
+                raise RuntimeError(f"{peer.info['parameters']} parameters in PyTorch, {result['parameters']} in Keras")
         except NoPeerError as missing:
             peer = None
             result |= {"pytorch": None, "why": str(missing)}
@@ -97,8 +98,14 @@ def bench_training(
 
 
 def flops(network: keras.Model) -> int:
-    """Floating-point operations to train on one sample: those of the convolutions, two for each multiplication with its
-    addition, once forward and, for the gradients of weights and of inputs, twice backward."""
+    """Floating-point operations of one training step per sample, convolutions only.
+
+    A multiply-add counts as two operations; the backward pass costs twice the forward pass, for the gradients of the
+    weights and of the inputs.
+
+    Args:
+        network: functional model with 2-D convolutions.
+    """
     products = 0
     for layer in network.layers:
         if isinstance(layer, keras.layers.Conv2D):
@@ -108,7 +115,7 @@ def flops(network: keras.Model) -> int:
 
 
 def show(result: dict[str, Any]) -> None:
-    """Print what `bench_training` found."""
+    """Print the result of `bench_training` as a table."""
     size, filters = result["network"]["size"], result["network"]["filters"]
     table = Table(title=f"Training steps, U-Net {size} x {size}, {filters} features, batches of {result['batch']}")
     for column in ("", "slices/s\nmedian", "lowest to\nhighest", "ours over\nit, median", "lowest to\nhighest"):
@@ -128,18 +135,18 @@ def _notes(result: dict[str, Any]) -> list[str]:
         f"Keras on {result['backend']}."
     ]
     for dtype, rates in result["rates"].items():
-        share = result["ratios"][dtype]["matmul"]
+        fraction = result["ratios"][dtype]["matmul"]
         notes.append(
             f"Matrix product, {dtype}: {rates['matmul']['median']:,.0f} GFLOP/s; our step reaches "
-            f"{share['median']:.0%} of it ({share['low']:.0%} to {share['high']:.0%})."
+            f"{fraction['median']:.0%} of it ({fraction['low']:.0%} to {fraction['high']:.0%})."
         )
     if result["pytorch"] is None:
         return [*notes, f"PyTorch was not measured. {result['why']}"]
     return [*notes, f"PyTorch {result['pytorch']['version']}, channels last, {result['pytorch']['threads']} threads."]
 
 
-def _suited() -> tuple[str, ...]:
-    """float32, and the half precision that the chip has, whether it is chosen for training or not."""
+def _supported_precisions() -> tuple[str, ...]:
+    """float32, and the half precision that the chip supports, whether it would be selected for training or not."""
     gpu = bool(machine.gpus())
     policy = (
         precision.select_policy() if gpu else precision.policy_for(None, precision.cpu_flags(), cpu_gains=lambda: True)
@@ -148,7 +155,7 @@ def _suited() -> tuple[str, ...]:
 
 
 def _keras_steps(network: dict[str, Any], batch: int, dtype: str) -> Callable[[int], float]:
-    """A function that trains so many steps and gives the seconds they took."""
+    """A function that trains the given number of steps and returns the seconds."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(dtype if dtype == "float32" else f"mixed_{dtype}")
     try:
@@ -161,21 +168,21 @@ def _keras_steps(network: dict[str, Any], batch: int, dtype: str) -> Callable[[i
     truth = rng.dirichlet(np.ones(network["classes"]), (batch, *model.output_shape[1:-1])).astype(np.float32)
 
     def steps(count: int) -> float:
-        again = [np.concatenate([array] * count) for array in (images, truth)]
+        repeated = [np.concatenate([array] * count) for array in (images, truth)]
         clock = _Clock()
-        model.fit(*again, batch_size=batch, epochs=1, shuffle=False, verbose=0, callbacks=[clock])
+        model.fit(*repeated, batch_size=batch, epochs=1, shuffle=False, verbose=0, callbacks=[clock])
         return clock.seconds
 
     return steps
 
 
 class _Clock(keras.callbacks.Callback):
-    """The seconds of the steps alone: `fit` may wait for a thread of `tf.data` at its end (`helpers.learn.batches`)."""
+    """Seconds of the steps alone: at its end, `fit` may wait for a thread of `tf.data` (`helpers.learn.batches`)."""
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         self._start = time.perf_counter()
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:  # has the losses, so all steps are done
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:  # the losses are known, so all steps are done
         self.seconds = time.perf_counter() - self._start
 
 
@@ -184,7 +191,7 @@ def _pytorch_steps(peer: Peer, dtype: str) -> Callable[[int], float]:
 
 
 def _products(dtype: str, side: int) -> tuple[Callable[[int], float], float]:
-    """A function that multiplies two matrices so many times and gives the seconds, and the GFLOP of one product."""
+    """A function that multiplies two matrices the given number of times and returns the seconds; GFLOP per product."""
     rng = np.random.default_rng(0)
     one, other = (keras.ops.cast(rng.standard_normal((side, side), np.float32), dtype) for _ in range(2))
 
@@ -192,7 +199,9 @@ def _products(dtype: str, side: int) -> tuple[Callable[[int], float], float]:
         start = time.perf_counter()
         for _ in range(count):
             result = keras.ops.matmul(one, other)
-        keras.ops.convert_to_numpy(keras.ops.cast(result[0, 0], "float32"))  # a device computes while Python goes on
+        keras.ops.convert_to_numpy(
+            keras.ops.cast(result[0, 0], "float32")
+        )  # waits for the device, which computes asynchronously
         return time.perf_counter() - start
 
     return products, 2 * side**3 / 1e9

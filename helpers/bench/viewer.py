@@ -1,8 +1,8 @@
-"""How long after a slider moved the new slice is there: our viewer's, beside `interact` with matplotlib's.
+"""Benchmark of the viewer's latency after a slider moves, beside `interact` with matplotlib.
 
-Measured twice. In the kernel alone: from the slider's new value to the bytes of the picture. And as a person has it, in
-a notebook in a headless Chromium: from the press of an arrow key to the frame in which the new picture, decoded, is
-drawn. Both times stand on the page's own clock, so the program that presses the key adds nothing to them.
+Measured twice: in the kernel alone, from the slider's new value to the bytes of the picture; and in a notebook in a
+headless Chromium, from the press of an arrow key to the frame in which the new picture is drawn. The browser's times
+are taken with the page's own clock, so they do not include the program that presses the key.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
 BRATS = {"shape": (240, 240, 155), "spacing": (1.0, 1.0, 1.0)}
 STEPS, WARM_UP = 60, 5
-BLOCK = 10  # steps before it is the other's turn, so that a busy machine slows both
+BLOCK = 10  # steps before the next viewer's turn; a slow phase of the machine then affects all
 RUN_SECONDS = 300.0
-SETTLE = 100  # ms between steps: what is left over from one is no part of the next
+SETTLE = 100  # ms between steps, so that work left over from one does not count for the next
 PACKAGES = ("jupyterlab", "ipywidgets", "ipykernel", "matplotlib", "numpy", "pillow", "playwright")
 
 READ = """\
 from helpers.data.brats import MODALITIES, read_catalogue
 from helpers.data.volumes import read_scan
-from helpers.show import viewers
+from helpers.show.viewer import api
 
 scan = read_scan(read_catalogue({folder!r}).require(MODALITIES)[0], MODALITIES)"""
 OURS = """\
-viewer = viewers.patient(scan)
+viewer = api.patient(scan)
 viewer.sliders["axial"].value = {start}
 viewer"""
 PEER = """\
@@ -57,22 +57,22 @@ def show(k):
 
 
 interact(show, k=IntSlider({start}, 0, flair.shape[2] - 1));"""
-# What any viewer pays to Jupyter and the browser: a slider that puts up a picture which is there already.
-ROAD = """\
+# The latency of Jupyter and the browser alone: a slider that shows a picture encoded in advance.
+BASELINE = """\
 from ipywidgets import Image, IntSlider, VBox
 from helpers.show.viewer.raster import FORMAT, encode
 import numpy as np
 
 ready = [encode(np.full((180, 200), level, np.uint8)) for level in (60, 180)]
-picture = Image(value=ready[{start} % 2], format=FORMAT).add_class("course-image-road")
-slider = IntSlider({start}, 0, scan.images.shape[2] - 1).add_class("course-slice-road")
+picture = Image(value=ready[{start} % 2], format=FORMAT).add_class("course-image-baseline")
+slider = IntSlider({start}, 0, scan.images.shape[2] - 1).add_class("course-slice-baseline")
 slider.observe(lambda change: picture.set_trait("value", ready[change.new % 2]), "value")
 VBox([slider, picture])"""
-# Where each has its slider and its picture.
-PLACES = {
+# CSS selectors of each viewer's slider and picture.
+SELECTORS = {
     "ours": (".course-slice-axial .noUi-handle", ".course-image-axial"),
     "peer": (".widget-interact .noUi-handle", ".widget-interact .jp-OutputArea img"),
-    "road": (".course-slice-road .noUi-handle", ".course-image-road"),
+    "baseline": (".course-slice-baseline .noUi-handle", ".course-image-baseline"),
 }
 _WATCH = """picture => {
     const shown = () => document.querySelector(picture), before = shown().src;
@@ -83,7 +83,7 @@ _WATCH = """picture => {
         const watch = new MutationObserver(async () => {
             const image = shown();
             if (!image || image.src === before) return;
-            try { await image.decode(); } catch { return; }  // the next picture came in between, and is seen as well
+            try { await image.decode(); } catch { return; }  // replaced by the next picture, which is observed as well
             watch.disconnect();
             requestAnimationFrame(() => resolve(performance.now() - pressed));
         });
@@ -93,21 +93,21 @@ _WATCH = """picture => {
 
 
 def bench_viewer(steps: int = STEPS, grid: dict[str, Any] = BRATS) -> dict[str, Any]:
-    """Measure the axial slider of a made-up patient.
+    """Measure the axial slider of a phantom patient.
 
     Args:
-        steps: slices to go through; each is measured once for each viewer.
+        steps: number of slices; each is measured once for each viewer.
         grid: `shape` and `spacing` of the patient.
 
     Returns:
-        `kernel` and `browser`, each as `report.compare` has it, `browser` with the `road`, a step that draws nothing;
-        it is None where there is no browser, and `why` says so. `memory` is the most that scan and viewer hold
-        together, in times the scan. `machine` and `versions`.
+        `kernel` and `browser`, each as `report.compare`; `browser` has also `road`, the latency of Jupyter and the
+        browser alone, and is None without a browser, with the reason in `why`; `memory`: peak memory of scan and viewer
+        together, as a multiple of the scan's; `machine`; `versions`.
 
     Raises:
-        ValueError: the patient has too few slices for so many steps.
+        ValueError: the patient has too few slices for this number of steps.
     """
-    start = grid["shape"][2] // 4  # below lies little brain
+    start = grid["shape"][2] // 4  # there is little brain below
     if start + WARM_UP + steps >= grid["shape"][2]:
         raise ValueError(f"{steps} steps from slice {start} leave a patient of {grid['shape'][2]} slices; take fewer")
     ks = range(start + 1, start + 1 + WARM_UP + steps)
@@ -126,29 +126,29 @@ def bench_viewer(steps: int = STEPS, grid: dict[str, Any] = BRATS) -> dict[str, 
         except NoBrowserError as missing:
             return {**result, "browser": None, "why": str(missing)}
     result["versions"]["chromium"] = version
-    road = report.summary(times.pop("road"))
-    return {**result, "browser": {**report.compare(**times), "road": road}}
+    baseline = report.summary(times.pop("baseline"))
+    return {**result, "browser": {**report.compare(**times), "road": baseline}}
 
 
 def show(result: dict[str, Any]) -> None:
-    """Print what `bench_viewer` found."""
+    """Print the result of `bench_viewer` as a table."""
     rows = {"in the kernel,\nvalue to bytes": result["kernel"]}
-    notes = [f"Memory: scan and viewer hold at most {result['memory']:.2f} times the scan."]
+    notes = [f"Peak memory of scan and viewer: {result['memory']:.2f} times that of the scan."]
     if result["browser"] is None:
         notes.insert(0, f"Not measured in a browser. {result['why']}")
     else:
         rows["in the browser,\nkey to picture"] = result["browser"]
-        road = result["browser"]["road"]
+        baseline = result["browser"]["road"]
         notes.append(
-            f"The road alone, from a key through Jupyter to a picture that was ready: {road['median_ms']:.1f} ms "
-            f"(95 %: {road['p95_ms']:.1f}). What a viewer takes beyond that is its own."
+            f"Jupyter and the browser alone, with a picture encoded in advance: {baseline['median_ms']:.1f} ms "
+            f"(95 %: {baseline['p95_ms']:.1f}). The rest is the viewer's."
         )
     size = " x ".join(map(str, result["patient"]))
     report.show(result, rows, f"A step of a slider, {size}, {result['steps']} times. Peer: interact, imshow", notes)
 
 
 def _viewer_step(scan: Scan) -> Callable[[int], bytes]:
-    with _for_a_person():
+    with _interactive():
         viewer = api.patient(scan)
     slider, picture = viewer.sliders["axial"], viewer.panes["axial"].image
 
@@ -160,7 +160,7 @@ def _viewer_step(scan: Scan) -> Callable[[int], bytes]:
 
 
 def _peer_step(scan: Scan) -> Callable[[int], bytes]:
-    """What the inline backend does at `plt.show()`."""
+    """The work of the inline backend at `plt.show()`."""
     from IPython.core.pylabtools import print_figure
     from matplotlib.figure import Figure
 
@@ -185,29 +185,33 @@ def _time(step: Callable[[int], bytes], ks: range) -> list[float]:
 
 
 def _memory(scan: Scan, ks: range) -> float:
-    """The most that scan and viewer hold while the viewer is made and moved, in times the scan."""
-    held = scan.images.nbytes + scan.seg.nbytes
+    """Peak memory of scan and viewer while the viewer is created and moved, as a multiple of the scan's."""
+    size = scan.images.nbytes + scan.seg.nbytes
     tracemalloc.start()
     try:
         _time(_viewer_step(scan), ks[: BLOCK + WARM_UP])
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    return round(1 + peak / held, 3)
+    return round(1 + peak / size, 3)
 
 
 def _in_browser(patients: Path, folder: Path, start: int, steps: int) -> tuple[str, dict[str, list[float]]]:
-    """The browser's version, and milliseconds of each step of each viewer."""
+    """The browser's version, and the milliseconds of each step of each viewer.
+
+    Raises:
+        RuntimeError: a cell of the notebook failed.
+    """
     root = folder / "notebooks"
     root.mkdir()
-    cells = [text.format(folder=str(patients), start=start) for text in (READ, OURS, PEER, ROAD)]
+    cells = [text.format(folder=str(patients), start=start) for text in (READ, OURS, PEER, BASELINE)]
     new_notebook(root / "viewer.ipynb", *cells)
     with chromium() as browser, jupyterlab(root) as lab, notebook(browser, lab, "viewer.ipynb") as page:
         if errors := run_all(page, RUN_SECONDS):
-            raise RuntimeError(f"The notebook to measure failed: {errors[0]}")
-        times = {name: [] for name in PLACES}
+            raise RuntimeError(f"The measured notebook failed: {errors[0]}")
+        times = {name: [] for name in SELECTORS}
         for first in range(0, WARM_UP + steps, BLOCK):
-            for name, (slider, picture) in PLACES.items():
+            for name, (slider, picture) in SELECTORS.items():
                 page.locator(slider).first.focus()
                 page.wait_for_selector(picture)
                 times[name] += [_press(page, picture) for _ in range(min(BLOCK, WARM_UP + steps - first))]
@@ -224,8 +228,8 @@ def _press(page: Page, picture: str) -> float:
 
 
 @contextmanager
-def _for_a_person() -> Iterator[None]:
-    """Viewers are widgets, whoever looks."""
+def _interactive() -> Iterator[None]:
+    """Viewers are widgets within this context, see `helpers.show.viewer.interactive`."""
     before = os.environ.get("COURSE_STATIC")
     os.environ["COURSE_STATIC"] = "0"
     try:

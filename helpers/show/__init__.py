@@ -1,1 +1,1 @@
-"""Pictures of scans and scores, in one style."""
+"""Figures of scans, radiographs and scores, in one style; `viewer` holds the interactive ones."""

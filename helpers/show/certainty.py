@@ -1,4 +1,4 @@
-"""Pictures of how sure a system is: doubt laid over slices, doubt against error, what a gate said of each slice."""
+"""Figures of uncertainty: entropy laid over slices, confidence against error, a gate's probability for each slice."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import colormaps, colors
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
@@ -18,19 +19,22 @@ if TYPE_CHECKING:
     from helpers.data.volumes import Scan
 
 ENTROPY_COLOURS = "inferno"
-MOST = 1.5  # bits of entropy that get the brightest colour; 2 would be all four classes alike
+MOST = 1.5  # bits of entropy that get the brightest colour; the maximum is 2, all four classes equally likely
 
 
 def key_slices(labels: np.ndarray, axis: int = 2, count: int = 3) -> list[int]:
-    """Slices that show a tumour best: below, amid and above, each with an equal share of its volume around it.
+    """Slice numbers at evenly spaced quantiles of the tumour volume; without tumour, evenly spaced over the scan.
 
-    Without tumour, slices evenly spaced over the volume.
+    Args:
+        labels: (rows, columns, slices) whole numbers, 0 is no tumour.
+        axis: array axis that counts the slices.
+        count: how many slices.
     """
     area = (labels > 0).sum(axis=tuple(other for other in range(3) if other != axis))
-    shares = (np.arange(count) + 0.5) / count
+    quantiles = (np.arange(count) + 0.5) / count
     if not area.any():
-        return [int(k) for k in shares * len(area)]
-    return [int(k) for k in np.searchsorted(np.cumsum(area) / area.sum(), shares)]
+        return [int(k) for k in quantiles * len(area)]
+    return [int(k) for k in np.searchsorted(np.cumsum(area) / area.sum(), quantiles)]
 
 
 @styled
@@ -42,15 +46,15 @@ def outline_and_entropy(
     modality: str = "flair",
     title: str | None = None,
 ) -> Figure:
-    """The outline on a few axial slices, and below each how unsure the passes were.
+    """The predicted outline on a few axial slices, and below each the entropy of the predictions.
 
     Args:
         scan: the patient.
-        labels: network labels, the shape of the scan.
-        entropy: bits, the shape of the scan.
+        labels: (rows, columns, slices) predicted network labels on the scan's grid.
+        entropy: (rows, columns, slices) in bits, from `helpers.apply.uncertainty.entropy`.
         ks: slice numbers; by default `key_slices`.
-        modality: what to draw underneath; the scan's first where it has no such modality.
-        title: what to see.
+        modality: background image; the scan's first modality where it lacks this one.
+        title: heading of the figure.
     """
     view, box = plane(scan.affine), plane(scan.affine).brain(scan.images)
     modality = modality if modality in scan.modalities else scan.modalities[0]
@@ -68,15 +72,15 @@ def outline_and_entropy(
         show_slice(axes[0, column], image, view, window, view.cut(labels, k, box), marks=column == 0)
         axes[0, column].set_title(f"{MODALITY_NAMES.get(modality, modality)}, slice {k}")
         show_slice(axes[1, column], image, view, window, marks=False)
-        doubt = view.turn(view.cut(entropy, k, box))
-        shown = colormaps[ENTROPY_COLOURS](np.clip(doubt / MOST, 0, 1))
-        shown[..., 3] = np.clip(doubt / 0.3, 0, 0.85)  # where nothing is in doubt the scan shows
-        down, across = (float(n * step) for n, step in zip(doubt.shape, view.steps, strict=True))
-        axes[1, column].imshow(shown, extent=(0, across, down, 0), aspect="equal")
+        bits = view.turn(view.cut(entropy, k, box))
+        rgba = colormaps[ENTROPY_COLOURS](np.clip(bits / MOST, 0, 1))
+        rgba[..., 3] = np.clip(bits / 0.3, 0, 0.85)  # transparent where the entropy is 0
+        down, across = (float(n * step) for n, step in zip(bits.shape, view.steps, strict=True))
+        axes[1, column].imshow(rgba, extent=(0, across, down, 0), aspect="equal")
     bar = figure.colorbar(
         _scale(), ax=axes[1].tolist(), orientation="horizontal", fraction=0.05, pad=0.02, aspect=50, shrink=0.6
     )
-    bar.set_label("doubt: entropy of the passes (bits); 1 is two classes alike")
+    bar.set_label("entropy of the mean prediction (bits)")
     bar.outline.set_visible(False)
     figure.legend(
         handles=[Patch(facecolor=c, edgecolor="#555555", label=CLASS_NAMES[n]) for n, c in CLASS_COLOURS.items()],
@@ -86,49 +90,51 @@ def outline_and_entropy(
     if title is not None:
         figure.suptitle(title)
     listed = ", ".join(map(str, ks))
-    return alt(figure, f"Slices {listed} of {scan.id} with the outlined tumour, and how unsure the passes were.")
+    return alt(figure, f"Slices {listed} of {scan.id} with the predicted tumour, and the entropy of the predictions.")
 
 
 @styled
-def gate_strip(said: ArrayLike, threshold: float, truth: ArrayLike | None = None, title: str | None = None) -> Figure:
-    """What the gate said of each slice, its threshold, and where the truth has tumour.
+def gate_strip(
+    probabilities: ArrayLike, threshold: float, truth: ArrayLike | None = None, title: str | None = None
+) -> Figure:
+    """The gate's probability for each slice, its threshold, and where the ground truth has tumour.
 
     Args:
-        said: (slices,), probabilities in file order.
-        threshold: from here on a slice passes.
-        truth: (slices,), whether there is tumour; left out if None.
-        title: what to see.
+        probabilities: (slices,) probabilities of tumour, in file order.
+        threshold: a slice passes from this probability on.
+        truth: (slices,) bool, whether the slice holds tumour; not drawn if None.
+        title: heading of the figure.
     """
-    said = np.asarray(said)
+    probabilities = np.asarray(probabilities)
     figure = Figure(figsize=(8, 1.9 + 0.3 * (title is not None)))
     ax = figure.subplots()
-    slices, passed = np.arange(len(said)), said >= threshold
-    for which, colour, name in ((passed, "#0072B2", "let pass"), (~passed, "#B5B5B5", "held back")):
-        ax.bar(slices[which], said[which], width=1, color=colour, label=name)
+    slices, passed = np.arange(len(probabilities)), probabilities >= threshold
+    for which, colour, name in ((passed, "#0072B2", "passed"), (~passed, "#B5B5B5", "skipped")):
+        ax.bar(slices[which], probabilities[which], width=1, color=colour, label=name)
     ax.axhline(threshold, color="#333333", linewidth=1, linestyle=":")
     if truth is not None:
         ax.fill_between(slices, 1.03, 1.1, where=np.asarray(truth, bool), color="#D55E00", step="mid", label="tumour")
-    ax.set(xlim=(-0.5, len(said) - 0.5), ylim=(0, 1.12), xlabel="slice", ylabel="probability")
+    ax.set(xlim=(-0.5, len(probabilities) - 0.5), ylim=(0, 1.12), xlabel="slice", ylabel="P(tumour)")
     ax.grid(False)
     figure.legend(loc="outside right upper")
     if title is not None:
         figure.suptitle(title)
-    return alt(
-        figure, f"The gate lets {int(passed.sum())} of {len(said)} slices pass; its threshold is {threshold:.2f}."
-    )
+    return alt(figure, f"{int(passed.sum())} of {len(probabilities)} slices pass the gate; threshold {threshold:.2f}.")
 
 
 @styled
 def confidence_and_error(
     confidence: ArrayLike, dice: ArrayLike, region: str = "WT", title: str | None = None
 ) -> Figure:
-    """Left: confidence against Dice, a dot a patient. Right: the error that remains if only the surest are kept.
+    """Left: confidence against Dice, a dot per patient. Right: the risk-coverage curve.
+
+    The curve is that of `helpers.apply.uncertainty.risk_coverage`, beside the best possible order and a random one.
 
     Args:
-        confidence: (patients,), more is surer.
-        dice: (patients,), of the region.
-        region: named at the axes.
-        title: what to see.
+        confidence: (patients,), higher is more confident.
+        dice: (patients,) in [0, 1], Dice of the region.
+        region: name of the region for the axes.
+        title: heading of the figure.
     """
     confidence, dice = np.asarray(confidence, float), np.asarray(dice, float)
     count = np.arange(1, len(dice) + 1)
@@ -136,20 +142,20 @@ def confidence_and_error(
     left, right = figure.subplots(1, 2)
     middle = np.median(confidence)
     for half, colour, name in (
-        (confidence >= middle, "#0072B2", "surest half"),
-        (confidence < middle, "#D55E00", "rest"),
+        (confidence >= middle, "#0072B2", "more confident half"),
+        (confidence < middle, "#D55E00", "less confident half"),
     ):
         left.plot(confidence[half], dice[half], "o", color=colour, markersize=6, alpha=0.8, label=name)
-    left.set(xlabel="confidence: Dice of the passes with the outline", ylabel=f"{region} Dice with the truth")
+    left.set(xlabel="confidence: mean Dice of the passes", ylabel=f"{region} Dice with the ground truth")
     left.legend()
     for order, colour, name in (
-        (np.argsort(-confidence, kind="stable"), "#0072B2", "kept by confidence"),
-        (np.argsort(-dice, kind="stable"), "#777777", "kept by Dice itself"),
+        (np.argsort(-confidence, kind="stable"), "#0072B2", "by confidence"),
+        (np.argsort(-dice, kind="stable"), "#777777", "by Dice (optimum)"),
     ):
         right.plot(count / len(dice), np.cumsum(1 - dice[order]) / count, color=colour, label=name,
                    linestyle="-" if colour != "#777777" else ":")  # fmt: skip
-    right.axhline(1 - dice.mean(), color="#D55E00", linewidth=1, linestyle="--", label="kept by chance")
-    right.set(xlabel="coverage: share of patients kept", ylabel=f"risk: mean 1 - {region} Dice", xlim=(0, 1.02))
+    right.axhline(1 - dice.mean(), color="#D55E00", linewidth=1, linestyle="--", label="random order")
+    right.set(xlabel="coverage: fraction of patients retained", ylabel=f"risk: mean 1 - {region} Dice", xlim=(0, 1.02))
     right.set_ylim(0, None)
     right.legend()
     if title is not None:
@@ -157,7 +163,6 @@ def confidence_and_error(
     return alt(figure, f"Confidence against {region} Dice of {len(dice)} patients, and the risk-coverage curve.")
 
 
-def _scale():
-    from matplotlib.cm import ScalarMappable
-
+def _scale() -> ScalarMappable:
+    """Colours of the entropy, for a colour bar."""
     return ScalarMappable(colors.Normalize(0, MOST), ENTROPY_COLOURS)

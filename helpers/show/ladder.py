@@ -1,5 +1,4 @@
-"""Pictures of an adaptation: the rungs of a ladder, the game with a discriminator, what the network makes of
-radiographs."""
+"""Figures of domain adaptation: scores of the experiments, curves of adversarial training, features of two domains."""
 
 from __future__ import annotations
 
@@ -22,11 +21,13 @@ _ORACLE = {"marker": "D", "color": "white", "markeredgecolor": "#CC79A7", "marke
 
 @styled
 def ladder(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> Figure:
-    """Every rung's Dice at the target as a dot with its interval; source and ceiling as lines; the gap closed as text.
+    """Every experiment's Dice at the target with its 95 % interval, and the fraction of the gap that it closes.
+
+    Dashed lines: the network trained on the source alone, and the one trained on the target (the ceiling).
 
     Args:
         rows: of one direction, as `helpers.tasks.adaptation.results.summarise` gives them; the first is drawn on top.
-        title: what to see.
+        title: heading of the figure.
     """
     figure = Figure(figsize=(8, 0.34 * len(rows) + 1.0 + 0.3 * (title is not None)))
     ax = figure.subplots()
@@ -45,15 +46,15 @@ def ladder(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> Figur
         ax.plot(score["mean"], height, "o", color=colour, markersize=6)
         if row["oracle"] is not None:
             ax.plot(row["oracle"]["mean"], height + 0.25, linestyle="", **_ORACLE)
-        share = row["gap"]["share"]
-        ax.annotate("-" if share is None else f"{share:z.0%}", (1.02, height), xycoords=("axes fraction", "data"),
+        closed = row["gap"]["share"]
+        ax.annotate("-" if closed is None else f"{closed:z.0%}", (1.02, height), xycoords=("axes fraction", "data"),
                     va="center", annotation_clip=False)  # fmt: skip
     ax.annotate("gap\nclosed", (1.02, -0.75), xycoords=("axes fraction", "data"), va="bottom", annotation_clip=False)
     if any(row["oracle"] is not None for row in rows):
-        ax.plot([], [], linestyle="", label="if labels chose the checkpoint", **_ORACLE)
+        ax.plot([], [], linestyle="", label="checkpoint selected by labels", **_ORACLE)
     ax.set_yticks(range(len(rows)), [row["experiment"] for row in rows])
     ax.set_ylim(len(rows) - 0.4, -0.6)
-    ax.set_xlabel("Dice at the target, mean over radiographs and 95 % interval")
+    ax.set_xlabel("Dice at the target, mean over radiographs and 95 % CI")
     ax.grid(axis="y", visible=False)
     if ax.get_legend_handles_labels()[0]:
         figure.legend(loc="outside lower center", ncols=3)
@@ -65,30 +66,31 @@ def ladder(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> Figur
 
 @styled
 def adversarial_curves(history: pd.DataFrame | str | PathLike, title: str | None = None) -> Figure:
-    """What an adversarial training did: losses, the discriminator's accuracy, and what its checkpoint was chosen by.
+    """Curves of an adversarial training: losses, discriminator accuracy, and the scores that select the checkpoint.
 
     Args:
-        history: table, or the CSV file of one, as `helpers.tasks.adaptation.commands.adapt` leaves it: `epoch`, and
-            some of `segmentation`, `adversarial`, `discriminator` (losses), `accuracy` (the discriminator's),
-            `val_dice` (at the source), `doubt`, `odd`, `choice` (the highest is taken of the epochs whose weights were
-            `saved`, above 0).
-        title: what to see.
+        history: table, or the CSV file of one, as `helpers.tasks.adaptation.commands.adapt` writes it: `epoch`, and
+            some of `segmentation`, `adversarial`, `discriminator` (losses), `accuracy` (of the discriminator),
+            `val_dice` (at the source), `relative_entropy_gap`, `implausible_fraction`, `selection_score` (the highest
+            is selected among the epochs with `saved` above 0).
+        title: heading of the figure.
 
     Raises:
-        ValueError: nothing to draw among the columns.
+        ValueError: the table has no `epoch`, or none of the columns to draw.
     """
     import pandas as pd
 
     table = history if isinstance(history, pd.DataFrame) else pd.read_csv(history)
     panels = {
-        "losses": {"segmentation": ("outlines", "#0072B2"), "adversarial": ("adversarial", "#CC79A7"),
+        "losses": {"segmentation": ("segmentation", "#0072B2"), "adversarial": ("adversarial", "#CC79A7"),
                    "discriminator": ("discriminator", "#D55E00")},
-        "the discriminator is right": {"accuracy": (None, "#D55E00")},
-        "the choice": {"val_dice": ("Dice, source", "#0072B2"), "relative_entropy_gap": ("entropy gap", "#E69F00"),
-                       "implausible_fraction": ("implausible", "#009E73"),
-                       "selection_score": ("score", "#333333")},
+        "discriminator accuracy": {"accuracy": (None, "#D55E00")},
+        "checkpoint selection": {"val_dice": ("Dice, source", "#0072B2"),
+                                 "relative_entropy_gap": ("entropy gap", "#E69F00"),
+                                 "implausible_fraction": ("implausible", "#009E73"),
+                                 "selection_score": ("score", "#333333")},
     }  # fmt: skip
-    panels = {name: {c: look for c, look in lines.items() if c in table} for name, lines in panels.items()}
+    panels = {name: {c: label for c, label in lines.items() if c in table} for name, lines in panels.items()}
     panels = {name: lines for name, lines in panels.items() if lines}
     if "epoch" not in table or not panels:
         raise ValueError(f"the history holds {', '.join(table.columns)}; expected `epoch` and `accuracy`")
@@ -99,14 +101,14 @@ def adversarial_curves(history: pd.DataFrame | str | PathLike, title: str | None
             ax.plot(rows["epoch"], rows[column], color=colour, label=label, marker="o", markersize=3)
         if "accuracy" in lines:
             ax.axhline(0.5, color="#777777", linestyle=":", linewidth=1.2)
-            ax.text(0.98, 0.47, "a coin", color="#777777", ha="right", va="top", transform=ax.get_yaxis_transform())
+            ax.text(0.98, 0.47, "chance", color="#777777", ha="right", va="top", transform=ax.get_yaxis_transform())
             ax.set_ylim(0, 1.02)
         if "discriminator" in lines:
-            ax.axhline(np.log(2), color="#777777", linestyle=":", linewidth=1.2, label="a coin")
+            ax.axhline(np.log(2), color="#777777", linestyle=":", linewidth=1.2, label="chance")
         if "selection_score" in lines:
             saved = table[table["saved"] > 0]
             best = saved.loc[saved["selection_score"].idxmax(), "epoch"]
-            ax.axvline(best, color="#333333", linestyle=":", linewidth=1.2, label=f"chosen: epoch {best}")
+            ax.axvline(best, color="#333333", linestyle=":", linewidth=1.2, label=f"selected: epoch {best}")
         ax.set_title(name)
         ax.set_xlabel("epoch")
         ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
@@ -118,15 +120,15 @@ def adversarial_curves(history: pd.DataFrame | str | PathLike, title: str | None
 
 @styled
 def features(before: Mapping[str, ArrayLike], after: Mapping[str, ArrayLike], title: str | None = None) -> Figure:
-    """What a network makes of radiographs of two hospitals, before and after, on the two axes along which they differ
-    most.
+    """A network's features of two hospitals' radiographs, before and after adaptation, in two dimensions.
 
-    The axes are the first two principal components (PCA) of all four sets together, each feature scaled to spread 1; so
-    both panels show the same plane.
+    Both panels show the same plane: the first two principal components (PCA) of all four sets together, each feature
+    standardised to mean 0 and standard deviation 1.
 
     Args:
-        before, after: hospital to features, (radiographs, features).
-        title: what to see.
+        before: (radiographs, features) of each hospital before adaptation.
+        after: (radiographs, features) of each hospital after adaptation.
+        title: heading of the figure.
     """
     from sklearn.decomposition import PCA
     from sklearn.pipeline import make_pipeline

@@ -1,4 +1,4 @@
-"""Where in a volume to look first."""
+"""Voxels at which a viewer starts: inside the tumour core, or deepest in a mask."""
 
 import numpy as np
 
@@ -6,7 +6,10 @@ from helpers.measure import regions
 
 
 def core_centre(labels: np.ndarray) -> tuple[int, ...]:
-    """The voxel of the tumour core that lies `deepest_voxel` it; of the whole tumour where there is no core.
+    """A voxel central in the tumour core, or in the whole tumour where there is no core; see `deepest_voxel`.
+
+    Args:
+        labels: (rows, columns, slices) network labels.
 
     Raises:
         ValueError: there is no tumour.
@@ -18,6 +21,13 @@ def core_centre(labels: np.ndarray) -> tuple[int, ...]:
 
 
 def deepest_voxel(mask: np.ndarray) -> tuple[int, ...]:
-    """The voxel of a mask nearest its centre of mass, which itself may lie outside, as that of a ring does."""
+    """The voxel of a mask nearest to its centre of mass, which itself may lie outside the mask, as for a ring.
+
+    Args:
+        mask: bool, any shape, not empty.
+
+    Returns:
+        One index per axis.
+    """
     where = np.argwhere(mask)
     return tuple(int(i) for i in where[np.argmin(((where - where.mean(axis=0)) ** 2).sum(axis=1))])

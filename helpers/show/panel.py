@@ -1,4 +1,4 @@
-"""One panel: a slice the right way round, in millimetres, with its letters, its scale and its mask."""
+"""One panel: a slice in radiological orientation, in millimetres, with direction letters, scale bar and mask."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from matplotlib.axes import Axes
 from helpers.show.style import CLASS_COLOURS
 
 OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}
-PLANES = {"axial": "SI", "coronal": "AP", "sagittal": "RL"}  # the direction a slice of the plane looks along
+PLANES = {"axial": "SI", "coronal": "AP", "sagittal": "RL"}  # the direction along which the slices are counted
 Box = tuple[slice, slice]
 HALO = [patheffects.withStroke(linewidth=2, foreground="black")]
 
 
 @dataclass(frozen=True)
 class Plane:
-    """How the slices across one array axis lie in the head.
+    """Orientation and spacing of the slices across one array axis.
 
     Attributes:
         axis: the array axis that counts the slices.
-        codes: where the other two array axes run to, each one of R, L, A, P, S, I.
-        spacing: millimetres per voxel along those two.
+        codes: the direction in which each of the other two array axes increases: R, L, A, P, S or I.
+        spacing: millimetres per voxel along those two axes.
     """
 
     axis: int
@@ -32,29 +32,33 @@ class Plane:
 
     @property
     def swap(self) -> bool:
-        """Whether the first array axis runs across the picture: left-right, or front-back beside up-down."""
+        """Whether the first array axis is drawn horizontally: left-right, or front-back beside up-down."""
         return self.codes[0] in "RL" or self.codes[1] in "SI"
 
     @property
     def shown(self) -> tuple[str, str]:
-        """Where the picture's rows and columns run to, before they are flipped."""
+        """Directions of the picture's rows and columns, before they are flipped."""
         return self.codes[::-1] if self.swap else self.codes
 
     @property
     def steps(self) -> tuple[float, float]:
-        """Millimetres from one row, and from one column, of the picture to the next."""
+        """Millimetres per row and per column of the picture."""
         return self.spacing[::-1] if self.swap else self.spacing
 
     @property
     def letters(self) -> tuple[str, str, str, str]:
-        """What lies at the left, right, top and bottom of the picture, once it is the right way round."""
+        """Direction letters at the left, right, top and bottom of the picture, in radiological orientation."""
         down, across = self.shown
         bottom = OPPOSITE[down] if down in "AS" else down
         right = OPPOSITE[across] if across in "RA" else across
         return OPPOSITE[right], right, OPPOSITE[bottom], bottom
 
     def turn(self, image: np.ndarray) -> np.ndarray:
-        """Turn a slice from file order to the radiologist's view, as `show_slice` draws it."""
+        """Turn a slice from file order to radiological orientation, as `show_slice` draws it.
+
+        Args:
+            image: (rows, columns), a slice in file order.
+        """
         picture = image.T if self.swap else image
         down, right = self.shown
         if down in "AS":
@@ -62,7 +66,12 @@ class Plane:
         return picture[:, ::-1] if right in "RA" else picture
 
     def place(self, index: tuple[float, float], shape: tuple[int, int]) -> tuple[float, float]:
-        """Where a voxel of such a slice is drawn: (x, y) in millimetres from the upper left corner."""
+        """Where a voxel of a slice is drawn: (x, y) in millimetres from the upper left corner.
+
+        Args:
+            index: row and column of the voxel, in file order.
+            shape: rows and columns of the slice, in file order.
+        """
         position, size = (index[::-1], shape[::-1]) if self.swap else (index, shape)
         down, right = self.shown
         row = size[0] - 1 - position[0] if down in "AS" else position[0]
@@ -70,11 +79,11 @@ class Plane:
         return (column + 0.5) * self.steps[1], (row + 0.5) * self.steps[0]
 
     def brain(self, images: np.ndarray, margin: float = 8.0) -> Box:
-        """The part of every slice that holds the head, and a margin in mm for the letters.
+        """Bounding box of the head in all slices, with a margin for the letters.
 
         Args:
             images: (rows, columns, slices, modalities), background 0.
-            margin: millimetres left free on every side.
+            margin: millimetres to add on every side.
         """
         head = filled(images).any(axis=self.axis)
         box = []
@@ -86,7 +95,13 @@ class Plane:
         return box[0], box[1]
 
     def cut(self, volume: np.ndarray, k: int, box: Box) -> np.ndarray:
-        """One slice of a volume in file order, as much of it as the box holds."""
+        """One slice of a volume, cropped to the box, in file order.
+
+        Args:
+            volume: (rows, columns, slices) in file order.
+            k: slice number along `axis`.
+            box: the part to crop to, from `brain`.
+        """
         return volume.take(k, axis=self.axis)[box]
 
     def size(self, box: Box) -> tuple[float, float]:
@@ -98,8 +113,16 @@ class Plane:
 def plane(affine: np.ndarray, name: str = "axial") -> Plane:
     """The axial, coronal or sagittal plane of a volume, found from its affine.
 
+    Args:
+        affine: (4, 4) voxel indices to millimetres, as NIfTI has it.
+        name: "axial", "coronal" or "sagittal".
+
     Raises:
-        ValueError: no such plane, or an affine that does not say where the axes run.
+        ValueError: no such plane, or an affine that leaves the direction of an axis open.
+
+    Example:
+        >>> plane(np.diag([-1.0, -1.0, 2.5, 1.0]), "coronal")  # rows to the left, columns to the back
+        Plane(axis=1, codes=('L', 'S'), spacing=(1.0, 2.5))
     """
     if name not in PLANES:
         raise ValueError(f"no plane is called {name!r}; the planes are {', '.join(PLANES)}")
@@ -113,7 +136,14 @@ def plane(affine: np.ndarray, name: str = "axial") -> Plane:
 
 
 def filled(images: np.ndarray) -> np.ndarray:
-    """Voxels that are not 0 in every modality, that is, the head: boolean (rows, columns, slices)."""
+    """Mask of the head: voxels that are not 0 in at least one modality.
+
+    Args:
+        images: (rows, columns, slices, modalities), background 0.
+
+    Returns:
+        (rows, columns, slices) bool.
+    """
     head = images[..., 0] != 0
     for index in range(1, images.shape[-1]):  # five times as fast as `any` along an axis of four
         head |= images[..., index] != 0
@@ -121,9 +151,12 @@ def filled(images: np.ndarray) -> np.ndarray:
 
 
 def grey_levels(volume: np.ndarray) -> tuple[float, float]:
-    """Grey levels for black and white: the 1st and 99.5th percentile of the brain, whose voxels are not 0.
+    """Intensity window: the values drawn black and white, the 1st and 99.5th percentile of the non-zero voxels.
 
-    Panels that are compared share one window, or a brighter picture would pass for a brighter scan.
+    Panels that are compared should share one window: otherwise a brighter picture is mistaken for a brighter scan.
+
+    Args:
+        volume: any shape, background 0.
     """
     brain = volume[volume != 0]
     if brain.size == 0:
@@ -142,20 +175,20 @@ def show_slice(
     fill: float = 0.0,
     marks: bool = True,
 ) -> Axes:
-    """Draw one slice as a radiologist hangs it: patient's right, or front, on the left; front, or top, up.
+    """Draw one slice in radiological orientation: patient's right, or front, on the left; front, or top, up.
 
     Args:
         ax: where to draw; one unit of its axes is one millimetre.
-        image: (rows, columns), the slice in file order.
-        plane: how the slice lies in the head, from `plane`.
-        window: grey levels for black and white; by default that of this slice.
-        labels: (rows, columns) whole numbers to lay over the slice; those without a colour are left out.
+        image: (rows, columns), the slice in file order, background 0.
+        plane: orientation of the slice, from `plane`.
+        window: intensities drawn black and white; by default `grey_levels` of this slice.
+        labels: (rows, columns) whole numbers to lay over the slice; labels without a colour are not drawn.
         colours: colour of each label.
         fill: opacity of the labels, from 0 (outlines only) to 1 (hides the slice).
-        marks: write the letters of the directions and a scale in millimetres.
+        marks: write the direction letters and a scale bar in millimetres.
 
     Raises:
-        ValueError: the image is no slice, or the labels have another shape.
+        ValueError: the image is not two-dimensional, or the labels have another shape.
     """
     if image.ndim != 2 or (labels is not None and labels.shape != image.shape):
         shape = "none" if labels is None else labels.shape
@@ -177,11 +210,19 @@ def show_slice(
 
 
 def scale_bar(width: float) -> int:
-    """Millimetres of the scale that suits a picture so many millimetres wide."""
+    """Length in millimetres of a scale bar for a picture `width` millimetres wide."""
     return 50 if width > 120 else 20 if width > 45 else 5
 
 
-def _overlay(ax, labels, steps, extent, colours, fill):
+def _overlay(
+    ax: Axes,
+    labels: np.ndarray,
+    steps: tuple[float, float],
+    extent: tuple[float, float, float, float],
+    colours: Mapping[int, str],
+    fill: float,
+) -> None:
+    """Lay (rows, columns) labels over a picture, filled or as outlines."""
     for label, colour in colours.items():
         mask = labels == label
         if not mask.any():
@@ -191,13 +232,14 @@ def _overlay(ax, labels, steps, extent, colours, fill):
             rgba[mask] = colors.to_rgba(colour, fill)
             ax.imshow(rgba, extent=extent, aspect="equal")
         else:
-            # A rim of outside all round closes outlines that touch the edge of the slice.
+            # Padding with background closes contours that touch the edge of the slice.
             rows = (np.arange(-1, mask.shape[0] + 1) + 0.5) * steps[0]
             columns = (np.arange(-1, mask.shape[1] + 1) + 0.5) * steps[1]
             ax.contour(columns, rows, np.pad(mask, 1), levels=[0.5], colors=[colour], linewidths=1.2)
 
 
-def _marks(ax, plane, width, height):
+def _marks(ax: Axes, plane: Plane, width: float, height: float) -> None:
+    """Direction letters and scale bar over a picture of this size in millimetres."""
     left, right, top, bottom = plane.letters
     text = {"color": "white", "fontsize": 9, "path_effects": HALO}
     ax.text(0.02, 0.5, left, transform=ax.transAxes, ha="left", va="center", **text)

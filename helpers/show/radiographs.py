@@ -1,8 +1,7 @@
-"""Pictures of chest radiographs: outlines laid over them, learning curves of a lung network, scores hospital by
-hospital.
+"""Figures of chest radiographs (X-rays): lung masks, learning curves of a lung network, scores per hospital.
 
-A radiograph is (rows, columns) of uint8 greys, hung as radiologists hang it: the patient's right on the left. The files
-of the public sets do not tell the millimetres, so there is no scale.
+A radiograph is (rows, columns) uint8, in radiological orientation: the patient's right is on the left. The files of the
+public data sets do not give the pixel spacing, so there is no scale bar.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TRUTH = "#F0E442"
-_MOST = 480  # pixels along a side; more would only make the picture heavy
+_MAX_PIXELS = 480  # along a side; more would only make the figure's file larger
 PANELS = {"loss": "loss", "accuracy": "accuracy", "dice": "Dice", "jaccard": "Jaccard"}
 _SIDES = {"": ("training", "#0072B2"), "val_": ("validation", "#D55E00")}
 
@@ -41,20 +40,25 @@ def show_radiograph(
     drawn: np.ndarray | None = None,
     marks: bool = True,
 ) -> Axes:
-    """Draw a radiograph; the outline of `lungs` alone, or with `drawn` where the two agree, in `AGREEMENT_COLOURS`.
+    """Draw a radiograph with its lung mask.
+
+    The ground truth alone is drawn as an outline; together with a prediction, true positives, false negatives and false
+    positives are filled, in `AGREEMENT_COLOURS`.
 
     Args:
-        radiograph: (rows, columns); white is 255.
-        lungs: (rows, columns) bool, the truth. drawn: (rows, columns) bool.
-        marks: write R and L at its sides.
+        ax: where to draw; one unit of its axes is one pixel.
+        radiograph: (rows, columns) uint8; white is 255.
+        lungs: (rows, columns) bool, the ground truth.
+        drawn: (rows, columns) bool, the prediction.
+        marks: write R and L at the sides.
 
     Raises:
-        ValueError: a mask does not lie on the radiograph's grid.
+        ValueError: a mask has another shape than the radiograph.
     """
     for name, mask in {"lungs": lungs, "drawn": drawn}.items():
         if mask is not None and mask.shape != radiograph.shape:
             raise ValueError(f"{name} has shape {mask.shape}; expected the radiograph's own grid, {radiograph.shape}")
-    step = -(-max(radiograph.shape) // _MOST)
+    step = -(-max(radiograph.shape) // _MAX_PIXELS)
     radiograph, lungs, drawn = (None if a is None else a[::step, ::step] for a in (radiograph, lungs, drawn))
     ax.imshow(radiograph, vmin=0, vmax=255, aspect="equal")
     if lungs is not None and drawn is not None:
@@ -64,7 +68,7 @@ def show_radiograph(
             paint[part] = colors.to_rgba(colour, 0.55)
         ax.imshow(paint, aspect="equal")
     elif lungs is not None and lungs.any():
-        # A rim of outside all round closes outlines that touch the radiograph's edge.
+        # Padding with background closes contours that touch the radiograph's edge.
         rows, columns = (np.arange(-1, n + 1) for n in radiograph.shape)
         ax.contour(columns, rows, np.pad(lungs, 1), levels=[0.5], colors=[TRUTH], linewidths=1.2)
     if marks:
@@ -83,13 +87,14 @@ def compare(
     names: Sequence[str] | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Radiographs side by side: above with the true outline, below with what was drawn, and its Dice (the paper's
-    figure 15).
+    """Radiographs side by side: above with the ground truth, below with the prediction and its Dice (figure 15).
 
     Args:
-        radiographs: each (rows, columns) uint8, of any shape. truths, drawn: the masks, each on its radiograph's grid.
+        radiographs: each (rows, columns) uint8; their shapes may differ.
+        truths: ground-truth masks, each (rows, columns) bool, on its radiograph's grid.
+        drawn: predicted masks, each (rows, columns) bool, on its radiograph's grid.
         names: written above each radiograph.
-        title: what to see.
+        title: heading of the figure.
     """
     across = 8 / len(radiographs)
     tall = across * max(radiograph.shape[0] / radiograph.shape[1] for radiograph in radiographs)
@@ -100,17 +105,17 @@ def compare(
         show_radiograph(above[index], radiograph, truth, marks=index == 0)
         show_radiograph(below[index], radiograph, truth, mask, marks=False)
         for ax in (above[index], below[index]):
-            ax.set_anchor("N")  # radiographs of unlike shape hang from one line
+            ax.set_anchor("N")  # radiographs of different shapes are aligned at the top
         above[index].set_title(names[index] if names else "")
         below[index].set_title(f"Dice {scores[index]:.3f}")
     parts = [Patch(facecolor=colour, edgecolor="#555555", label=name) for name, colour in AGREEMENT_COLOURS.items()]
-    line = Line2D([], [], color=TRUTH, label="the truth", linewidth=3)
+    line = Line2D([], [], color=TRUTH, label="ground truth", linewidth=3)
     figure.legend(handles=[line, *parts], loc="outside lower center", ncols=4)
     if title is not None:
         figure.suptitle(title)
     listed = ", ".join(f"{score:.2f}" for score in scores)
     return alt(
-        figure, f"{len(radiographs)} chest radiographs with true lungs above and drawn ones below; Dice {listed}."
+        figure, f"{len(radiographs)} chest radiographs, ground-truth lungs above, predicted lungs below; Dice {listed}."
     )
 
 
@@ -118,16 +123,16 @@ def compare(
 def curves(
     history: pd.DataFrame | str | PathLike, trivial: Mapping[str, float] | None = None, title: str | None = None
 ) -> Figure:
-    """Loss, accuracy, Dice and Jaccard round by round, training beside validation (the paper's figure 14).
+    """Learning curves: loss, accuracy, Dice and Jaccard per epoch, training and validation (the paper's figure 14).
 
     Args:
-        history: table, or the CSV file of one, as `helpers.tasks.lungs.training.fit_lungs` leaves it: the column
-            `epoch` and any of `loss`, `accuracy`, `dice`, `jaccard`, and the same with `val_` before.
-        trivial: what the predictor gets that has not looked, by column; a dotted line.
-        title: what to see.
+        history: table, or the CSV file of one, as `helpers.tasks.lungs.training.fit_lungs` writes it: the column
+            `epoch` and any of `loss`, `accuracy`, `dice`, `jaccard`, and the same with the prefix `val_`.
+        trivial: score of the baseline that predicts the mean mask, by column; a dotted line.
+        title: heading of the figure.
 
     Raises:
-        ValueError: nothing to draw among the columns.
+        ValueError: the table has no `epoch`, or none of the columns to draw.
     """
     import pandas as pd
 
@@ -149,12 +154,12 @@ def curves(
     for ax in axes[len(wanted) :]:
         ax.set_axis_off()
     for ax in axes[max(0, len(wanted) - 2) : len(wanted)]:
-        ax.set_xlabel("round")
+        ax.set_xlabel("epoch")
     lines = {label: line for ax in axes for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(lines.values(), lines, loc="outside lower center", ncols=len(lines))
     if title is not None:
         figure.suptitle(title)
-    return alt(figure, f"Curves over {len(table)} rounds: {', '.join(wanted)}.")
+    return alt(figure, f"Curves over {len(table)} epochs: {', '.join(wanted)}.")
 
 
 @styled
@@ -163,28 +168,28 @@ def site_comparison(
     trivial: Mapping[str, float] | None = None,
     title: str | None = None,
 ) -> Figure:
-    """At each hospital, each model's Dice: a dot a radiograph, mean and 95 % interval; a cross is the mean mask.
+    """Each model's Dice at each hospital: a dot per radiograph, mean and 95 % bootstrap confidence interval.
 
     Args:
-        models: name of the model, to hospital, to its Dice per radiograph, (radiographs,).
-        trivial: hospital to the Dice of the predictor that has not looked.
-        title: what to see.
+        models: for each model and hospital the Dice per radiograph, (radiographs,).
+        trivial: for each hospital the Dice of the baseline that predicts the mean mask; a cross.
+        title: heading of the figure.
 
     Raises:
-        ValueError: no model, or one without scores.
+        ValueError: there is no model, or one without scores.
     """
     if not models or not all(models.values()):
         raise ValueError("there are no scores to draw; expected a model, a hospital, and a Dice per radiograph")
     sites = dict.fromkeys(site for by_site in models.values() for site in by_site)
     rows = [(site, model, np.asarray(by[site])) for site in sites for model, by in models.items() if site in by]
     gaps = np.cumsum([0, *(0.35 * (one[0] != other[0]) for one, other in pairwise(rows))])
-    heights = np.arange(len(rows)) + gaps  # hospitals stand a little apart
+    heights = np.arange(len(rows)) + gaps  # a small gap between hospitals
     figure = Figure(figsize=(8, 0.52 * heights[-1] + 1.5 + 0.3 * (title is not None)))
     ax = figure.subplots()
     for height, (site, _, values) in zip(heights, rows, strict=True):
         colour = SITE_COLOURS.get(site, "#333333")
-        beside = 0.1 * (np.arange(len(values)) % 3 - 1)  # radiographs beside each other, not on top of each other
-        ax.scatter(np.sort(values), height + 0.2 + beside, s=12, color=colour, alpha=0.45, linewidth=0)
+        jitter = 0.1 * (np.arange(len(values)) % 3 - 1)  # keeps the dots apart
+        ax.scatter(np.sort(values), height + 0.2 + jitter, s=12, color=colour, alpha=0.45, linewidth=0)
         ax.plot(bootstrap_ci(values), [height - 0.12] * 2, color=colour, linewidth=4, solid_capstyle="butt")
         ax.plot(values.mean(), height - 0.12, "o", color="white", markeredgecolor=colour, markeredgewidth=2)
         ax.annotate(f"{values.mean():.3f}", (1.02, height), xycoords=("axes fraction", "data"), va="center",
@@ -196,7 +201,7 @@ def site_comparison(
     ax.set_yticks(heights, [f"at {site.title()}: {model}" for site, model, _ in rows])
     ax.set_ylim(heights[-1] + 0.55, -0.55)
     ax.set_xlim(None, 1.005)
-    ax.set_xlabel("Dice: each radiograph a dot, mean and 95 % interval above")
+    ax.set_xlabel("Dice: a dot per radiograph, mean and 95 % CI above")
     ax.grid(axis="y", visible=False)
     if trivial is not None:
         figure.legend(loc="outside lower center")

@@ -1,4 +1,4 @@
-"""Pictures of numbers: intensities by tissue, how rare a tumour is, learning curves, scores per patient."""
+"""Figures of numbers: intensity histograms per tissue, class balance, learning curves, scores per patient."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ METRICS = {
 
 @styled
 def histograms(scan: Scan, title: str | None = None) -> Figure:
-    """How bright each tissue is in each modality; every tissue's area is 1, however few its voxels.
+    """Histogram of the intensities of each tissue in each modality, normalised to area 1 per tissue.
+
+    Args:
+        scan: the patient, with a mask.
+        title: heading of the figure.
 
     Raises:
         ValueError: the scan has no mask.
@@ -69,58 +73,58 @@ def histograms(scan: Scan, title: str | None = None) -> Figure:
 
 
 @styled
-def class_balance(shares: pd.DataFrame | Mapping[int, float], title: str | None = None) -> Figure:
-    """How large a share of all voxels each label has.
+def class_balance(fractions: pd.DataFrame | Mapping[int, float], title: str | None = None) -> Figure:
+    """Fraction of all voxels that has each label.
 
     Args:
-        shares: share in [0, 1] of each network label: one per label, or a table with a row per patient and a
+        fractions: fraction in [0, 1] of each network label: one per label, or a table with a row per patient and a
             column per label, whose mean is drawn.
-        title: what to see.
+        title: heading of the figure.
     """
     import pandas as pd
 
-    table = shares.mean() if isinstance(shares, pd.DataFrame) else pd.Series(shares)
+    table = fractions.mean() if isinstance(fractions, pd.DataFrame) else pd.Series(fractions)
     figure = Figure(figsize=(8, 0.42 * len(table) + 0.6 + 0.3 * (title is not None)))
     ax = figure.subplots()
     names = ["background" if label == 0 else CLASS_NAMES[label] for label in table.index]
     bars = ax.barh(names, 100 * table, color=[TISSUE_COLOURS[label] for label in table.index],
                    edgecolor="#555555", linewidth=0.6)  # fmt: skip
-    ax.bar_label(bars, [f"{100 * share:.2f} %" for share in table], padding=4)
+    ax.bar_label(bars, [f"{100 * fraction:.2f} %" for fraction in table], padding=4)
     ax.invert_yaxis()
     ax.set_xlim(0, 112)
     ax.set_xticks([0, 25, 50, 75, 100])
-    ax.set_xlabel("share of all voxels (%)")
+    ax.set_xlabel("fraction of all voxels (%)")
     ax.grid(False)
     ax.tick_params(axis="y", length=0, labelsize=10)
     if title is not None:
         figure.suptitle(title)
-    listed = ", ".join(f"{name} {100 * share:.2f} %" for name, share in zip(names, table, strict=True))
-    return alt(figure, f"Share of all voxels: {listed}.")
+    listed = ", ".join(f"{name} {100 * fraction:.2f} %" for name, fraction in zip(names, table, strict=True))
+    return alt(figure, f"Fraction of all voxels: {listed}.")
 
 
 @styled
 def curves(history: pd.DataFrame | str | PathLike, title: str | None = None) -> Figure:
-    """Learning curves: loss, accuracy and validation Dice per epoch, whichever of them the table holds.
+    """Learning curves: those of loss, accuracy and validation Dice per epoch that the table holds.
 
     Args:
         history: table, or the CSV file of one, with the column `epoch` and some of `loss`, `val_loss`,
             `accuracy`, `val_accuracy`, `val_dice`, `val_dice_wt`, `val_dice_tc`, `val_dice_et`.
-        title: what to see.
+        title: heading of the figure.
 
     Raises:
-        ValueError: nothing to draw among the columns.
+        ValueError: the table has no `epoch`, or none of the columns to draw.
     """
     import pandas as pd
 
     table = history if isinstance(history, pd.DataFrame) else pd.read_csv(history)
-    halves = {"": ("training", "#0072B2"), "val_": ("validation", "#D55E00")}
+    phases = {"": ("training", "#0072B2"), "val_": ("validation", "#D55E00")}
     panels = {
-        name: {half + name: look for half, look in halves.items() if half + name in table}
+        name: {prefix + name: style for prefix, style in phases.items() if prefix + name in table}
         for name in ("loss", "accuracy")
     }
     wanted = {"val_dice": ("mean", "#333333")}
     wanted |= {f"val_dice_{region.lower()}": (region, colour) for region, colour in REGION_COLOURS.items()}
-    panels["validation Dice"] = {column: look for column, look in wanted.items() if column in table}
+    panels["validation Dice"] = {column: style for column, style in wanted.items() if column in table}
     panels = {name: lines for name, lines in panels.items() if lines}
     if "epoch" not in table or not panels:
         raise ValueError(f"the history holds {', '.join(table.columns)}; expected `epoch` and `loss`")
@@ -148,16 +152,16 @@ def regions(
     metric: str = "dice",
     title: str | None = None,
 ) -> Figure:
-    """Every patient's score per region, the mean with its 95 % interval, and what the trivial model gets.
+    """Every patient's score per region, the mean with its 95 % confidence interval, and that of the trivial model.
 
     Args:
-        patients: results of `measure.regions.score_patient`.
-        trivial: summary of the all-background model, from `measure.statistics.summarise`.
+        patients: results of `helpers.measure.regions.score_patient`.
+        trivial: summary of the all-background model, from `helpers.measure.statistics.summarise`.
         metric: "dice", "jaccard", "hd95_mm" or "volume_error_ml".
-        title: what to see.
+        title: heading of the figure.
 
     Raises:
-        ValueError: no patients, or no such score.
+        ValueError: there are no patients, or no such score.
     """
     summary = summarise(patients)
     if any(metric not in scores for scores in summary.values()):
@@ -167,7 +171,7 @@ def regions(
     for row, (region, scores) in enumerate(summary.items()):
         colour = REGION_COLOURS[region]
         values = np.sort([patient[region][metric] for patient in patients])
-        # Patients beside each other, not on top of each other: every third at another height.
+        # Jitter: dots of similar score at different heights.
         heights = row + 0.22 + 0.1 * (np.arange(len(values)) % 3 - 1)
         ax.scatter(values, heights, s=20, color=colour, alpha=0.55, linewidth=0)
         mean, (low, high) = scores[metric]["mean"], scores[metric]["ci95"]
@@ -181,7 +185,7 @@ def regions(
             ax.plot(place, row - 0.14, "X", color="#333333", markersize=8, label=name, clip_on=False, zorder=5)
     ax.set_yticks(range(len(summary)), list(summary))
     ax.set_ylim(len(summary) - 0.5, -0.6)
-    ax.set_xlabel(f"{METRICS[metric]}, {len(patients)} patients: each a dot, mean and 95 % interval above")
+    ax.set_xlabel(f"{METRICS[metric]}, {len(patients)} patients: a dot each, mean and 95 % CI above")
     if metric in ("dice", "jaccard"):
         ax.set_xlim(-0.02, 1.02)
     ax.grid(axis="y", visible=False)
@@ -194,7 +198,7 @@ def regions(
 
 
 def _label_lines(ax: Axes) -> None:
-    """Write each line's name at its end, moved apart where ends meet."""
+    """Write each line's label at its end, moved apart where labels would overlap."""
     bottom, top = ax.get_ylim()
     gap = 0.09 * (top - bottom)
     lines = sorted(ax.get_lines(), key=lambda line: line.get_ydata()[-1])

@@ -1,7 +1,7 @@
-"""Pictures of a whole scan: its modalities, its three planes, its slices, and a prediction beside the truth.
+"""Figures of a whole scan: its modalities, its three planes, its mask, and a prediction beside the ground truth.
 
-Every function takes a `helpers.data.volumes.Scan` and returns a figure. A slice number `k` counts along the
-axis that runs from foot to head; without one, we take the slice with most tumour.
+Every function takes a `helpers.data.volumes.Scan` and returns a figure. A slice number `k` counts along the axis that
+runs between foot and head; the default is the slice with most tumour.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from helpers.show.panel import HALO, grey_levels, plane, show_slice
 from helpers.show.style import AGREEMENT_COLOURS, CLASS_COLOURS, CLASS_NAMES, MODALITY_NAMES, alt, styled
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from helpers.data.volumes import Scan
 
 WIDTH = 8.0  # inches
@@ -26,7 +28,12 @@ FILL = 0.65  # lets the slice show through
 
 
 def busiest(scan: Scan, labels: np.ndarray | None = None) -> int:
-    """The axial slice with most tumour in the labels, by default the scan's; without any, with most brain."""
+    """The axial slice with most tumour; without tumour, the one with most brain.
+
+    Args:
+        scan: the patient.
+        labels: (rows, columns, slices) network labels; by default the scan's own mask.
+    """
     labels = scan.seg if labels is None else labels
     shown = scan.images.any(axis=-1) if labels is None or not labels.any() else labels != 0
     axis = plane(scan.affine).axis
@@ -35,7 +42,13 @@ def busiest(scan: Scan, labels: np.ndarray | None = None) -> int:
 
 @styled
 def modalities(scan: Scan, k: int | None = None, title: str | None = None) -> Figure:
-    """All modalities of one slice, and its mask laid over T1ce, or over the first (the paper's figure 9)."""
+    """All modalities of one slice, and its mask laid over T1ce, or over the first modality (the paper's figure 9).
+
+    Args:
+        scan: the patient; without a mask, the last panel is left out.
+        k: slice number.
+        title: heading of the figure.
+    """
     view, k = plane(scan.affine), busiest(scan) if k is None else k
     box = view.brain(scan.images)
     rows = 1 if len(scan.modalities) <= 2 else 2
@@ -65,6 +78,12 @@ def modalities(scan: Scan, k: int | None = None, title: str | None = None) -> Fi
 def image_and_mask(scan: Scan, k: int | None = None, modality: str = "flair", title: str | None = None) -> Figure:
     """A slice, its mask alone, and the mask laid over the slice (the paper's figure 10).
 
+    Args:
+        scan: the patient, with a mask.
+        k: slice number.
+        modality: background image.
+        title: heading of the figure.
+
     Raises:
         ValueError: the scan has no such modality, or no mask.
     """
@@ -76,7 +95,7 @@ def image_and_mask(scan: Scan, k: int | None = None, modality: str = "flair", ti
     first, second, third = figure.subplots(1, 3)
     show_slice(first, image, view, grey_levels(volume))
     first.set_title(f"{MODALITY_NAMES.get(modality, modality)}, slice {k}")
-    # A mask alone keeps the head as a shadow, so that the eye can find the place again.
+    # The mask alone is drawn over a silhouette of the head, so that its position can be recognised.
     show_slice(second, np.where(image != 0, 0.25, 0.0), view, (0, 1), labels, fill=1.0, marks=False)
     second.set_title("Mask")
     show_slice(third, image, view, grey_levels(volume), labels, marks=False)
@@ -89,12 +108,18 @@ def image_and_mask(scan: Scan, k: int | None = None, modality: str = "flair", ti
 def three_planes(
     scan: Scan, centre: Sequence[int] | None = None, modality: str = "t1ce", title: str | None = None
 ) -> Figure:
-    """Axial, coronal and sagittal slice through one voxel, by default amid the tumour core (figure 11).
+    """Axial, coronal and sagittal slice through one voxel, by default the centre of the tumour core (figure 11).
 
-    By default the core, necrosis and enhancing rim together, is outlined; elsewhere each class.
+    By default the core, necrosis and enhancing rim together, is outlined; where a centre is given, each class is.
+
+    Args:
+        scan: the patient.
+        centre: index of the voxel, in file order.
+        modality: background image.
+        title: heading of the figure.
 
     Raises:
-        ValueError: the scan has no such modality, or neither a mask nor a centre says where to cut.
+        ValueError: the scan has no such modality, or there is neither a mask nor a centre.
     """
     volume = _modality(scan, modality)
     point = core_centre(_mask(scan)) if centre is None else tuple(int(index) for index in centre)
@@ -114,37 +139,11 @@ def three_planes(
         x, y = view.place(tuple(i - edge.start for i, edge in zip(inside, box, strict=True)), image.shape)
         _crosshair(ax, x, y)
         if centre is None:
-            _point_out(ax, x, y, "tumour core")
+            _annotate(ax, x, y, "tumour core")
         ax.set_title(f"{name.capitalize()}, slice {k}")
     if named:
         _legend(figure, _class_colours())
     return alt(figure, f"{scan.id} cut in three planes through voxel {point}, marked by a crosshair in each.")
-
-
-@styled
-def montage(scan: Scan, modality: str = "flair", count: int = 12, title: str | None = None) -> Figure:
-    """Evenly spaced axial slices from the lowest to the highest that hold brain, the tumour outlined."""
-    volume, view = _modality(scan, modality), plane(scan.affine)
-    box, others = view.brain(scan.images), tuple(axis for axis in range(3) if axis != view.axis)
-    levels = np.flatnonzero(volume.any(axis=others))
-    # Leave out the very ends, where a slice is a few voxels of skull base or crown.
-    ks = np.unique(np.linspace(levels[0], levels[-1], count + 2).round().astype(int)[1:-1])
-    if scan.affine[2, view.axis] < 0:
-        ks = ks[::-1]
-    columns = min(4, len(ks))
-    rows = -(-len(ks) // columns)
-    high, wide = view.size(box)
-    figure = _figure(WIDTH / columns * rows * high / wide, title, legend=scan.seg is not None)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for ax, k in zip(axes, ks, strict=False):
-        labels = None if scan.seg is None else view.cut(scan.seg, k, box)
-        show_slice(ax, view.cut(volume, k, box), view, grey_levels(volume), labels, marks=bool(k == ks[0]))
-        ax.text(0.97, 0.97, str(k), transform=ax.transAxes, color="white", ha="right", va="top", path_effects=HALO)
-    for ax in axes[len(ks) :]:
-        ax.set_axis_off()
-    if scan.seg is not None:
-        _legend(figure, _class_colours())
-    return alt(figure, f"{len(ks)} axial slices of {scan.id} from foot to head, with the tumour outlined.")
 
 
 @styled
@@ -156,18 +155,20 @@ def compare(
     modality: str = "flair",
     title: str | None = None,
 ) -> Figure:
-    """Truth, prediction, and where they agree on the whole tumour; Dice of the slice and of the patient.
+    """Ground truth, prediction, and their agreement on the whole tumour; Dice of the slice and of the patient.
+
+    The agreement shows true positives, false negatives and false positives, in `AGREEMENT_COLOURS`.
 
     Args:
         scan: the patient.
-        truth: network labels, the shape of the scan.
-        prediction: network labels, the same shape.
-        k: slice; by default the one with most tumour in the truth.
-        modality: what to draw underneath.
-        title: what to see.
+        truth: (rows, columns, slices) network labels, on the scan's grid.
+        prediction: (rows, columns, slices) network labels, on the scan's grid.
+        k: slice number; by default the one with most tumour in the ground truth.
+        modality: background image.
+        title: heading of the figure.
 
     Raises:
-        ValueError: the labels do not lie on the scan's grid, or the scan has no such modality.
+        ValueError: the labels have another shape than the scan, or the scan has no such modality.
     """
     view, volume = plane(scan.affine), _modality(scan, modality)
     for name, labels in {"truth": truth, "prediction": prediction}.items():
@@ -179,20 +180,20 @@ def compare(
     high, wide = view.size(box)
     figure = _figure(WIDTH / 3 * high / wide + 0.2, title, legend=True)
     axes = figure.subplots(1, 3)
-    for ax, labels, name in zip(axes, cuts, ("Truth", "Prediction"), strict=False):
-        show_slice(ax, image, view, grey_levels(volume), labels, fill=FILL, marks=name == "Truth")
+    for ax, labels, name in zip(axes, cuts, ("Ground truth", "Prediction"), strict=False):
+        show_slice(ax, image, view, grey_levels(volume), labels, fill=FILL, marks=name == "Ground truth")
         ax.set_title(f"{name}\nslice {k}")
     true, drawn = (regions.mask(labels, "WT") for labels in cuts)
-    verdict = np.select([true & drawn, true, drawn], [1, 2, 3], 0)
+    agreement = np.select([true & drawn, true, drawn], [1, 2, 3], 0)
     colours = dict(enumerate(AGREEMENT_COLOURS.values(), start=1))
-    show_slice(axes[2], image, view, grey_levels(volume), verdict, colours, fill=FILL, marks=False)
+    show_slice(axes[2], image, view, grey_levels(volume), agreement, colours, fill=FILL, marks=False)
     here = overlap.dice(true, drawn)
     whole = overlap.dice(regions.mask(truth, "WT"), regions.mask(prediction, "WT"))
     axes[2].set_title(f"Whole tumour, Dice:\nslice {here:.2f}, patient {whole:.2f}")
     _legend(figure, _class_colours() | AGREEMENT_COLOURS)
     return alt(
         figure,
-        f"Slice {k} of {scan.id}: true and predicted tumour, and where they agree. "
+        f"Slice {k} of {scan.id}: ground truth, prediction, and their agreement. "
         f"Whole-tumour Dice is {here:.2f} in the slice and {whole:.2f} in the patient.",
     )
 
@@ -209,13 +210,14 @@ def _mask(scan: Scan) -> np.ndarray:
     return scan.seg
 
 
-def _crosshair(ax, x, y):
+def _crosshair(ax: Axes, x: float, y: float) -> None:
     line = {"color": "white", "linewidth": 0.7, "alpha": 0.8, "linestyle": (0, (4, 3))}
     ax.axhline(y, **line)
     ax.axvline(x, **line)
 
 
-def _point_out(ax, x, y, text):
+def _annotate(ax: Axes, x: float, y: float, text: str) -> None:
+    """An arrow with a text to a point, from the side where there is more room."""
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
     aside = 0.24 * (right - left) * (1 if x < (left + right) / 2 else -1)
     above = 0.28 * (top - bottom) * (1 if y > (bottom + top) / 2 else -1)
@@ -224,10 +226,10 @@ def _point_out(ax, x, y, text):
 
 
 def _figure(panels: float, title: str | None, legend: bool, rows: int = 1) -> Figure:
-    """A figure whose panels are so many inches high in all, and its title and legend outside of them."""
+    """A figure with room for panels of `panels` inches in total height, and for its title and legend."""
     height = panels + 0.25 * rows + 0.3 * legend + 0.3 * (title is not None) + 0.1
     figure = Figure(figsize=(WIDTH, height))
-    # The layout overlooks that square pixels shrink a panel, and would push the titles over the upper edge.
+    # The layout engine ignores that square pixels shrink a panel, and would push the titles over the upper edge.
     figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 0.1 / height))
     if title is not None:
         figure.suptitle(title)

@@ -24,11 +24,11 @@ class Bright(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("tests")
 class AnyBright(keras.layers.Layer):
-    """The share of bright pixels in a slice, taken for the probability of tumour."""
+    """The fraction of bright pixels in a slice, as the probability of tumour."""
 
     def call(self, x):
-        share = keras.ops.mean(keras.ops.cast(x[..., 0] > 1, "float32"), axis=(1, 2))
-        return keras.ops.stack([1 - share, share], axis=-1)
+        fraction = keras.ops.mean(keras.ops.cast(x[..., 0] > 1, "float32"), axis=(1, 2))
+        return keras.ops.stack([1 - fraction, fraction], axis=-1)
 
 
 def network(size=48, dropout=0.5):

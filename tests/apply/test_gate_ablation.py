@@ -1,4 +1,4 @@
-"""Laws of the experiment: with and without a gate differ by what the gate held back, and by nothing else."""
+"""Tests of the ablation: the results with and without a gate differ only in the slices that the gate rejects."""
 
 import json
 from dataclasses import replace
@@ -14,15 +14,15 @@ def rows(system, patients):
     return [evaluate_case(system, patient) for patient in patients[:3]]
 
 
-def test_lost_tumour_is_what_the_gate_held_back(rows, system, patients):
+def test_false_negative_volume_is_the_tumour_in_rejected_slices(rows, system, patients):
     scan = system.read(patients[0], seg=True)
-    held_back = ~system.gate.predict(scan)
-    lost = (scan.seg[..., held_back] > 0).sum() * np.prod(scan.spacing) / 1000
+    rejected = ~system.gate.predict(scan)
+    lost = (scan.seg[..., rejected] > 0).sum() * np.prod(scan.spacing) / 1000
     assert rows[0]["false_negative_ml"] == pytest.approx(lost)
     assert 0 < rows[0]["skipped"] < 1
 
 
-def test_a_gate_that_lets_all_pass_changes_nothing(system, patients):
+def test_a_gate_that_passes_every_slice_changes_nothing(system, patients):
     row = evaluate_case(replace(system, gate=replace(system.gate, threshold=0.0)), patients[0])
     for key in ("dice", "false_positive_components", "false_positive_ml"):
         assert row["with gate"][key] == row["without gate"][key]
@@ -35,7 +35,7 @@ def test_table_and_summary_hold_all_patients_and_fit_into_json(rows):
     assert table.loc["with gate", "false positive components"] == np.mean(
         [row["with gate"]["false_positive_components"] for row in rows]
     )
-    found = json.loads(json.dumps(summary(rows)))
-    assert found["n"] == 3
-    assert found["halves"]["WT"][0] <= 1
-    assert set(found["range_holds_truth"]) == {"WT", "TC", "ET"}
+    result = json.loads(json.dumps(summary(rows)))
+    assert result["n"] == 3
+    assert result["halves"]["WT"][0] <= 1
+    assert set(result["range_holds_truth"]) == {"WT", "TC", "ET"}

@@ -1,4 +1,4 @@
-"""Laws of the report: whole or absent, on the patient's own grid, one page that needs nothing else."""
+"""Tests of the report: atomic, on the patient's own grid, with one self-contained HTML page."""
 
 import json
 import re
@@ -80,7 +80,7 @@ def test_numbers_agree_with_the_mask(written, patients, scan):
     assert entry["seconds"]["in all"] > 0
 
 
-def test_page_needs_nothing_else_and_says_what_it_is_for(written, patients):
+def test_page_is_self_contained_and_states_its_purpose(written, patients):
     page = (written[0] / "report.html").read_text(encoding="utf-8")
     assert page.count(PURPOSE) == 2
     sources = re.findall(r'(?:src|href)="([^"]{0,30})', page)
@@ -93,14 +93,14 @@ def test_page_needs_nothing_else_and_says_what_it_is_for(written, patients):
     assert "somebody" not in page + (written[0] / "report.json").read_text()
 
 
-def test_nothing_is_overwritten_and_nothing_begun(models, patients, tmp_path):
-    (tmp_path / "mine.txt").write_text("keep")
+def test_nothing_is_overwritten(models, patients, tmp_path):
+    (tmp_path / "mine.txt").write_text("own")
     with pytest.raises(FileExistsError, match="not overwritten"):
         report([patients[0].folder], *models, tmp_path, _quiet)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_failure_on_the_way_leaves_nothing(models, patients, tmp_path, monkeypatch):
+def test_failure_leaves_no_files(models, patients, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 

@@ -1,4 +1,4 @@
-"""Laws of uncertainty: certain means 0, disagreement counts, and a good confidence gives a rising curve."""
+"""Tests of uncertainty: certain means 0, disagreement counts, and a good confidence gives a rising curve."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from helpers.apply.uncertainty import agreement, entropy, risk_coverage, split_by_confidence
 
 
-def test_entropy_runs_from_certain_to_all_alike():
+def test_entropy_runs_from_certain_to_uniform():
     np.testing.assert_allclose(entropy(np.array([[0, 1, 0, 0], [0.5, 0.5, 0, 0], [0.25] * 4])), [0, 1, 2], atol=1e-4)
 
 
@@ -18,17 +18,17 @@ def test_agreement_is_one_where_every_pass_draws_the_outline_and_nothing_elsewhe
     assert agreement(outline, [np.array([3, 2, 2, 2])])["ET"] == 0
 
 
-def test_risk_rises_with_coverage_if_confidence_knows_the_risk_and_falls_if_it_is_turned():
+def test_risk_rises_with_coverage_if_confidence_predicts_it_and_falls_if_reversed():
     risk = np.array([0.4, 0.1, 0.3, 0.2])
-    coverage, kept = risk_coverage(-risk, risk)
+    coverage, retained = risk_coverage(-risk, risk)
     np.testing.assert_allclose(coverage, [0.25, 0.5, 0.75, 1])
-    np.testing.assert_allclose(kept, [0.1, 0.15, 0.2, 0.25])
+    np.testing.assert_allclose(retained, [0.1, 0.15, 0.2, 0.25])
     assert np.all(np.diff(risk_coverage(risk, risk)[1]) < 0)
 
 
 def test_halves_hold_all_patients():
-    surest, rest = split_by_confidence([3, 1, 2, 0, 5], [0.9, 0.5, 0.7, 0.1, 1.0])
-    assert surest == pytest.approx(0.95)
+    confident, rest = split_by_confidence([3, 1, 2, 0, 5], [0.9, 0.5, 0.7, 0.1, 1.0])
+    assert confident == pytest.approx(0.95)
     assert rest == pytest.approx((0.7 + 0.5 + 0.1) / 3)
     with pytest.raises(ValueError, match="at least two"):
         split_by_confidence([1], [1])

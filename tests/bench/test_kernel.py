@@ -1,4 +1,4 @@
-"""Laws of the public kernel's way of loading: what its published code gives, ours written anew gives as well."""
+"""Tests of the public kernel's data loading: the reimplementation gives the same values as the published code."""
 
 import keras
 import nibabel as nib

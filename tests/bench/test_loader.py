@@ -1,4 +1,4 @@
-"""Laws of the loaders' benchmark: it counts slices that came, and says what it did not measure."""
+"""Tests of the loaders' benchmark: it counts delivered slices, and reports what it did not measure."""
 
 import json
 import mmap
@@ -59,7 +59,7 @@ def images(batch):
     return batch["images"]
 
 
-def test_slices_that_came_are_counted_whatever_a_batch_was_to_hold(clock):
+def test_delivered_slices_are_counted_whatever_the_batch_size(clock):
     batches = clock.batches((5, 0.5), (3, 0.25), (2, 0.25), (99, 1.0))
     assert loader.delivered(batches, 1.0, images) == 10
 
@@ -75,18 +75,18 @@ def test_without_monai_the_table_says_so_and_all_else_is_measured(small, no_mona
     result = json.loads((tmp_path / "loader.json").read_text())
     assert result["monai"] is None
     assert result["files"] == [".nii.gz"]
-    assert set(result["rates"]) == {loader.KERNEL, loader.STORED, loader.VARIED}
-    for found in result["rates"].values():
-        assert 0 < found["low"] <= found["median"] <= found["high"]
-        assert found["n"] == 2
-    assert set(result["ratios"]) == {loader.KERNEL, loader.VARIED}
+    assert set(result["rates"]) == {loader.KERNEL, loader.STORED, loader.AUGMENTED}
+    for rates in result["rates"].values():
+        assert 0 < rates["low"] <= rates["median"] <= rates["high"]
+        assert rates["n"] == 2
+    assert set(result["ratios"]) == {loader.KERNEL, loader.AUGMENTED}
     assert result["memory"] is None
 
 
 def test_the_users_own_patients_are_read_where_a_folder_is_given(small, no_monai, tmp_path, monkeypatch):
     data = tmp_path / "mine"
     loader.patients(None, data, 2, loader.MODALITIES, COARSE)
-    monkeypatch.setattr("helpers.bench.patients.make_brats", None)  # nothing is made up
+    monkeypatch.setattr("helpers.bench.patients.make_brats", None)  # no phantoms are made
     result = loader.bench_loader(data)
     assert result["patients"] == 2
     assert result["data"] == "the user's own"
@@ -95,7 +95,7 @@ def test_the_users_own_patients_are_read_where_a_folder_is_given(small, no_monai
 def test_a_peers_figures_come_from_its_own_counts_and_clock(small, monkeypatch):
     class Stub:
         def __init__(self, script, patients, size, batch):
-            self.told = {"version": "0", "fill_seconds": 1.0, "slice_bytes": 5}
+            self.info = {"version": "0", "fill_seconds": 1.0, "slice_bytes": 5}
             assert script == "cached_slices"
             assert [len(patient["image"]) for patient in patients] == [2] * loader.PATIENTS
             self.slices = {"volumes": 50, "slices": 200}
@@ -114,18 +114,18 @@ def test_a_peers_figures_come_from_its_own_counts_and_clock(small, monkeypatch):
     assert {way: rates[name]["median"] for way, name in loader.MONAI.items()} == {"volumes": 100, "slices": 400}
 
 
-def test_a_slice_of_ours_weighs_what_a_batch_hands_over(small, no_monai):
-    """Half-precision FLAIR and T1ce, and the shares of four classes, a byte each."""
+def test_the_size_of_our_slice_is_that_in_a_batch(small, no_monai):
+    """Half-precision FLAIR and T1ce, and the soft labels of four classes, a byte each."""
     assert loader.bench_loader(None)["slice_bytes"] == 16 * 16 * (2 * 2 + 4)
 
 
 @pytest.mark.skipif(not footprint.STATUS.exists(), reason="only Linux tells anonymous from mapped memory")
-def test_memory_of_ones_own_and_pages_of_a_file_are_told_apart(tmp_path):
+def test_anonymous_memory_and_mapped_pages_are_counted_separately(tmp_path):
     size = 64 << 20
     (tmp_path / "file").write_bytes(bytes(size))
-    before = footprint._held()
+    before = footprint._resident()
     with footprint.watched() as own:
-        array = np.ones(size, np.uint8)  # whole while it is watched: another process may delay the watcher
+        array = np.ones(size, np.uint8)  # exists for several samples: another process may delay the sampling
         time.sleep(3 * footprint.PAUSE)
         del array
     assert own["anonymous"] - before["anonymous"] > 60
@@ -140,11 +140,11 @@ def test_memory_of_ones_own_and_pages_of_a_file_are_told_apart(tmp_path):
 
 
 @pytest.mark.skipif(not footprint.STATUS.exists(), reason="only Linux tells anonymous from mapped memory")
-def test_the_footprint_is_of_as_many_patients_as_asked_for(tmp_path, capsys, monkeypatch):
+def test_the_footprint_is_of_the_requested_number_of_patients(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(footprint, "STEPS", 2)
     loader.patients(None, tmp_path, 3, loader.MODALITIES, COARSE)
     footprint.main(str(tmp_path), 2, 16)
-    told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert told["patients"] == 2
-    assert told["slices"] == 2 * 39
-    assert told["anonymous"] > 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["patients"] == 2
+    assert result["slices"] == 2 * 39
+    assert result["anonymous"] > 0

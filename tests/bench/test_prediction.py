@@ -1,4 +1,4 @@
-"""Laws of the prediction benchmark: its parts add up, and its network is the one that `train brain` builds."""
+"""Tests of the inference benchmark: its parts add up, and its network is the one that `train brain` builds."""
 
 import inspect
 import json
@@ -18,7 +18,7 @@ TINY = {"size": 16, "filters": 2}
 
 @pytest.fixture
 def here(monkeypatch, capsys):
-    """Nothing starts a process; what would run there runs here."""
+    """No subprocess is started; its code runs in this process."""
 
     def fresh(module, model, out, *folders):
         assert module == "helpers.bench.cold_start"
@@ -33,7 +33,7 @@ def test_the_network_is_the_one_that_train_brain_builds():
     assert {name: defaults[name].default for name in prediction.DEFAULT} == prediction.DEFAULT
 
 
-def test_first_and_later_patients_are_told_apart_and_their_parts_add_up(here, monkeypatch, tmp_path):
+def test_cold_and_warm_patients_are_separate_and_their_parts_add_up(here, monkeypatch, tmp_path):
     found = prediction.bench_prediction(rounds=2, grid=COARSE, network=TINY)
     assert found["cold"]["all"]["n"] == 2
     assert found["warm"]["all"]["n"] == 2 * prediction.PATIENTS
@@ -53,9 +53,9 @@ def test_masks_are_written_on_the_patients_own_grid(tmp_path, capsys):
     patients = prediction.patients(None, tmp_path / "brats", 2, MODALITIES, COARSE, seg=False)
     model = prediction._untrained(tmp_path / "model", **TINY)
     cold_start.main(str(model), str(tmp_path / "out"), [str(patient.folder) for patient in patients])
-    told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert len(told["patients"]) == 2
-    assert all(set(patient) == set(prediction.PARTS) for patient in told["patients"])
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert len(result["patients"]) == 2
+    assert all(set(patient) == set(prediction.PARTS) for patient in result["patients"])
     for patient in patients:
         mask = nib.load(tmp_path / "out" / f"{patient.id}_seg.nii.gz")
         assert mask.shape == COARSE["shape"]

@@ -1,4 +1,4 @@
-"""Laws of what a benchmark tells."""
+"""Tests of the results of a benchmark."""
 
 import pytest
 

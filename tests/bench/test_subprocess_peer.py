@@ -1,4 +1,4 @@
-"""Laws of measuring in a process of its own: a question, an answer, and a reason where there is none."""
+"""Tests of measurement in a subprocess: requests, responses, and error messages."""
 
 import shutil
 import sys
@@ -12,7 +12,7 @@ from serve import serve
 
 def begin(greeting):
     print("a library's own words")
-    return (lambda **question: {"asked": question}), {"greeting": greeting}
+    return (lambda **request: {"request": request}), {"greeting": greeting}
 
 serve(begin)
 """
@@ -36,12 +36,12 @@ def script(tmp_path, monkeypatch):
     return lambda text: (tmp_path / "peer.py").write_text(text)
 
 
-def test_a_peer_answers_line_by_line_and_what_it_prints_is_no_answer(script):
+def test_a_peer_responds_line_by_line_and_its_prints_are_ignored(script):
     script(ECHO)
     with subprocess_peer.Peer("peer", greeting="good day") as peer:
-        assert peer.told == {"greeting": "good day"}
-        assert peer.ask(number=1) == {"asked": {"number": 1}}
-        assert peer.ask(number=2) == {"asked": {"number": 2}}
+        assert peer.info == {"greeting": "good day"}
+        assert peer.ask(number=1) == {"request": {"number": 1}}
+        assert peer.ask(number=2) == {"request": {"number": 2}}
 
 
 def test_a_peer_that_is_not_installed_says_how_to_get_it(script):
@@ -58,20 +58,20 @@ def test_a_peer_that_fails_says_why(script):
         subprocess_peer.Peer("peer")
 
 
-def test_another_python_is_asked_where_one_is_named(script, tmp_path, monkeypatch):
+def test_another_python_is_used_where_one_is_named(script, tmp_path, monkeypatch):
     script(ECHO)
     other = tmp_path / "other-python"
-    other.write_text(f'#!/bin/sh\ntouch "{tmp_path}/was-asked"\nexec "{sys.executable}" "$@"\n')
+    other.write_text(f'#!/bin/sh\ntouch "{tmp_path}/was-used"\nexec "{sys.executable}" "$@"\n')
     other.chmod(0o755)
     monkeypatch.setenv(subprocess_peer.PYTHON, str(other))
     with subprocess_peer.Peer("peer", greeting=""):
-        assert (tmp_path / "was-asked").exists()
+        assert (tmp_path / "was-used").exists()
 
 
-def test_a_fresh_process_tells_what_it_prints_last(tmp_path, monkeypatch):
-    (tmp_path / "told.py").write_text("import sys; print('by the way'); print('[' + sys.argv[1] + ']')")
+def test_a_fresh_process_returns_the_last_line_it_prints(tmp_path, monkeypatch):
+    (tmp_path / "printing.py").write_text("import sys; print('by the way'); print('[' + sys.argv[1] + ']')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    assert subprocess_peer.run_fresh("told", 3) == [3]
+    assert subprocess_peer.run_fresh("printing", 3) == [3]
 
 
 def test_a_fresh_process_that_fails_says_why():

@@ -1,4 +1,4 @@
-"""Laws of the training benchmark: both networks are the same one, and a ratio compares like with like."""
+"""Tests of the training benchmark: both networks are the same, and so are the units of a ratio."""
 
 import importlib
 import json
@@ -30,14 +30,14 @@ def peer_script(monkeypatch):
 
 @pytest.fixture
 def pytorch(monkeypatch):
-    """A peer that takes 0.25 s for a step in float32, and half of that else; `parameters` may be changed."""
+    """A peer that takes 0.25 s for a step in float32, and half of that otherwise; `parameters` may be changed."""
 
     class Stub:
         parameters = unet(**TINY).count_params()
 
         def __init__(self, script, batch, **network):
             assert (script, batch, network) == ("unet_step", 2, TINY)
-            self.told = {"version": "0", "threads": 1, "parameters": self.parameters}
+            self.info = {"version": "0", "threads": 1, "parameters": self.parameters}
 
         def ask(self, precision, steps):
             return {"seconds": steps * (0.25 if precision == "float32" else 0.125)}
@@ -108,15 +108,15 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import numpy as np, torch
 from unet_step import loss, network
-held = np.load(sys.argv[2])
+arrays = np.load(sys.argv[2])
 model = network(2, 4, 2, 2, 0.2).eval()
 for number, layer in enumerate(model.layers):
-    layer.weight.data = torch.from_numpy(held[f"kernel_{number}"]).permute(3, 2, 0, 1).contiguous()
-    layer.bias.data = torch.from_numpy(held[f"bias_{number}"])
-first = lambda name: torch.from_numpy(held[name]).permute(0, 3, 1, 2)
+    layer.weight.data = torch.from_numpy(arrays[f"kernel_{number}"]).permute(3, 2, 0, 1).contiguous()
+    layer.bias.data = torch.from_numpy(arrays[f"bias_{number}"])
+first = lambda name: torch.from_numpy(arrays[name]).permute(0, 3, 1, 2)
 logits = model(first("images"))
-answer = logits.softmax(1).permute(0, 2, 3, 1).detach().numpy()
-np.savez(sys.argv[3], answer=answer, loss=loss(first("truth"), logits).item())
+probabilities = logits.softmax(1).permute(0, 2, 3, 1).detach().numpy()
+np.savez(sys.argv[3], probabilities=probabilities, loss=loss(first("truth"), logits).item())
 """
 
 
@@ -125,16 +125,16 @@ def test_with_the_same_weights_both_networks_and_losses_give_the_same(tmp_path):
     keras.utils.set_random_seed(0)
     model, rng = unet(**TINY), np.random.default_rng(0)
     convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
-    held = {"images": rng.standard_normal((3, 16, 16, 2), np.float32)}
-    held["truth"] = rng.dirichlet(np.ones(4), (3, 16, 16)).astype(np.float32)
+    arrays = {"images": rng.standard_normal((3, 16, 16, 2), np.float32)}
+    arrays["truth"] = rng.dirichlet(np.ones(4), (3, 16, 16)).astype(np.float32)
     for number, layer in enumerate(convolutions):
         layer.bias.assign(rng.standard_normal(layer.bias.shape))
-        held[f"kernel_{number}"], held[f"bias_{number}"] = layer.get_weights()
-    np.savez(tmp_path / "in.npz", **held)
+        arrays[f"kernel_{number}"], arrays[f"bias_{number}"] = layer.get_weights()
+    np.savez(tmp_path / "in.npz", **arrays)
     subprocess.run([TORCH, "-c", SAME, subprocess_peer.PEERS, tmp_path / "in.npz", tmp_path / "out.npz"], check=True)
-    found, ours = np.load(tmp_path / "out.npz"), model.predict(held["images"], verbose=0)
-    np.testing.assert_allclose(found["answer"], ours, atol=1e-5)
-    mean = float(np.mean(training.DiceCrossEntropy(reduction=None)(held["truth"], ours)))
+    found, ours = np.load(tmp_path / "out.npz"), model.predict(arrays["images"], verbose=0)
+    np.testing.assert_allclose(found["probabilities"], ours, atol=1e-5)
+    mean = float(np.mean(training.DiceCrossEntropy(reduction=None)(arrays["truth"], ours)))
     assert float(found["loss"]) == pytest.approx(mean, rel=1e-5)
 
 

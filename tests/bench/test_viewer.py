@@ -1,4 +1,4 @@
-"""Laws of the viewers' benchmark: it measures without a browser too, and says that it did."""
+"""Tests of the viewers' benchmark: without a browser it measures the kernel alone, and reports that."""
 
 import json
 import os

@@ -15,7 +15,7 @@ from helpers.lessons.build import NOTEBOOKS
 from helpers.lessons.manifest import read_manifest
 from helpers.lessons.profiles import read_profile
 
-PATIENCE = 1800.0  # seconds for a lesson: a minute on an idle machine, and some machines are busy
+PATIENCE = 1800.0  # seconds for a lesson: a minute on an idle machine, more on a busy one
 MODALITIES = ("flair", "t1", "t1ce", "t2")
 
 
@@ -56,7 +56,7 @@ def open_lesson(browser, lab, phantoms):
 
 @pytest.fixture(scope="session")
 def scan(phantoms):
-    """The patient that the lessons look at, all four modalities and the mask."""
+    """The patient that the lessons show, with all four modalities and the mask."""
     from helpers.data.brats import read_catalogue
 
     return read_scan(read_catalogue(phantoms).require(MODALITIES)[0], MODALITIES)
@@ -64,7 +64,7 @@ def scan(phantoms):
 
 @pytest.fixture(scope="session")
 def screenshots(tmp_path_factory):
-    """Where pictures of the viewers go, for a person to look at: `$COURSE_SCREENSHOTS`, or pytest's own folder."""
+    """Folder for screenshots of the viewers, for visual inspection: `$COURSE_SCREENSHOTS`, or pytest's own folder."""
     folder = Path(os.environ.get("COURSE_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder

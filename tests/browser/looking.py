@@ -1,4 +1,4 @@
-"""A viewer as a person meets it in the page: its sliders, its buttons, and the pictures it shows."""
+"""A viewer in the page as a user operates it: its sliders, its buttons, and the pictures it shows."""
 
 import base64
 import io
@@ -14,7 +14,7 @@ from skimage.transform import resize
 from helpers.show.panel import grey_levels, plane
 from helpers.show.style import CLASS_COLOURS
 
-PATIENCE = 60.0  # seconds until a picture has to be there, on a machine that has other things to do
+PATIENCE = 60.0  # seconds until a picture has to be there, on a busy machine
 _BYTES = """async image => {
     for (;;) {
         const source = image.src;
@@ -28,7 +28,7 @@ _BYTES = """async image => {
     }
 }"""
 
-# JupyterLab takes the focus to the cell some frames after a click.
+# JupyterLab moves the focus to the cell some frames after a click.
 _KEEPS_FOCUS = """async handle => {
     handle.focus();
     for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
@@ -52,22 +52,22 @@ class Viewer:
         return self.find(name).locator(".noUi-handle").first
 
     def value(self, name: str) -> float:
-        """Where a slider stands; `aria-valuenow` says it to one decimal only."""
+        """Value of a slider; `aria-valuenow` has one decimal only."""
         return float(self.handle(name).get_attribute("aria-valuetext"))
 
-    def drag(self, name: str, share: float) -> float:
-        """Take a slider's handle with the mouse to a share of its length; where it stands then."""
+    def drag(self, name: str, fraction: float) -> float:
+        """Drag a slider's handle with the mouse to a fraction of its length; return its value then."""
         self.handle(name).scroll_into_view_if_needed()
         handle, track = (self.handle(name).bounding_box(), self.find(name).locator(".noUi-base").bounding_box())
         level = handle["y"] + handle["height"] / 2
         self.page.mouse.move(handle["x"] + handle["width"] / 2, level)
         self.page.mouse.down()
-        self.page.mouse.move(track["x"] + share * track["width"], level, steps=5)
+        self.page.mouse.move(track["x"] + fraction * track["width"], level, steps=5)
         self.page.mouse.up()
         return self.value(name)
 
     def press(self, name: str, key: str) -> float:
-        """Press a key on a slider; where it stands then."""
+        """Press a key on a slider; return its value then."""
         self.until(lambda: self.handle(name).evaluate(_KEEPS_FOCUS), f"{name} has the keyboard")
         self.page.keyboard.press(key)
         return self.value(name)
@@ -78,16 +78,16 @@ class Viewer:
         return np.asarray(Image.open(io.BytesIO(base64.b64decode(coded))).convert("RGB"), float)
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Look again and again until the page is as it should be."""
+        """Poll until the page meets the condition; fail after `PATIENCE`."""
         end = time.monotonic() + PATIENCE
         while not condition():
             if time.monotonic() > end:
-                raise AssertionError(f"after {PATIENCE:g} s still not so: {what}")
+                raise AssertionError(f"not fulfilled after {PATIENCE:g} s: {what}")
             self.page.wait_for_timeout(50)
 
 
 class Expected:
-    """The pictures that a scan should give, made from its voxels by plain means.
+    """The expected pictures of a scan, computed independently from its voxels.
 
     Args:
         scan: the patient.
@@ -122,10 +122,10 @@ class Expected:
         return resize(turned, shape, order=0, mode="edge", anti_aliasing=False, preserve_range=True).astype(int)
 
     def recognise(self, picture: np.ndarray, modality: str, classes=()) -> tuple[int, float]:
-        """The slice that a picture is nearest to, and how far it is from it: the mean difference in grey levels."""
+        """The slice nearest to a picture, and their distance: the mean absolute difference in grey levels."""
         shape = picture.shape[:2]
-        far = [np.abs(picture - self.painted(modality, k, shape, classes)).mean() for k in range(self.count)]
-        return int(np.argmin(far)), float(min(far))
+        distances = [np.abs(picture - self.painted(modality, k, shape, classes)).mean() for k in range(self.count)]
+        return int(np.argmin(distances)), float(min(distances))
 
     def _turned(self, volume: np.ndarray, k: int) -> np.ndarray:
         return self.view.turn(self.view.cut(volume, k, self.box))

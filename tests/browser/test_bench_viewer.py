@@ -1,4 +1,4 @@
-"""The benchmark's clock in a browser, held against a viewer that is slow by a known time."""
+"""The benchmark's clock in a browser, checked with a viewer that is slowed down by a known time."""
 
 from helpers.bench import viewer
 from tests.bench.test_viewer import COARSE

@@ -1,4 +1,4 @@
-"""Laws of the viewers in lesson 02, as a person has them: what the controls say is what the picture shows."""
+"""Tests of the viewers in lesson 02 in the browser: the pictures show what the controls select."""
 
 import numpy as np
 import pytest
@@ -17,17 +17,17 @@ def page(open_lesson):
 
 
 @pytest.fixture(scope="module")
-def home(page):
-    """Where the sliders of the three planes stand before anybody moved them."""
-    return places(Viewer(page, "viewers.patient("))
+def initial(page):
+    """Initial values of the sliders of the three planes."""
+    return places(Viewer(page, "api.patient("))
 
 
 @pytest.fixture
-def viewer(page, home):
-    """The three planes, as they are after a press of the button: mask on, at the largest tumour slice."""
-    shown = Viewer(page, "viewers.patient(")
+def viewer(page, initial):
+    """The three planes after a click on the button: mask on, at the largest tumour slice."""
+    shown = Viewer(page, "api.patient(")
     shown.find("jump").click()
-    shown.until(lambda: places(shown) == home, f"the sliders stand at {home}")
+    shown.until(lambda: places(shown) == initial, f"the sliders are at {initial}")
     return shown
 
 
@@ -44,16 +44,16 @@ def until_shown(viewer, expected, name, modality="flair", classes=(1, 2, 3), pic
     """Wait until the picture of a plane is the slice that its slider stands at; of all slices none may be nearer."""
 
     def shown():
-        k, far = expected[name].recognise(viewer.picture(picture or name), modality, classes)
-        return k == viewer.value(f"slice-{name}") and far < NEAR
+        k, distance = expected[name].recognise(viewer.picture(picture or name), modality, classes)
+        return k == viewer.value(f"slice-{name}") and distance < NEAR
 
     viewer.until(shown, f"the {name} picture is the slice its slider stands at")
 
 
 @pytest.mark.parametrize("name", PLANES)
 def test_a_drag_of_a_slider_brings_the_slice_it_stops_at(viewer, expected, name):
-    for share in (0.4, 0.6):
-        assert viewer.drag(f"slice-{name}", share) == pytest.approx(share * (expected[name].count - 1), abs=1.5)
+    for fraction in (0.4, 0.6):
+        assert viewer.drag(f"slice-{name}", fraction) == pytest.approx(fraction * (expected[name].count - 1), abs=1.5)
         until_shown(viewer, expected, name)
 
 
@@ -128,7 +128,7 @@ def test_the_values_are_those_of_the_voxel_under_the_crosshair(viewer, scan):
 
 
 def test_four_modalities_move_on_one_slider(page, expected, scan):
-    row = Viewer(page, "viewers.modalities(scan")
+    row = Viewer(page, "api.modalities(scan")
     for key in ("ArrowRight", "ArrowUp"):
         row.press("slice-axial", key)
         for place, modality in enumerate(scan.modalities):
@@ -136,8 +136,8 @@ def test_four_modalities_move_on_one_slider(page, expected, scan):
 
 
 @pytest.mark.parametrize("kind", ["patient", "modalities", "image_and_mask", "core"])
-def test_each_viewer_can_be_looked_at(page, screenshots, kind):
-    viewer = Viewer(page, f"viewers.{kind}(scan")
+def test_each_viewer_is_shown(page, screenshots, kind):
+    viewer = Viewer(page, f"api.{kind}(scan")
     viewer.output.screenshot(path=screenshots / f"02_{kind}.png")
     pictures = viewer.output.locator("img.widget-image")
     assert pictures.count() == {"patient": 3, "modalities": 4, "image_and_mask": 3, "core": 3}[kind]

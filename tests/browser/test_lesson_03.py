@@ -1,4 +1,4 @@
-"""Laws of the augmentation playground in lesson 03: image and mask do together what the sliders say."""
+"""Tests of the augmentation playground in lesson 03: the sliders transform image and mask together."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from scipy.ndimage import rotate
 
 from tests.browser.looking import Viewer
 
-# The viewers are what is tried here; the trainings of the lesson are as short as can be.
+# The viewers are under test; the trainings of the lesson are as short as possible.
 SHORT = {
     "PATIENTS": 8,
     "SIZE": 32,
@@ -29,9 +29,9 @@ def page(open_lesson):
 @pytest.fixture
 def viewer(page):
     """The playground with every slider at 0."""
-    shown = Viewer(page, "viewers.playground(")
+    shown = Viewer(page, "api.playground(")
     shown.find("jump").click()
-    shown.until(lambda: np.array_equal(shown.picture("after"), shown.picture("before")), "nothing is varied")
+    shown.until(lambda: np.array_equal(shown.picture("after"), shown.picture("before")), "nothing is augmented")
     return shown
 
 
@@ -69,9 +69,9 @@ def _difference(first, second):
     return np.abs(first - second)[grey].mean()
 
 
-@pytest.mark.parametrize("share", [0.1, 0.85])
-def test_the_rotation_slider_turns_image_and_mask_by_its_angle(viewer, screenshots, share):
-    before, angle = viewer.picture("before"), viewer.drag("kind-rotation", share)
+@pytest.mark.parametrize("fraction", [0.1, 0.85])
+def test_the_rotation_slider_turns_image_and_mask_by_its_angle(viewer, screenshots, fraction):
+    before, angle = viewer.picture("before"), viewer.drag("kind-rotation", fraction)
     assert abs(angle) > 10
     # The slice lies transposed in its array, so what the array calls anticlockwise is clockwise in the picture.
     viewer.until(

@@ -1,4 +1,4 @@
-"""Laws of the pictures of doubt: they show the slices that matter, in the patient's own grid."""
+"""Tests of the figures of uncertainty: they show the slices that matter, on the patient's own grid."""
 
 import numpy as np
 import pytest
@@ -19,13 +19,13 @@ def test_every_key_slice_shows_tumour():
     assert certainty.key_slices(labels) == [3, 3, 3]
 
 
-def test_outline_stands_above_its_doubt(scan):
+def test_outline_stands_above_its_entropy(scan):
     figure = certainty.outline_and_entropy(scan, scan.seg, np.where(scan.seg > 0, 1.0, 0.0), ks=[9])
     above, below = figure.axes[:2]
     assert above.get_title(loc="left") == "FLAIR, slice 9"
     painted = below.images[-1].get_array()
-    assert painted[..., 3].max() > 0.5  # doubt shows
-    assert (painted[..., 3] == 0).mean() > 0.5  # and where there is none, the scan does
+    assert painted[..., 3].max() > 0.5  # entropy is visible
+    assert (painted[..., 3] == 0).mean() > 0.5  # and where it is 0, the scan is
 
 
 def test_scan_without_the_modality_is_drawn_with_its_first(scan):
@@ -40,14 +40,14 @@ def test_scan_without_the_modality_is_drawn_with_its_first(scan):
     )
 
 
-def test_strip_parts_the_slices_at_the_threshold():
+def test_strip_splits_the_slices_at_the_threshold():
     figure = certainty.gate_strip([0.1, 0.6, 0.9], 0.5, [False, True, True])
-    passed, held = figure.axes[0].containers
+    passed, skipped = figure.axes[0].containers
     assert len(passed) == 2
-    assert len(held) == 1
+    assert len(skipped) == 1
 
 
-def test_curve_starts_with_the_surest_patient():
+def test_curve_starts_with_the_most_confident_patient():
     figure = certainty.confidence_and_error([0.9, 0.5, 0.7], [0.8, 0.2, 0.6])
     line = figure.axes[1].get_lines()[0]
     np.testing.assert_allclose(line.get_ydata(), [0.2, 0.3, 1.4 / 3])

@@ -10,8 +10,9 @@ from helpers.show import classification as show
 def patients():
     rng = np.random.default_rng(0)
     truth = rng.random((4, 50)) < 0.4
-    said = 1 / (1 + np.exp(-rng.normal(3 * (truth - 0.5))))
-    return [SlicePredictions(f"p{i}", *pair, threshold=0.3) for i, pair in enumerate(zip(truth, said, strict=True))]
+    probabilities = 1 / (1 + np.exp(-rng.normal(3 * (truth - 0.5))))
+    pairs = enumerate(zip(truth, probabilities, strict=True))
+    return [SlicePredictions(f"p{i}", *pair, threshold=0.3) for i, pair in pairs]
 
 
 @pytest.fixture
@@ -29,10 +30,10 @@ def test_area_under_the_drawn_curve_is_the_auc(patients, together):
 def test_dots_stand_where_the_thresholds_put_the_gate(patients, together):
     truth, _, passed = together
     roc, pr = show.curves({"gate": patients}).axes
-    alarms, found = 1 - classification.specificity(truth, passed), classification.sensitivity(truth, passed)
+    fpr, sensitivity = 1 - classification.specificity(truth, passed), classification.sensitivity(truth, passed)
     dot = roc.lines[1]
-    assert (dot.get_xdata()[0], dot.get_ydata()[0]) == pytest.approx((alarms, found))
-    assert pr.lines[1].get_xdata()[0] == pytest.approx(found)
+    assert (dot.get_xdata()[0], dot.get_ydata()[0]) == pytest.approx((fpr, sensitivity))
+    assert pr.lines[1].get_xdata()[0] == pytest.approx(sensitivity)
 
 
 def test_every_gate_has_its_curve_and_chance_is_there(patients):
@@ -43,15 +44,16 @@ def test_every_gate_has_its_curve_and_chance_is_there(patients):
 
 
 def test_calibration_counts_every_slice(patients, together):
-    truth, said, _ = together
+    truth, probabilities, _ = together
     upper, lower = show.calibration(patients).axes
-    np.testing.assert_allclose(upper.lines[1].get_ydata(), classification.reliability(truth, said)["fraction_positive"])
+    table = classification.reliability(truth, probabilities)
+    np.testing.assert_allclose(upper.lines[1].get_ydata(), table["fraction_positive"])
     with_tumour, without = lower.containers
     assert sum(bar.get_height() for bar in with_tumour) == truth.sum()
     assert sum(bar.get_height() for bar in without) == (~truth).sum()
 
 
-def test_confusion_puts_what_was_found_and_missed_in_the_row_of_tumour(patients, together):
+def test_confusion_has_true_positives_and_false_negatives_in_the_row_of_tumour(patients, together):
     truth, _, passed = together
     texts = [text.get_text().split("\n")[0] for text in show.confusion(patients).axes[0].texts]
     expected = [(truth & passed), (truth & ~passed), (~truth & passed), (~truth & ~passed)]

@@ -12,11 +12,11 @@ HISTORY = pd.DataFrame(
 )  # fmt: skip
 
 
-def row(name, dice, share, oracle=None, seeds=(0.8,)):
+def row(name, dice, closed, oracle=None, seeds=(0.8,)):
     return {
         "experiment": name,
         "target": {"mean": dice, "ci95": [dice - 0.02, dice + 0.02], "by_seed": list(seeds)},
-        "gap": {"share": share},
+        "gap": {"share": closed},
         "oracle": oracle and {"mean": oracle},
     }
 
@@ -35,7 +35,7 @@ def words(ax):
     return [text.get_text() for text in ax.texts]
 
 
-def test_every_rung_stands_at_its_dice_with_its_share(rows):
+def test_every_experiment_stands_at_its_dice_with_its_gap_closed(rows):
     ax = show.ladder(rows).axes[0]
     dots = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"]
     assert dots == [row["target"]["mean"] for row in rows]
@@ -56,8 +56,8 @@ def test_source_and_ceiling_are_lines(rows):
 
 
 def test_the_oracle_is_drawn_only_where_there_is_one(rows):
-    def diamonds(chosen):
-        lines = show.ladder(chosen).axes[0].lines
+    def diamonds(selected):
+        lines = show.ladder(selected).axes[0].lines
         return [line.get_xdata()[0] for line in lines if line.get_marker() == "D" and len(line.get_xdata())]
 
     assert diamonds(rows) == [0.87]
@@ -69,17 +69,17 @@ def test_several_seeds_are_marked_one_by_one(rows):
     assert [list(line.get_xdata()) for line in ax.lines if line.get_marker() == "|"] == [[0.85, 0.86, 0.87]]
 
 
-def test_the_game_shows_the_discriminator_beside_a_coin():
-    losses, accuracy, choice = show.adversarial_curves(HISTORY).axes
+def test_adversarial_curves_show_the_discriminator_beside_chance():
+    losses, accuracy, selection = show.adversarial_curves(HISTORY).axes
     assert len(losses.lines) == 3
-    assert losses.lines[2].get_ydata()[0] == pytest.approx(0.693, abs=1e-3)  # what a coin costs
+    assert losses.lines[2].get_ydata()[0] == pytest.approx(0.693, abs=1e-3)  # the loss at chance
     assert list(accuracy.lines[0].get_ydata()) == [0.5, 0.9, 0.7]
     assert accuracy.lines[1].get_ydata()[0] == 0.5
-    assert words(accuracy) == ["a coin"]
-    assert choice.lines[-1].get_xdata()[0] == 2  # the best among the checkpoints that were saved
+    assert words(accuracy) == ["chance"]
+    assert selection.lines[-1].get_xdata()[0] == 2  # the best among the checkpoints that were saved
 
 
-def test_the_game_draws_what_is_there(tmp_path):
+def test_adversarial_curves_draw_the_columns_that_exist(tmp_path):
     HISTORY[["epoch", "adversarial"]].to_csv(tmp_path / "history.csv")
     assert len(show.adversarial_curves(tmp_path / "history.csv").axes) == 1
     with pytest.raises(ValueError, match="expected `epoch`"):
@@ -90,12 +90,12 @@ def test_features_are_drawn_on_one_plane_for_both_moments():
     rng = np.random.default_rng(0)
     near, far = rng.normal(size=(30, 8)), rng.normal(size=(20, 8)) + 6
     figure = show.features({"montgomery": near, "shenzhen": far}, {"montgomery": near, "shenzhen": far - 6})
-    (home, away), (home_after, away_after) = (
+    (source, target), (source_after, target_after) = (
         [np.column_stack(line.get_data()) for line in ax.lines] for ax in figure.axes
     )
-    np.testing.assert_allclose(home, home_after)
-    assert (len(home), len(away)) == (30, 20)
-    apart, after = (
-        np.linalg.norm(a.mean(axis=0) - b.mean(axis=0)) for a, b in ((home, away), (home_after, away_after))
+    np.testing.assert_allclose(source, source_after)
+    assert (len(source), len(target)) == (30, 20)
+    distance, after = (
+        np.linalg.norm(a.mean(axis=0) - b.mean(axis=0)) for a, b in ((source, target), (source_after, target_after))
     )
-    assert after < 0.2 * apart
+    assert after < 0.2 * distance

@@ -1,4 +1,4 @@
-"""Laws of the pictures of radiographs: what is painted is where it is, and numbers stand beside what they are of."""
+"""Tests of the figures of radiographs: masks are painted where they lie, scores stand beside their radiographs."""
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ def ax():
     return Figure().subplots()
 
 
-def test_agreement_is_painted_where_the_masks_agree_and_err(radiograph):
+def test_agreement_false_negatives_and_false_positives_are_painted_where_they_lie(radiograph):
     picture, lungs, drawn = radiograph
     painted = show.show_radiograph(ax(), picture, lungs, drawn).images[1].get_array()
     parts = {"agreement": lungs & drawn, "false negative": lungs & ~drawn, "false positive": drawn & ~lungs}
@@ -33,7 +33,7 @@ def test_agreement_is_painted_where_the_masks_agree_and_err(radiograph):
     assert (painted[~(lungs | drawn)] == 0).all()
 
 
-def test_the_truth_alone_is_an_outline(radiograph):
+def test_the_ground_truth_alone_is_an_outline(radiograph):
     picture, lungs, _ = radiograph
     outlined = show.show_radiograph(ax(), picture, lungs)
     assert len(outlined.images) == 1

@@ -62,7 +62,7 @@ def test_curves_read_the_csv_that_training_writes(tmp_path):
     np.testing.assert_allclose(line.get_ydata(), HISTORY["loss"])
 
 
-def test_names_of_lines_that_end_together_are_kept_apart():
+def test_labels_of_lines_that_end_together_do_not_overlap():
     dice = scores.curves(HISTORY).axes[2]
     heights = sorted(text.xy[1] for text in dice.texts)
     assert np.diff(heights).min() >= 0.09 * np.ptp(dice.get_ylim()) - 1e-9
@@ -74,8 +74,8 @@ def test_a_history_with_nothing_to_draw_is_refused():
 
 
 def test_regions_show_each_patient_the_mean_and_the_trivial_model():
-    people, nobody = patients(), summarise(patients(1))
-    ax = scores.regions(people, nobody).axes[0]
+    people, trivial = patients(), summarise(patients(1))
+    ax = scores.regions(people, trivial).axes[0]
     summary = summarise(people)
     for dots, region in zip(ax.collections, ("WT", "TC", "ET"), strict=True):
         drawn = np.sort(dots.get_offsets()[:, 0])
@@ -83,7 +83,7 @@ def test_regions_show_each_patient_the_mean_and_the_trivial_model():
     intervals = [list(line.get_xdata()) for line in ax.lines if len(line.get_xdata()) == 2]
     assert intervals == [summary[region]["dice"]["ci95"] for region in ("WT", "TC", "ET")]
     crosses = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "X"]
-    assert crosses == [nobody[region]["dice"]["mean"] for region in ("WT", "TC", "ET")]
+    assert crosses == [trivial[region]["dice"]["mean"] for region in ("WT", "TC", "ET")]
 
 
 def test_an_unknown_score_is_refused():

@@ -54,20 +54,8 @@ def test_three_planes_cross_in_the_core(scan):
         assert pointed[0].xy == (down.get_xdata()[0], across.get_ydata()[0])
 
 
-def test_three_planes_cross_where_they_are_told(scan):
+def test_three_planes_cross_at_a_given_centre(scan):
     assert titles(slices.three_planes(scan, centre=(10, 30, 5)))[0] == "Axial, slice 5"
-
-
-def test_montage_runs_from_foot_to_head(scan):
-    def numbers(figure):
-        return [int(ax.texts[-1].get_text()) for ax in figure.axes if ax.images]
-
-    figure = slices.montage(scan, count=6)
-    assert numbers(figure) == sorted(numbers(figure))
-    assert len(numbers(figure)) == 6
-    assert len(windows(figure)) == 1
-    upside_down = dataclasses.replace(scan, affine=scan.affine @ np.diag([1, 1, -1, 1]))
-    assert numbers(slices.montage(upside_down, count=6)) == sorted(numbers(figure), reverse=True)
 
 
 def test_compare_states_the_dice_of_the_slice_and_of_the_patient(scan):
@@ -79,11 +67,11 @@ def test_compare_states_the_dice_of_the_slice_and_of_the_patient(scan):
     assert len(windows(figure)) == 1
 
 
-def test_compare_paints_agreement_missed_and_invented(scan):
+def test_compare_paints_agreement_false_negatives_and_false_positives(scan):
     truth, prediction = np.zeros_like(scan.seg), np.zeros_like(scan.seg)
-    truth[14:20, 20, 9], prediction[17:26, 20, 9] = 2, 1  # 3 agree, 3 missed, 6 invented
-    verdict = slices.compare(scan, truth, prediction).axes[2]
-    assert [int((layer.get_array()[..., 3] > 0).sum()) for layer in verdict.images[1:]] == [3, 3, 6]
+    truth[14:20, 20, 9], prediction[17:26, 20, 9] = 2, 1  # 3 agree, 3 false negatives, 6 false positives
+    agreement = slices.compare(scan, truth, prediction).axes[2]
+    assert [int((layer.get_array()[..., 3] > 0).sum()) for layer in agreement.images[1:]] == [3, 3, 6]
 
 
 def test_compare_refuses_labels_of_another_grid(scan):
@@ -108,7 +96,6 @@ def test_a_scan_without_a_mask_has_no_core_to_find(scan):
         slices.modalities,
         slices.image_and_mask,
         slices.three_planes,
-        slices.montage,
         lambda scan: slices.compare(scan, scan.seg, scan.seg),
     ],
 )

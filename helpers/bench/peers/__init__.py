@@ -1,4 +1,4 @@
-"""Scripts that measure a peer, each run by itself: see `helpers.bench.subprocess_peer.Peer`.
+"""Scripts that measure a peer, each run as a subprocess: see `helpers.bench.subprocess_peer.Peer`.
 
-They import nothing of the course, so that they also run in a Python which has nothing of it.
+They do not import the course, so that they also run in an environment without it.
 """

@@ -1,10 +1,10 @@
-"""How fast MONAI delivers slices from its cached data set, in the two ways there are.
+"""Measures how fast MONAI delivers slices from its cached data set, in two ways.
 
-volumes: the volumes are cached, ready but for the choice of slices, which is the first random transform: MONAI's
-    tutorial on 2-D slices from 3-D images.
-slices: the slices are cached one by one, so that nothing is left to do but to stack them.
+volumes: preprocessed volumes are cached, and slices are cropped at random, as in MONAI's tutorial on 2-D slices from
+    3-D images.
+slices: preprocessed slices are cached one by one, so that they only have to be stacked.
 
-Both hold what the course's store holds: half-precision images, byte labels, on a grid of the same size.
+Both cache the same as the course's store: half-precision images and byte labels, on a grid of the same size.
 """
 
 import time
@@ -18,7 +18,12 @@ def begin(patients: list[dict[str, Any]], size: int, batch: int) -> tuple[Measur
     """Fill the caches.
 
     Args:
-        patients: each with `image`, the paths of its modalities, and `label`, that of its segmentation.
+        patients: each with `image`, the paths of its modalities, and `label`, the path of its segmentation.
+        size: pixels along each side of a slice.
+        batch: slices in a batch.
+
+    Returns:
+        The function that measures one of the two ways, and `version`, `torch`, `fill_seconds` and `slice_bytes`.
     """
     import monai
     import numpy as np
@@ -35,14 +40,14 @@ def begin(patients: list[dict[str, Any]], size: int, batch: int) -> tuple[Measur
         t.CastToTyped(keys, (np.float16, np.uint8)),
         t.ToTensord(keys, track_meta=False),
     ]
-    a_patient = min(8, batch)  # slices of one patient in a batch
-    chosen = [
-        t.RandSpatialCropSamplesd(keys, (-1, -1, 1), num_samples=a_patient, random_size=False),
+    per_patient = min(8, batch)  # slices of one patient in a batch
+    cropped = [
+        t.RandSpatialCropSamplesd(keys, (-1, -1, 1), num_samples=per_patient, random_size=False),
         t.SqueezeDimd(keys, dim=-1),
     ]
 
     start = time.perf_counter()
-    volumes = CacheDataset(patients, t.Compose([*prepared, *chosen]), copy_cache=False, progress=False)
+    volumes = CacheDataset(patients, t.Compose([*prepared, *cropped]), copy_cache=False, progress=False)
     whole = CacheDataset(patients, t.Compose(prepared), copy_cache=False, progress=False)
     slices = [
         {key: patient[key][..., k].contiguous() for key in keys}
@@ -53,26 +58,26 @@ def begin(patients: list[dict[str, Any]], size: int, batch: int) -> tuple[Measur
     filled = (time.perf_counter() - start) / 2
 
     def endless(data: CacheDataset, size: int) -> Iterator[dict]:
-        # Drawn anew from few patients, without the start of an epoch, which many patients would see more rarely.
+        # One endless epoch: with few patients, the start of an epoch would be over-represented.
         sampler = RandomSampler(data, replacement=True, num_samples=10**9)
         return iter(DataLoader(data, batch_size=size, sampler=sampler, num_workers=0))
 
-    ways = {"volumes": endless(volumes, batch // a_patient), "slices": endless(single, batch)}
+    ways = {"volumes": endless(volumes, batch // per_patient), "slices": endless(single, batch)}
 
     def measure(way: str, seconds: float) -> dict[str, Any]:
-        """How many slices came in about so many seconds."""
+        """Number of slices delivered in about `seconds`, and the exact time."""
         count, start = 0, time.perf_counter()
         while time.perf_counter() < start + seconds:
             count += len(next(ways[way])["image"])
         return {"slices": count, "seconds": time.perf_counter() - start}
 
-    told = {
+    info = {
         "version": monai.__version__,
         "torch": torch.__version__,
         "fill_seconds": round(filled, 2),
         "slice_bytes": sum(part.nbytes for part in slices[0].values()),
     }
-    return measure, told
+    return measure, info
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A line of JSON in, a line of JSON out: how a peer's script talks to the benchmark."""
+"""Protocol between a peer's script and the benchmark: one line of JSON per request, one per response."""
 
 import json
 import os
@@ -10,22 +10,22 @@ Measure = Callable[..., dict[str, Any]]
 
 
 def serve(begin: Callable[..., tuple[Measure, dict[str, Any]]]) -> None:
-    """Answer until the input ends.
+    """Respond to requests until the input ends.
 
     Args:
-        begin: takes the first line's settings, and gives a function that answers all further lines, and the first
-            answer.
+        begin: called with the settings of the first line; returns the function that handles all further lines, and the
+            response to the first.
     """
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints is no answer
+    responses = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints must not mix with the responses
     measure = None
     for line in sys.stdin:
-        question = json.loads(line)
+        request = json.loads(line)
         try:
             if measure is None:
-                measure, answer = begin(**question)
+                measure, response = begin(**request)
             else:
-                answer = measure(**question)
+                response = measure(**request)
         except ModuleNotFoundError as error:
-            answer = {"missing": error.name}
-        print(json.dumps(answer), file=answers, flush=True)
+            response = {"missing": error.name}
+        print(json.dumps(response), file=responses, flush=True)

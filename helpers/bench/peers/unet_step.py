@@ -1,17 +1,29 @@
-"""The course's U-Net in PyTorch, channels last, and what a training step of it takes.
+"""Measures a training step of the course's U-Net in PyTorch.
 
-Layer for layer `helpers.models.unet.unet`, with the loss of `helpers.learn.losses.DiceCrossEntropy` and Adam. It is
-written as PyTorch's users write it: eager, `channels_last`, `autocast` for half precision.
+Layer for layer the same as `helpers.models.unet.unet`, with the loss of `helpers.learn.losses.DiceCrossEntropy` and
+Adam. It is idiomatic PyTorch: eager, `channels_last`, `autocast` for half precision.
 """
 
+from __future__ import annotations
+
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from serve import Measure, serve
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
 
 def convolutions(channels: int, classes: int, filters: int, depth: int) -> list[tuple[int, int, int]]:
-    """(kernel, features in, features out) of every convolution, in the order in which they are applied."""
+    """(kernel size, channels in, channels out) of every convolution, in the order in which they are applied.
+
+    Args:
+        channels: of the input.
+        classes: channels of the output.
+        filters: channels at the first level; each further level has twice as many.
+        depth: number of poolings.
+    """
     plan, features = [], channels
     for level in range(depth + 1):  # down, and the bottleneck
         plan += [(3, features, filters * 2**level), (3, filters * 2**level, filters * 2**level)]
@@ -22,8 +34,16 @@ def convolutions(channels: int, classes: int, filters: int, depth: int) -> list[
     return [*plan, (1, filters, classes)]
 
 
-def network(channels: int, classes: int, filters: int, depth: int, dropout: float) -> Any:
-    """The module: (batch, channels, size, size) to logits (batch, classes, size, size)."""
+def network(channels: int, classes: int, filters: int, depth: int, dropout: float) -> nn.Module:
+    """The U-Net: (batch, channels, size, size) to logits (batch, classes, size, size).
+
+    Args:
+        channels: of the input.
+        classes: of the output.
+        filters: channels at the first level.
+        depth: number of poolings.
+        dropout: rate at the bottleneck.
+    """
     from torch import cat, nn
     from torch.nn.functional import dropout as drop
     from torch.nn.functional import interpolate, max_pool2d, pad, relu
@@ -36,10 +56,10 @@ def network(channels: int, classes: int, filters: int, depth: int, dropout: floa
                 for kernel, inward, outward in convolutions(channels, classes, filters, depth)
             )
 
-        def forward(self, x):
+        def forward(self, x: Tensor) -> Tensor:
             layers, skips = iter(self.layers), []
 
-            def convolved(x, times):
+            def convolved(x: Tensor, times: int) -> Tensor:
                 for _ in range(times):
                     x = relu(next(layers)(x))
                 return x
@@ -58,19 +78,43 @@ def network(channels: int, classes: int, filters: int, depth: int, dropout: floa
     return UNet()
 
 
-def loss(truth: Any, logits: Any) -> Any:
-    """Soft Dice over the foreground classes plus cross-entropy, (batch, classes, rows, columns) twice to a number."""
+def loss(truth: Tensor, logits: Tensor) -> Tensor:
+    """Soft Dice loss over the foreground classes plus cross-entropy.
+
+    Args:
+        truth: (batch, classes, rows, columns) soft labels that sum to 1 over the classes.
+        logits: (batch, classes, rows, columns).
+
+    Returns:
+        Scalar.
+    """
     p = logits.float().softmax(dim=1)
-    surprise = -(truth * p.clamp(1e-30, 1).log()).sum(dim=1).mean()
+    cross_entropy = -(truth * p.clamp(1e-30, 1).log()).sum(dim=1).mean()
     truth, p = truth[:, 1:], p[:, 1:]
-    hit, both = (truth * p).sum(dim=(2, 3)), (truth + p).sum(dim=(2, 3))
-    return surprise + (1 - (2 * hit + 1) / (both + 1)).mean()
+    intersection, total = (truth * p).sum(dim=(2, 3)), (truth + p).sum(dim=(2, 3))
+    return cross_entropy + (1 - (2 * intersection + 1) / (total + 1)).mean()
 
 
 def begin(
     size: int, batch: int, channels: int, classes: int, filters: int, depth: int, dropout: float
 ) -> tuple[Measure, dict[str, Any]]:
-    """Make a batch; the arguments are those of `helpers.models.unet.unet`."""
+    """Make a batch of random images and soft labels.
+
+    Args:
+        size: pixels along each side.
+        batch: slices in a batch.
+        channels: of the input.
+        classes: of the output.
+        filters: channels at the first level.
+        depth: number of poolings.
+        dropout: rate at the bottleneck.
+
+    Returns:
+        The function that times training steps, and `version`, `threads` and `parameters`.
+
+    Raises:
+        ValueError: the network has another number of parameters than `convolutions` implies.
+    """
     import torch
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -94,7 +138,7 @@ def begin(
             torch.cuda.synchronize()
 
     def measure(precision: str, steps: int) -> dict[str, Any]:
-        """Seconds of so many steps; a precision's first ones, which are not timed, make its network ready."""
+        """Seconds of `steps` training steps; the first call for a precision builds its network and warms it up."""
         if precision not in trained:
             model = network(channels, classes, filters, depth, dropout).to(device, memory_format=torch.channels_last)
             scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
@@ -111,10 +155,10 @@ def begin(
     plan = convolutions(channels, classes, filters, depth)
     parameters = sum(kernel**2 * inward * outward + outward for kernel, inward, outward in plan)
     made = network(channels, classes, filters, depth, dropout)
-    if (held := sum(p.numel() for p in made.parameters())) != parameters:
-        raise ValueError(f"the network has {held} parameters, its plan {parameters}")
-    told = {"version": torch.__version__, "threads": torch.get_num_threads(), "parameters": parameters}
-    return measure, told
+    if (counted := sum(p.numel() for p in made.parameters())) != parameters:
+        raise ValueError(f"the network has {counted} parameters, its plan {parameters}")
+    info = {"version": torch.__version__, "threads": torch.get_num_threads(), "parameters": parameters}
+    return measure, info
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Viewers under sliders; a still picture where nobody is there to move them."""
+"""Interactive viewers with sliders; a static figure where the notebook runs unattended."""

@@ -1,8 +1,8 @@
-"""Scans to leaf through: one call each, standard ipywidgets, no JavaScript of our own.
+"""The viewers, one call each: standard ipywidgets, no JavaScript of our own.
 
-Where nobody is there to move a slider (`helpers.show.viewer.interactive`), each returns a figure instead. The CSS
-classes by which a page's widgets are found: `course-slice-axial`, `-coronal`, `-sagittal`; `course-image-NAME` and
-`course-marks-NAME`, NAME a plane or, where pictures stand in a row, their number; `course-modality`, `course-window`,
+Where the notebook runs unattended (`helpers.show.viewer.interactive`), each returns a static figure instead. CSS
+classes of the widgets, for tests and style sheets: `course-slice-axial`, `-coronal`, `-sagittal`; `course-image-NAME`
+and `course-marks-NAME`, NAME a plane or, in a row of pictures, a number; `course-modality`, `course-window`,
 `course-mask`, `course-opacity`, `course-class-LABEL`, `course-jump`, `course-values`, `course-region`, `course-dice`,
 `course-kind-NAME`.
 """
@@ -37,46 +37,50 @@ Viewer = VBox | Figure
 
 
 def patient(scan: Scan, labels: np.ndarray | None = None, title: str | None = None) -> Viewer:
-    """Three linked planes of a head, with the values at the crosshair.
+    """Axial, coronal and sagittal plane, linked by a crosshair, with the intensities at it.
 
     Args:
         scan: the patient.
-        labels: network labels on the scan's grid; by default the scan's own mask, if it has one.
-        title: what to see.
+        labels: (rows, columns, slices) network labels on the scan's grid; by default the scan's own mask, if any.
+        title: heading of the viewer.
 
     Raises:
-        ValueError: the labels lie on another grid.
+        ValueError: the labels have another shape than the scan.
     """
     if labels is not None:
         scan = replace(scan, seg=_on_grid(scan, labels, "labels"))
-    home = _start(scan)
+    start = _start(scan)
     if not is_interactive():
-        return slices.three_planes(scan, home, modality=_preferred(scan, "flair"), title=title)
+        return slices.three_planes(scan, start, modality=_preferred(scan, "flair"), title=title)
     picture = Picture(scan, _preferred(scan, "flair"))
-    return Planes(scan, picture, Overlay(scan.seg), home, "Largest tumour slice", title=title)
+    return Planes(scan, picture, Overlay(scan.seg), start, "Largest tumour slice", title=title)
 
 
 def core(scan: Scan, title: str | None = None) -> Viewer:
-    """The tumour core, necrosis and enhancing rim, pointed out on three planes (the paper's figure 11).
+    """The tumour core, necrosis and enhancing rim, on three planes (the paper's figure 11).
+
+    Args:
+        scan: the patient, with a mask.
+        title: heading of the viewer.
 
     Raises:
         ValueError: the scan has no mask, or an empty one.
     """
     if not is_interactive():
         return slices.three_planes(scan, modality=_preferred(scan, "t1ce"), title=title)
-    home = core_centre(_mask(scan))
+    start = core_centre(_mask(scan))
     overlay = Overlay(scan.seg, {label: CLASS_COLOURS[label] for label in regions.REGIONS["TC"]})
     picture = Picture(scan, _preferred(scan, "t1ce"))
-    return Planes(scan, picture, overlay, home, "Amid the core", note="tumour core", title=title)
+    return Planes(scan, picture, overlay, start, "Centre of the core", note="tumour core", title=title)
 
 
 def modalities(scan: Scan, k: int | None = None, title: str | None = None) -> Viewer:
-    """All modalities side by side on one slider, each in its own window (the paper's figure 9).
+    """All modalities side by side with one slider, each with its own intensity window (the paper's figure 9).
 
     Args:
         scan: the patient.
-        k: slice to begin with; by default that with most tumour.
-        title: what to see.
+        k: initial slice; by default the one with most tumour.
+        title: heading of the viewer.
     """
     if not is_interactive():
         return slices.modalities(scan, k, title)
@@ -95,12 +99,12 @@ def modalities(scan: Scan, k: int | None = None, title: str | None = None) -> Vi
 
 
 def image_and_mask(scan: Scan, k: int | None = None, title: str | None = None) -> Viewer:
-    """A slice, its mask over the shadow of the head, and the mask on the slice (the paper's figure 10).
+    """A slice, its mask over a silhouette of the head, and the mask laid over the slice (the paper's figure 10).
 
     Args:
-        scan: the patient.
-        k: slice to begin with; by default that with most tumour.
-        title: what to see.
+        scan: the patient, with a mask.
+        k: initial slice; by default the one with most tumour.
+        title: heading of the viewer.
 
     Raises:
         ValueError: the scan has no mask.
@@ -124,16 +128,16 @@ def image_and_mask(scan: Scan, k: int | None = None, title: str | None = None) -
 
 
 def compare(scan: Scan, prediction: np.ndarray, k: int | None = None, title: str | None = None) -> Viewer:
-    """Truth, prediction, and where they agree, miss and invent; Dice of the slice and of the patient.
+    """Ground truth, prediction, and their agreement: false negatives, false positives, Dice of slice and patient.
 
     Args:
         scan: the patient, with a mask.
-        prediction: network labels on the scan's grid.
-        k: slice to begin with; by default that with most tumour.
-        title: what to see.
+        prediction: (rows, columns, slices) network labels on the scan's grid.
+        k: initial slice; by default the one with most tumour.
+        title: heading of the viewer.
 
     Raises:
-        ValueError: the scan has no mask, or the prediction lies on another grid.
+        ValueError: the scan has no mask, or the prediction has another shape.
     """
     truth, prediction = _mask(scan), _on_grid(scan, prediction, "prediction")
     if not is_interactive():
@@ -148,17 +152,17 @@ def playground(
     seed: int = 0,
     title: str | None = None,
 ) -> Viewer:
-    """Augmentation to play with: a slider for each way to vary a training slice, image and mask together.
+    """Augmentation playground: a slider for each transform, applied to a training slice and its mask together.
 
     Args:
         image: (size, size, channels) float32, z-scored, in file order.
         soft_labels: (size, size, classes) float32, soft labels that sum to 1.
         modalities: name of each channel.
-        seed: of the patterns of noise, of elastic and of bias fields.
-        title: what to see.
+        seed: of the random fields: noise, elastic deformation, bias field.
+        title: heading of the viewer.
 
     Raises:
-        ValueError: the shapes do not belong together.
+        ValueError: the shapes do not match.
     """
     slice_ = Slice(image, soft_labels, tuple(modalities), seed)
     return Playground(slice_, title) if is_interactive() else grid(slice_, title)
@@ -177,15 +181,15 @@ def _on_grid(scan: Scan, labels: np.ndarray, name: str) -> np.ndarray:
 
 def _mask(scan: Scan) -> np.ndarray:
     if scan.seg is None:
-        raise ValueError(f"{scan.id} has no mask: read it with `seg=True`, or look at it with `viewers.patient`")
+        raise ValueError(f"{scan.id} has no mask: read it with `seg=True`, or view it with `api.patient`")
     return scan.seg
 
 
 def _start(scan: Scan) -> tuple[int, ...]:
-    """A voxel of the tumour in the slice that holds most of it; without a tumour, of the brain."""
+    """A voxel of the tumour in the slice with most tumour; without tumour, of the brain."""
     k, axis = slices.busiest(scan), plane(scan.affine).axis
     has_tumour = scan.seg is not None and scan.seg.any()
-    here = (scan.seg > 0).take(k, axis) if has_tumour else scan.images.take(k, axis).any(axis=-1)
-    voxel = list(deepest_voxel(here))
+    mask = (scan.seg > 0).take(k, axis) if has_tumour else scan.images.take(k, axis).any(axis=-1)
+    voxel = list(deepest_voxel(mask))
     voxel.insert(axis, k)
     return tuple(voxel)

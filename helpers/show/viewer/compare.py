@@ -1,4 +1,4 @@
-"""A prediction beside the truth in the browser, and what each slice of it is worth."""
+"""Viewer of a prediction beside the ground truth, with the Dice of each slice."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from helpers.show.viewer.row import Row
 if TYPE_CHECKING:
     from helpers.data.volumes import Scan
 
-VERDICTS = dict(enumerate(AGREEMENT_COLOURS.values(), start=1))
+PALETTE = dict(enumerate(AGREEMENT_COLOURS.values(), start=1))
 OPACITY = 0.6
 COLUMN = "text-align: right; padding: 0 0.8em"
 
 
 class Comparison(Row):
-    """Truth, prediction, and for one region where they agree, where it was missed and where it was invented.
+    """Ground truth, prediction, and for one region their agreement, false negatives and false positives.
 
     Args:
         scan: the patient, with its mask.
-        prediction: network labels on the scan's grid.
-        picture: what is drawn underneath.
-        k: slice to begin with; by default that with most tumour.
-        title: what to see.
+        prediction: (rows, columns, slices) network labels on the scan's grid.
+        picture: selects the background image.
+        k: initial slice; by default the one with most tumour.
+        title: heading of the viewer.
 
     Attributes:
-        region: which of the scored regions is judged, CSS class `course-region`.
+        region: selects the region that is compared, CSS class `course-region`.
         table: Dice of each region in the slice and in the whole patient, CSS class `course-dice`.
     """
 
@@ -43,13 +43,13 @@ class Comparison(Row):
     ) -> None:
         self._truth, self._prediction, self._picture = scan.seg, prediction, picture
         self._of_patient = dice_by_region(scan.seg, prediction)
-        look = {"style": {**OWN_WIDTH, "button_width": "3.5em"}, "layout": widgets.Layout(width="20em")}
-        self.region = widgets.ToggleButtons(options=[*regions.REGIONS], description="region", **look)
+        style = {"style": {**OWN_WIDTH, "button_width": "3.5em"}, "layout": widgets.Layout(width="20em")}
+        self.region = widgets.ToggleButtons(options=[*regions.REGIONS], description="region", **style)
         self.region.add_class("course-region")
         self.table = widgets.HTML().add_class("course-dice")
         classes = {CLASS_NAMES[label]: colour for label, colour in CLASS_COLOURS.items()}
         below = [widgets.HTML(legend(classes | AGREEMENT_COLOURS)), self.table]
-        captions = ["Truth", "Prediction", "Verdict on the region"]
+        captions = ["Ground truth", "Prediction", "Agreement on the region"]
         super().__init__(scan, captions, self._draw_slice, k, [picture, self.region], below, title)
         picture.on_change(self.redraw)
         self.region.observe(lambda _: self.redraw(), "value")
@@ -57,9 +57,9 @@ class Comparison(Row):
     def _draw_slice(self, panes: list[Pane], k: int) -> None:
         cuts = [pane.cut(labels, k) for pane, labels in zip(panes, (self._truth, self._prediction), strict=False)]
         true, drawn = (regions.mask(labels, self.region.value) for labels in cuts)
-        verdict = np.select([true & drawn, true, drawn], [1, 2, 3], 0).astype(np.uint8)
-        palettes = (CLASS_COLOURS, CLASS_COLOURS, VERDICTS)
-        for pane, labels, palette in zip(panes, (*cuts, verdict), palettes, strict=True):
+        agreement = np.select([true & drawn, true, drawn], [1, 2, 3], 0).astype(np.uint8)
+        palettes = (CLASS_COLOURS, CLASS_COLOURS, PALETTE)
+        for pane, labels, palette in zip(panes, (*cuts, agreement), palettes, strict=True):
             image = pane.cut(self._picture.volume, k)
             pane.draw(image, self._picture.window.value, labels, palette, OPACITY)
         axis = panes[0].view.axis
@@ -68,7 +68,12 @@ class Comparison(Row):
 
 
 def dice_by_region(truth: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
-    """Dice of each scored region; both arguments hold network labels, any shape."""
+    """Dice of each scored region.
+
+    Args:
+        truth: network labels, any shape.
+        prediction: network labels, the same shape.
+    """
     return {name: dice(regions.mask(truth, name), regions.mask(prediction, name)) for name in regions.REGIONS}
 
 

@@ -1,4 +1,4 @@
-"""What the viewers are put together from: which slice, which modality in which window, which labels on top."""
+"""Controls of the viewers: slice slider, modality and intensity window, label overlay, button, legend."""
 
 from __future__ import annotations
 
@@ -20,34 +20,53 @@ OWN_WIDTH = {"description_width": "initial"}  # or a long description is cut off
 
 
 def slice_slider(name: str, count: int, k: int) -> widgets.IntSlider:
-    """A slider over the slices of a plane; the arrow keys move it by one. CSS class `course-slice-NAME`."""
+    """A slider over the slices of a plane; the arrow keys move it by one. CSS class `course-slice-NAME`.
+
+    Args:
+        name: the plane.
+        count: number of slices.
+        k: initial slice.
+    """
     layout = widgets.Layout(width="98%")
     slider = widgets.IntSlider(k, 0, count - 1, description=name, style=OWN_WIDTH, layout=layout)
     return slider.add_class(f"course-slice-{name}")
 
 
 def button(text: str, pressed: Callable[[], None]) -> widgets.Button:
-    """A button that says where it goes. CSS class `course-jump`."""
+    """A button that jumps to a position. CSS class `course-jump`.
+
+    Args:
+        text: label of the button.
+        pressed: called on every click.
+    """
     made = widgets.Button(description=text, icon="crosshairs", layout=widgets.Layout(width="auto"))
     made.on_click(lambda _: pressed())
     return made.add_class("course-jump")
 
 
 def chip(colour: str) -> str:
-    """HTML of a small square of colour."""
-    look = f"display: inline-block; width: 1em; height: 1em; vertical-align: -0.1em; background: {colour}"
-    return f'<span style="{look}; border: 1px solid #555"></span>'
+    """HTML of a small coloured square."""
+    style = f"display: inline-block; width: 1em; height: 1em; vertical-align: -0.1em; background: {colour}"
+    return f'<span style="{style}; border: 1px solid #555"></span>'
 
 
 def legend(colours: Mapping[str, str]) -> str:
-    """HTML of one line that names the colours."""
+    """HTML of a one-line legend: name to colour."""
     return " &emsp; ".join(f"{chip(colour)} {escape(name)}" for name, colour in colours.items())
 
 
 class Picture(widgets.HBox):
-    """The modality that is drawn, and its window; CSS classes `course-modality` and `course-window`.
+    """Selects the modality that is drawn, and its window; CSS classes `course-modality` and `course-window`.
 
     A window runs from the intensity drawn black to the one drawn white: its centre is the level.
+
+    Args:
+        scan: the patient.
+        modality: the one selected initially.
+
+    Attributes:
+        modality: the `ipywidgets.Dropdown` of the modalities.
+        window: the `ipywidgets.FloatRangeSlider` of the intensity window.
     """
 
     def __init__(self, scan: Scan, modality: str) -> None:
@@ -61,15 +80,15 @@ class Picture(widgets.HBox):
         self._changed: list[Callable[[], None]] = []
         self._open_window()
         self.modality.observe(self._open_window, "value")
-        self.window.observe(lambda _: self._tell(), "value")
+        self.window.observe(lambda _: self._notify(), "value")
 
     @property
     def volume(self) -> np.ndarray:
-        """(rows, columns, slices), a view of the scan."""
+        """(rows, columns, slices) of the selected modality, a view of the scan."""
         return self._scan.image(self.modality.value)
 
     def on_change(self, changed: Callable[[], None]) -> None:
-        """Call `changed` after another modality or window was chosen."""
+        """Call `changed` whenever another modality or window is selected."""
         self._changed.append(changed)
 
     def _open_window(self, _: object = None) -> None:
@@ -77,31 +96,31 @@ class Picture(widgets.HBox):
         if name not in self._windows:
             low, high = grey_levels(self.volume)
             ends = float(self.volume.min()), float(self.volume.max())
-            # Far above the brain's own greys lie a few voxels of vessel, and most of the slider would be for them.
+            # Some voxels of vessels are far brighter than tissue; without a limit, they would take most of the slider.
             self._windows[name] = (low, high), (min(ends[0], low), min(ends[1], high + 0.5 * (high - low)))
         window, (low, high) = self._windows[name]
-        told, self._changed = self._changed, []
+        callbacks, self._changed = self._changed, []
         with self.window.hold_trait_notifications():
             self.window.min, self.window.max, self.window.value = low, max(high, window[1]), window
             self.window.step = (window[1] - window[0]) / 100
             self.window.readout_format = ".0f" if window[1] - window[0] > 20 else ".2f"
-        self._changed = told
-        self._tell()
+        self._changed = callbacks
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for changed in self._changed:
             changed()
 
 
 class Overlay(widgets.HBox):
-    """Labels on top of the picture: on or off, their opacity, and a box to tick for each class.
+    """Controls of the label overlay: on or off, opacity, and a checkbox for each class.
 
-    CSS classes `course-mask`, `course-opacity` and `course-class-LABEL`. Without labels there is nothing to see.
+    CSS classes `course-mask`, `course-opacity` and `course-class-LABEL`. Without labels the box is empty.
 
     Args:
         labels: (rows, columns, slices) whole numbers, or None.
         palette: colour of each label that may be shown.
-        on: whether the labels are shown to begin with.
+        on: whether the labels are shown initially.
     """
 
     def __init__(
@@ -126,22 +145,27 @@ class Overlay(widgets.HBox):
 
     @property
     def colours(self) -> dict[int, str]:
-        """Colours of the labels that are to be shown now."""
+        """Colours of the labels that are currently shown."""
         if self.labels is None or not self.on.value:
             return {}
         return {label: colour for label, colour in self.palette.items() if self.classes[label].value}
 
     def cut(self, pane: Pane, k: int) -> tuple[np.ndarray | None, dict[int, str], float]:
-        """What `Pane.draw` is to lay over slice k: labels, their colours and their opacity."""
+        """Arguments of `Pane.draw` for slice k: (rows, columns) labels or None, their colours and their opacity.
+
+        Args:
+            pane: the pane that draws the slice.
+            k: slice number.
+        """
         colours = self.colours
         return pane.cut(self.labels, k) if colours else None, colours, self.opacity.value
 
     def on_change(self, changed: Callable[[], None]) -> None:
-        """Call `changed` after labels were shown or hidden, or their opacity moved."""
+        """Call `changed` whenever labels are shown or hidden, or their opacity changes."""
         for part in (self.on, self.opacity, *self.classes.values()):
             part.observe(lambda _: changed(), "value")
 
 
 def title_line(title: str | None) -> list[widgets.HTML]:
-    """What to see, above a viewer; nothing without a title."""
+    """The heading of a viewer as a list of widgets; empty without a title."""
     return [widgets.HTML(f"<b>{escape(title)}</b>")] if title else []

@@ -1,4 +1,4 @@
-"""Three planes of one head in the browser, linked by a crosshair."""
+"""Viewer of the three orthogonal planes of a head, linked by a crosshair."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ if TYPE_CHECKING:
 class Planes(widgets.VBox):
     """Axial, coronal and sagittal slice through one voxel; each has a slider.
 
-    A slider redraws the slice of its own plane and, in the two others, only the crosshair. Slices are cut from the
-    volume as they are wanted: nothing is copied.
+    A slider redraws the slice of its own plane and, in the two others, only the crosshair. Slices are views of the
+    volume: nothing is copied.
 
     Args:
         scan: the patient.
-        picture: what is drawn.
-        overlay: what lies on top of it.
-        home: voxel to begin with, and to come back to.
-        back: what the button says that goes there.
-        note: text of an arrow to `home`, in the planes that pass through the labels.
-        title: what to see.
+        picture: selects the background image.
+        overlay: the labels laid over it.
+        start: index of the initial voxel, in file order; a button returns to it.
+        jump: label of that button.
+        note: text of an arrow to `start`, shown in slices that contain some of the labels.
+        title: heading of the viewer.
 
     Attributes:
-        sliders, panes: for each plane, by its name.
-        values: what is at the crosshair, CSS class `course-values`.
+        sliders: the slice slider of each plane, by its name.
+        panes: the picture of each plane, by its name.
+        values: intensities and tissue at the crosshair, CSS class `course-values`.
     """
 
     def __init__(
@@ -41,21 +42,21 @@ class Planes(widgets.VBox):
         scan: Scan,
         picture: Picture,
         overlay: Overlay,
-        home: Voxel,
-        back: str,
+        start: Voxel,
+        jump: str,
         note: str | None = None,
         title: str | None = None,
     ) -> None:
-        self._scan, self._home, self._note = scan, tuple(home), note
+        self._scan, self._start, self._note = scan, tuple(start), note
         self.picture, self.overlay = picture, overlay
         head = filled(scan.images)[..., None]  # (rows, columns, slices, 1)
         views = {name: plane(scan.affine, name) for name in PLANES}
         self.panes = {name: Pane(view, view.brain(head), name) for name, view in views.items()}
         self.sliders = {
-            name: slice_slider(name, head.shape[view.axis], home[view.axis]) for name, view in views.items()
+            name: slice_slider(name, head.shape[view.axis], start[view.axis]) for name, view in views.items()
         }
         self.values = widgets.HTML().add_class("course-values")
-        self.jump = button(back, self._go_home)
+        self.jump = button(jump, self._return)
         for pane, slider in zip(self.panes.values(), self.sliders.values(), strict=True):
             pane.children = (*pane.children, slider)
         row = widgets.HBox([*self.panes.values()], layout=widgets.Layout(width="100%", align_items="flex-end"))
@@ -71,18 +72,18 @@ class Planes(widgets.VBox):
 
     @property
     def voxel(self) -> tuple[int, ...]:
-        """Where the crosshair is, in file order."""
+        """Index of the voxel at the crosshair, in file order."""
         by_axis = {self.panes[name].view.axis: slider.value for name, slider in self.sliders.items()}
         return tuple(by_axis[axis] for axis in range(3))
 
     def _moved(self, name: str) -> None:
         self._draw(name)
-        # An arrow that points to a place in this plane comes and goes with the slice.
+        # Whether the arrow is shown depends on the slice.
         self._mark(*(other for other in self.panes if other != name or self._note))
 
-    def _go_home(self) -> None:
+    def _return(self) -> None:
         for name, slider in self.sliders.items():
-            slider.value = self._home[self.panes[name].view.axis]
+            slider.value = self._start[self.panes[name].view.axis]
 
     def _draw_all(self) -> None:
         for name in self.panes:
@@ -96,11 +97,11 @@ class Planes(widgets.VBox):
         for name in names:
             pane, k = self.panes[name], self.sliders[name].value
             pointed = self._note is not None and self._passes(pane, k)
-            pane.mark(self.voxel, {self._note: self._home} if pointed else None)
+            pane.mark(self.voxel, {self._note: self._start} if pointed else None)
         self.values.value = self._describe()
 
     def _passes(self, pane: Pane, k: int) -> bool:
-        """Whether slice k holds any of the labels that have a colour."""
+        """Whether slice k contains any of the labels that have a colour."""
         return bool(np.isin(pane.cut(self.overlay.labels, k), list(self.overlay.palette)).any())
 
     def _describe(self) -> str:

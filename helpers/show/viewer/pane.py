@@ -1,6 +1,6 @@
-"""One slice in the browser: its picture, and above it a drawing of letters, scale and crosshair.
+"""One slice of a viewer: its picture, and over it an SVG drawing of direction letters, scale bar and crosshair.
 
-The two are laid over each other because they change at different times: a slider moves the slice of one plane and the
+They are two layers because they change at different times: a slider changes the picture of one plane but only the
 crosshair of the others, and a crosshair is a few hundred bytes of SVG.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -16,11 +17,11 @@ from helpers.show.panel import Box, Plane, scale_bar
 from helpers.show.style import CLASS_COLOURS
 from helpers.show.viewer.raster import FORMAT, encode, grey, lay_over, to_scale
 
-PIXELS = 256  # at most so many where a coarse scan is enlarged, by a whole number
-TEXT = 8  # mm, height of letters on a head
-SAME_CELL = "1 / 1 / 2 / 2"  # of the grid: where both the picture and the drawing lie
+PIXELS = 256  # upper limit along a side where a coarse scan is enlarged, by an integer factor
+TEXT = 8  # font size in mm
+SAME_CELL = "1 / 1 / 2 / 2"  # CSS grid area of both the picture and the drawing
 Voxel = Sequence[int]
-# Looks stand on the elements: a style sheet in a drawing would have the whole page styled anew at every step.
+# Styles are attributes of the elements: with a style sheet in the SVG the browser would restyle the whole page.
 SVG = """\
 <svg class="course-drawing" role="img" aria-label="slice, {called}" viewBox="0 0 {width:g} {height:g}" \
 font-family="sans-serif" font-size="{text:.1f}" fill="white" style="display: block; width: 100%; pointer-events: none">\
@@ -28,19 +29,19 @@ font-family="sans-serif" font-size="{text:.1f}" fill="white" style="display: blo
 
 
 class Pane(widgets.VBox):
-    """A slice, to scale and the right way round.
+    """A slice, to scale and in radiological orientation.
 
     Args:
-        view: how the slice lies in the head.
+        view: orientation of the slice.
         box: the part of the slice to show.
-        name: ends the CSS classes of the picture and of the drawing.
-        caption: stands above the picture.
-        marks: draw letters and scale.
+        name: suffix of the CSS classes of the picture and of the drawing.
+        caption: text above the picture.
+        marks: draw direction letters and scale bar.
 
     Attributes:
-        view: how the slice lies in the head.
+        view: orientation of the slice.
         box: the part of the slice that is shown.
-        size: millimetres down and across.
+        size: height and width in millimetres.
         image: the `ipywidgets.Image`, CSS class `course-image-NAME`.
         marks: the `ipywidgets.HTML` with letters, scale and crosshair, CSS class `course-marks-NAME`.
     """
@@ -57,7 +58,7 @@ class Pane(widgets.VBox):
         self.marks = widgets.HTML(layout=drawn)
         self.image.add_class(f"course-image-{name}")
         self.marks.add_class(f"course-marks-{name}")
-        # Panes of one row share its width by their millimetres, so that they share a scale.
+        # Panes in a row share its width in proportion to their millimetres, so that they have the same scale.
         super().__init__(layout=widgets.Layout(flex=f"{self.size[1]:g} 1 0", min_width="0", margin="0 2px"))
         stack = widgets.GridBox([self.image, self.marks], layout=widgets.Layout(grid_template_columns="100%"))
         self.children = [widgets.HTML(f"<b>{escape(caption)}</b>"), stack] if caption else [stack]
@@ -65,7 +66,12 @@ class Pane(widgets.VBox):
             self.mark()
 
     def cut(self, volume: np.ndarray, k: int) -> np.ndarray:
-        """Slice k of a volume in file order, as much of it as the pane shows."""
+        """Slice k of a volume, cropped to the pane's box, in file order.
+
+        Args:
+            volume: (rows, columns, slices) in file order.
+            k: slice number.
+        """
         index: list[slice | int] = [*self.box]
         index.insert(self.view.axis, k)
         return volume[tuple(index)]
@@ -82,9 +88,9 @@ class Pane(widgets.VBox):
 
         Args:
             image: (rows, columns), from `cut`.
-            window: intensities of black and of white.
+            window: intensities drawn black and white.
             labels: (rows, columns) whole numbers to lay over it.
-            colours: colour of each label; those without one are left out.
+            colours: colour of each label; labels without one are not drawn.
             opacity: of the labels, 0 to 1.
         """
         picture = to_scale(self.view.turn(grey(image, window)), self._pixels)
@@ -94,11 +100,11 @@ class Pane(widgets.VBox):
         self.image.value = encode(picture)
 
     def mark(self, cross: Voxel | None = None, notes: Mapping[str, Voxel] | None = None) -> None:
-        """Draw letters and scale, a crosshair through one voxel, and an arrow to each voxel that has a note.
+        """Draw letters and scale bar, a crosshair at one voxel, and an arrow to each annotated voxel.
 
         Args:
-            cross: index of a voxel of the volume, in file order; its place across the planes does not matter.
-            notes: text of each arrow, and the voxel that it points to.
+            cross: index of a voxel of the volume, in file order; its slice number is ignored.
+            notes: text of each arrow, and index of the voxel that it points to.
         """
         height, width = self.size
         parts = [_letters(self.view.letters, height, width)]
@@ -116,7 +122,8 @@ class Pane(widgets.VBox):
         return self.view.place((first, second), shape)
 
 
-def _letters(letters, height, width):
+def _letters(letters: Sequence[str], height: float, width: float) -> str:
+    """SVG of direction letters and scale bar; all lengths in millimetres."""
     spots = (
         (0.02 * width, height / 2, "start", "middle"),
         (0.98 * width, height / 2, "end", "middle"),
@@ -129,14 +136,14 @@ def _letters(letters, height, width):
     return written + bar + _text(f"{length} mm", left, level - 0.02 * height, "start", "auto")
 
 
-def _crosshair(x, y, height, width):
+def _crosshair(x: float, y: float, height: float, width: float) -> str:
     dashed = {"stroke_dasharray": "4 3", "stroke_opacity": 0.8}
-    gap = 0.03 * width  # the voxel itself stays in sight
+    gap = 0.03 * width  # leaves the voxel itself visible
     ends = ((0, y, x - gap, y), (x + gap, y, width, y), (x, 0, x, y - gap), (x, y + gap, x, height))
     return "".join(_line(*end, **dashed) for end in ends)
 
 
-def _arrow(text, x, y, height, width):
+def _arrow(text: str, x: float, y: float, height: float, width: float) -> str:
     towards_right, upwards = (1 if x < width / 2 else -1), (-1 if y > height / 2 else 1)
     start = x + 0.2 * width * towards_right, y + 0.22 * height * upwards
     tip = x + 0.02 * width * towards_right, y + 0.022 * height * upwards
@@ -147,13 +154,13 @@ def _arrow(text, x, y, height, width):
     return _line(*start, *back, stroke_width=2) + f'<polygon points="{head}"/>' + written
 
 
-def _line(x1, y1, x2, y2, **look):
-    look = {"stroke": "white", "vector_effect": "non-scaling-stroke", **look}  # its width is in pixels of the screen
-    extra = "".join(f' {name.replace("_", "-")}="{value}"' for name, value in look.items())
+def _line(x1: float, y1: float, x2: float, y2: float, **style: Any) -> str:
+    style = {"stroke": "white", "vector_effect": "non-scaling-stroke", **style}  # its width is in screen pixels
+    extra = "".join(f' {name.replace("_", "-")}="{value}"' for name, value in style.items())
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"{extra}/>'
 
 
-def _text(text, x, y, anchor, baseline):
+def _text(text: str, x: float, y: float, anchor: str, baseline: str) -> str:
     place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" dominant-baseline="{baseline}"'
-    rim = 'stroke="black" stroke-width="0.15em" paint-order="stroke"'  # white letters stay legible on white
-    return f"<text {place} {rim}>{escape(text)}</text>"
+    outline = 'stroke="black" stroke-width="0.15em" paint-order="stroke"'  # keeps white letters legible on white
+    return f"<text {place} {outline}>{escape(text)}</text>"

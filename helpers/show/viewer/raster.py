@@ -1,4 +1,4 @@
-"""From voxels to the bytes of a picture in a few milliseconds, so that it can follow a slider."""
+"""From voxels to PNG bytes in a few milliseconds, fast enough to follow a slider."""
 
 import io
 import zlib
@@ -9,7 +9,7 @@ from matplotlib import colors
 from PIL import Image
 
 FORMAT = "png"
-"""What `encode` writes, as `ipywidgets.Image` wants to know it."""
+"""File format that `encode` writes, for `ipywidgets.Image`."""
 
 
 def grey(image: np.ndarray, window: tuple[float, float]) -> np.ndarray:
@@ -17,42 +17,46 @@ def grey(image: np.ndarray, window: tuple[float, float]) -> np.ndarray:
 
     Args:
         image: (rows, columns), any real type; voxels that are exactly 0 are background and stay black.
-        window: intensities of black and of white.
+        window: intensities drawn black and white.
 
     Returns:
-        uint8, the same shape.
+        (rows, columns) uint8.
+
+    Example:
+        >>> grey(np.array([[0.0, -1.0, 0.5, 3.0]]), (-1, 1))
+        array([[  0,   0, 191, 255]], dtype=uint8)
     """
     low, high = window
     levels = (image.astype(np.float32) - low) * (255 / max(high - low, 1e-6))
-    levels[image == 0] = 0  # a normalised scan has tissue below 0, and its background must not turn grey
+    levels[image == 0] = 0  # a z-scored scan has tissue below 0, and its background must stay black
     return np.clip(levels.round(), 0, 255).astype(np.uint8)
 
 
 def to_scale(picture: np.ndarray, size: tuple[int, int], labels: bool = False) -> np.ndarray:
-    """A picture brought to another number of rows and columns, for voxels that are not squares.
+    """Resize a picture, for voxels that are not square.
 
     Args:
         picture: (rows, columns) uint8, grey levels or labels.
-        size: rows and columns wanted.
-        labels: take the nearest pixel, since there is nothing between label 1 and label 3; else interpolate linearly.
+        size: rows and columns of the result.
+        labels: use the nearest pixel, as labels cannot be interpolated; else interpolate bilinearly.
     """
     if picture.shape == tuple(size):
         return picture
-    how = Image.Resampling.NEAREST if labels else Image.Resampling.BILINEAR
-    return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize(size[::-1], how))
+    filter_ = Image.Resampling.NEAREST if labels else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize(size[::-1], filter_))
 
 
 def lay_over(picture: np.ndarray, labels: np.ndarray, colours: Mapping[int, str], opacity: float) -> np.ndarray:
-    """Labels laid over grey levels.
+    """Blend coloured labels over grey levels.
 
     Args:
         picture: (rows, columns) uint8.
-        labels: (rows, columns) whole numbers; those without a colour are left out.
+        labels: (rows, columns) whole numbers; labels without a colour are not drawn.
         colours: colour of each label.
-        opacity: 0 leaves the picture as it is, 1 hides it.
+        opacity: 0 leaves the picture unchanged, 1 hides it.
 
     Returns:
-        (rows, columns, 3) uint8; the grey picture itself where no label shows, as it takes a third of the bytes.
+        (rows, columns, 3) uint8; the grey picture itself if no label is drawn, as it takes a third of the bytes.
     """
     shown = {label: labels == label for label in colours}
     shown = {label: where for label, where in shown.items() if opacity > 0 and where.any()}
@@ -66,10 +70,12 @@ def lay_over(picture: np.ndarray, labels: np.ndarray, colours: Mapping[int, str]
 
 
 def encode(picture: np.ndarray) -> bytes:
-    """PNG of grey levels (rows, columns) or colours (rows, columns, 3), uint8.
+    """PNG of a picture, lossless, so that labels have sharp edges.
 
-    Lossless, so a label keeps its edge. Runs of equal bytes are all that is squeezed out: the black round a head goes,
-    and full compression would take four times as long.
+    Run-length encoding alone removes the black background; full compression would take four times as long.
+
+    Args:
+        picture: (rows, columns) grey levels or (rows, columns, 3) RGB, uint8.
     """
     out = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(picture)).save(out, FORMAT, compress_level=1, compress_type=zlib.Z_RLE)

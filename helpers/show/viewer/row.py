@@ -1,4 +1,4 @@
-"""Pictures of one slice side by side in the browser, all moved by one slider."""
+"""Viewer of several pictures of one slice side by side, with one slider."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ class Row(widgets.VBox):
 
     Args:
         scan: the patient.
-        captions: what stands above each picture; their CSS classes are `course-image-0`, `course-image-1` ...
-        draw: called with the panes and the slice's number, to draw each.
-        k: slice to begin with and to come back to; by default that with most tumour.
-        above, below: widgets over and under the pictures.
-        title: what to see.
+        captions: text above each picture; the pictures have the CSS classes `course-image-0`, `course-image-1` ...
+        draw: called with the panes and the slice number, to draw each pane.
+        k: initial slice, to which a button returns; by default the one with most tumour.
+        above: widgets above the pictures.
+        below: widgets below the pictures.
+        title: heading of the viewer.
 
     Attributes:
-        slider: over the slices.
+        slider: the slice slider.
         panes: the pictures.
     """
 
@@ -42,13 +43,13 @@ class Row(widgets.VBox):
         below: Sequence[widgets.Widget] = (),
         title: str | None = None,
     ) -> None:
-        view, home = plane(scan.affine), busiest(scan) if k is None else k
+        view, start = plane(scan.affine), busiest(scan) if k is None else k
         box = view.brain(scan.images)
         self._draw = draw
         self.panes = [Pane(view, box, str(index), caption) for index, caption in enumerate(captions)]
-        self.slider = slice_slider("axial", scan.images.shape[view.axis], home)
+        self.slider = slice_slider("axial", scan.images.shape[view.axis], start)
         self.jump = button(
-            "Largest tumour slice" if k is None else f"Back to slice {k}", lambda: setattr(self.slider, "value", home)
+            "Largest tumour slice" if k is None else f"Back to slice {k}", lambda: setattr(self.slider, "value", start)
         )
         row = widgets.HBox(self.panes, layout=widgets.Layout(width="100%"))
         head = widgets.HBox([*above, self.jump], layout=widgets.Layout(flex_flow="row wrap"))
@@ -57,5 +58,5 @@ class Row(widgets.VBox):
         self.redraw()
 
     def redraw(self) -> None:
-        """Draw the slice the slider stands at."""
+        """Draw the slice that the slider selects."""
         self._draw(self.panes, self.slider.value)

@@ -18,12 +18,12 @@ from helpers.show.panel import PLANES, grey_levels, plane
 from helpers.show.style import AGREEMENT_COLOURS, CLASS_COLOURS
 from helpers.show.viewer import api, raster
 
-# Rows run to the back, columns to the right, slices downwards, and no two steps are alike.
+# Rows run to the back, columns to the right, slices downwards, with three different spacings.
 FLIPPED = np.array([[0, 1.5, 0, 0], [-1.0, 0, 0, 0], [0, 0, -3.0, 0], [0, 0, 0, 1]])
 
 
 @pytest.fixture(autouse=True)
-def somebody(monkeypatch):
+def interactive(monkeypatch):
     monkeypatch.setenv("COURSE_STATIC", "0")
 
 
@@ -235,7 +235,7 @@ def test_a_comparison_states_the_dice_that_is_measured(scan, region):
 
 
 @pytest.mark.parametrize("region", regions.REGIONS)
-def test_agreement_missed_and_invented_have_the_colours_of_the_style(scan, region):
+def test_agreement_false_negatives_and_false_positives_have_the_colours_of_the_style(scan, region):
     prediction = np.roll(scan.seg, 2, axis=0)
     viewer = api.compare(scan, prediction)
     found = classes(viewer)
@@ -246,12 +246,12 @@ def test_agreement_missed_and_invented_have_the_colours_of_the_style(scan, regio
     true, drawn = (raster.to_scale(cut.astype(np.uint8), shown.shape[:2], labels=True) > 0 for cut in cuts)
     plain = raster.grey(expected(scan, "axial", scan.image("flair"), k), grey_levels(scan.image("flair")))
     plain = raster.to_scale(plain, shown.shape[:2])
-    verdict = np.select([true & drawn, true, drawn], [1, 2, 3], 0).astype(np.uint8)
+    agreement = np.select([true & drawn, true, drawn], [1, 2, 3], 0).astype(np.uint8)
     palette = dict(enumerate(AGREEMENT_COLOURS.values(), start=1))
-    np.testing.assert_array_equal(shown, raster.lay_over(plain, verdict, palette, 0.6))
+    np.testing.assert_array_equal(shown, raster.lay_over(plain, agreement, palette, 0.6))
 
 
-def test_a_comparison_needs_a_truth_and_one_grid(scan):
+def test_a_comparison_needs_a_ground_truth_and_one_grid(scan):
     with pytest.raises(ValueError, match="has no mask"):
         api.compare(dataclasses.replace(scan, seg=None), scan.seg)
     with pytest.raises(ValueError, match=r"prediction has shape \(40, 48, 8\).*own grid"):
@@ -268,7 +268,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_a_figure_is_drawn_where_nobody_is_there(monkeypatch, scan, call):
+def test_a_static_figure_is_drawn_in_an_unattended_run(monkeypatch, scan, call):
     assert isinstance(call(scan, title="What to see"), widgets.VBox)
     monkeypatch.setenv("COURSE_STATIC", "1")
     figure = call(scan, title="What to see")
@@ -278,7 +278,7 @@ def test_a_figure_is_drawn_where_nobody_is_there(monkeypatch, scan, call):
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_every_viewer_keeps_what_it_promises_about_classes(scan, call):
+def test_every_viewer_has_the_promised_css_classes(scan, call):
     found = classes(call(scan))
     assert isinstance(found["course-slice-axial"], widgets.IntSlider)
     assert found["course-slice-axial"].continuous_update
@@ -286,7 +286,7 @@ def test_every_viewer_keeps_what_it_promises_about_classes(scan, call):
     assert sum(name.startswith("course-image-") for name in found) >= 3
 
 
-def test_a_viewer_keeps_less_than_another_volume():
+def test_a_viewer_uses_less_memory_than_another_volume():
     shape = (120, 120, 70)
     head = np.zeros(shape, bool)
     head[20:100, 20:100, 10:60] = True
@@ -300,10 +300,10 @@ def test_a_viewer_keeps_less_than_another_volume():
     for k in range(20, 50, 5):
         found["course-slice-axial"].value = k
     found["course-modality"].value = "t2"
-    kept, peak = tracemalloc.get_traced_memory()
+    current, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < images.nbytes  # with the scan itself: less than twice the volume
-    assert kept < images.nbytes / 20
+    assert current < images.nbytes / 20
 
 
 def test_viewers_are_imported_without_tensorflow():

@@ -17,7 +17,7 @@ NAMES = ("COURSE_STATIC", "JPY_SESSION_NAME", "KAGGLE_KERNEL_RUN_TYPE")
         ({"COURSE_STATIC": "", "JPY_SESSION_NAME": "lesson.ipynb"}, True),
     ],
 )
-def test_somebody_is_there_only_in_a_session_of_jupyter_or_kaggle(monkeypatch, environment, expected):
+def test_only_a_session_of_jupyter_or_kaggle_is_interactive(monkeypatch, environment, expected):
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():

@@ -33,19 +33,19 @@ def playground(monkeypatch, slice_):
     return api.playground(slice_.image, slice_.soft_labels, slice_.modalities, seed=3)
 
 
-def test_every_way_has_a_slider_with_its_own_ends(playground):
+def test_every_transform_has_a_slider_with_its_own_limits(playground):
     assert set(playground.sliders) == set(ALL)
     for name in ALL:
         kind = TRANSFORMS[name]
         slider = playground.sliders[name]
         assert (slider.min, slider.max, slider.value) == (kind.low, kind.high, 0)
-        assert -slider.min / slider.step == pytest.approx(round(-slider.min / slider.step))  # 0 is one of its places
+        assert -slider.min / slider.step == pytest.approx(round(-slider.min / slider.step))  # 0 is one of its values
         assert f"course-kind-{name.replace(' ', '-')}" in slider._dom_classes
 
 
-def test_sliders_at_nothing_leave_the_slice_as_it_was(playground, slice_):
+def test_sliders_at_zero_leave_the_slice_unchanged(playground, slice_):
     np.testing.assert_array_equal(pixels(playground.panes["after"]), pixels(playground.panes["before"]))
-    image, labels = slice_.varied(dict.fromkeys(ALL, 0))
+    image, labels = slice_.augmented(dict.fromkeys(ALL, 0))
     np.testing.assert_array_equal(image, slice_.image)
     np.testing.assert_array_equal(labels, slice_.soft_labels.argmax(axis=-1))
 
@@ -62,22 +62,22 @@ def test_a_slider_changes_the_picture_and_the_button_changes_it_back(playground,
 
 def test_image_and_mask_move_together(slice_):
     """What is bright is what is labelled, wherever it was moved."""
-    image, labels = slice_.varied({"rotation": 17, "scale": 0.1, "shift": 0.05, "flip": 1, "elastic": 0.02})
-    bright, marked = (
+    image, labels = slice_.augmented({"rotation": 17, "scale": 0.1, "shift": 0.05, "flip": 1, "elastic": 0.02})
+    bright, labelled = (
         np.average(np.indices((64, 64)), axis=(1, 2), weights=w) for w in (image[..., 0] > 1.5, labels == 2)
     )
-    np.testing.assert_allclose(bright, marked, atol=0.5)
-    assert np.hypot(*(marked - [20, 36])) > 5
+    np.testing.assert_allclose(bright, labelled, atol=0.5)
+    assert np.hypot(*(labelled - [20, 36])) > 5
 
 
 def test_the_pattern_is_fixed_by_the_seed(slice_):
     strengths = {"noise": 0.3, "elastic": 0.05, "bias field": 0.2}
-    np.testing.assert_array_equal(slice_.varied(strengths)[0], slice_.varied(strengths)[0])
+    np.testing.assert_array_equal(slice_.augmented(strengths)[0], slice_.augmented(strengths)[0])
     other = dataclasses.replace(slice_, seed=4)
-    assert (other.varied(strengths)[0] != slice_.varied(strengths)[0]).any()
+    assert (other.augmented(strengths)[0] != slice_.augmented(strengths)[0]).any()
 
 
-def test_ways_without_a_player_are_drawn_side_by_side(monkeypatch, slice_):
+def test_transforms_are_drawn_side_by_side_in_an_unattended_run(monkeypatch, slice_):
     monkeypatch.setenv("COURSE_STATIC", "1")
     figure = api.playground(slice_.image, slice_.soft_labels, title="One slice, many scanners")
     assert isinstance(figure, Figure)
@@ -85,7 +85,7 @@ def test_ways_without_a_player_are_drawn_side_by_side(monkeypatch, slice_):
     assert {ax.images[0].get_clim() for ax in figure.axes if ax.images} == {slice_.windows[0]}
 
 
-def test_shapes_that_do_not_belong_together_are_refused(slice_):
+def test_shapes_that_do_not_match_are_refused(slice_):
     with pytest.raises(ValueError, match=r"\(64, 64, 2\).*a channel for each of flair"):
         api.playground(slice_.image, slice_.soft_labels, ("flair",))
     with pytest.raises(ValueError, match="size, size, classes"):

@@ -45,7 +45,7 @@ def test_labels_are_never_interpolated():
     assert set(np.unique(larger)) == {0, 1, 3}
 
 
-def test_a_picture_and_its_labels_are_enlarged_alike():
+def test_a_picture_and_its_labels_are_enlarged_the_same_way():
     """The brightest pixel and the only label stay in one place, to half a pixel."""
     picture, labels = np.zeros((20, 30), np.uint8), np.zeros((20, 30), np.uint8)
     picture[7, 21], labels[7, 21] = 255, 1
