@@ -1,4 +1,4 @@
-"""A small plain convolutional network that classifies images: what a transformer has to be better than."""
+"""A small plain convolutional network that classifies images: the baseline of the transformer."""
 
 import keras
 from keras import layers
@@ -7,14 +7,14 @@ from keras import layers
 def convnet(
     size: int = 96, channels: int = 3, classes: int = 2, filters: int = 16, dropout: float = 0.3
 ) -> keras.Model:
-    """Four convolutions, each followed by batch norm, ReLU and a halving; the mean of what they found; a head.
+    """Four convolutions, each with batch normalisation, ReLU and max pooling; global average pooling; a head.
 
     Args:
         size: pixels along each side.
-        channels: input channels, one a modality.
+        channels: input channels, one for each modality.
         classes: output classes; their probabilities sum to 1.
         filters: features of the first convolution; each one after it has twice as many.
-        dropout: share of the last features dropped in training.
+        dropout: fraction of the last features dropped in training.
 
     Returns:
         A model from (batch, size, size, channels) to (batch, classes).

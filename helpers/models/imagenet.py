@@ -1,4 +1,4 @@
-"""Start a vision transformer from weights learnt on ImageNet's photographs, where there are any.
+"""Pretrained weights: start a vision transformer from ImageNet, where a checkpoint is available.
 
 Three kinds of file hold the published ViT-B/16, and all are read as plain arrays: Hugging Face's `model.safetensors`
 (google/vit-base-patch16-224), Google's `ViT-B_16.npz`, and KerasHub's `model.weights.h5` (Kaggle's keras/vit). A `.pth`
@@ -22,23 +22,23 @@ _FILES = ("*.safetensors", "*.npz", "model.weights.h5")
 
 
 def load(model: keras.Model, path: str | os.PathLike | None = None, log: Callable[[str], None] = print) -> bool:
-    """Give a `transformer` the weights learnt on ImageNet, if there are any, and say which it has now.
+    """Load pretrained ImageNet weights into a `transformer`, if there are any, and log where they come from.
 
-    Positions are interpolated where the model's grid of patches has another size. The head is the model's own, unless
-    it has as many classes as the file.
+    Position embeddings are interpolated where the model's grid of patches has another size. The head is not loaded,
+    unless it has as many classes as the file.
 
     Args:
         model: a `transformer` of the file's shape, without a stem, with three channels.
-        path: a file, or a folder that holds one; without it (None or ""), what Kaggle has attached, and else nothing is
+        path: a file, or a folder with one; without it (None or ""), what Kaggle has attached, and else nothing is
             loaded.
-        log: told in a line where the weights come from.
+        log: called with a line that says where the weights come from.
 
     Returns:
-        Whether the model now has learnt weights; else it is as it was.
+        Whether weights were loaded; else the model is unchanged.
 
     Raises:
-        DataError: the file is a pickle, is unreadable, lacks a tensor or has one of another shape; the model is then as
-            it was.
+        DataError: the file is a pickle, is unreadable, lacks a tensor or has one of another shape; the model is then
+            unchanged.
     """
     file = _find(path)
     if file is None:
@@ -57,7 +57,11 @@ def load(model: keras.Model, path: str | os.PathLike | None = None, log: Callabl
 def _fit(
     slots: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray], form: Format, heads: int, file: Path
 ) -> dict[str, np.ndarray]:
-    """The value for every slot that the file fills; all checked before the first is assigned."""
+    """The value for every slot that the file has; all checked before the first is assigned.
+
+    Raises:
+        DataError: a tensor is missing or has another shape, or the file has more blocks than the model.
+    """
     blocks = sum(slot.endswith("query/kernel") for slot in slots)
     if form.name(f"block_{blocks}/norm_1/gamma") in arrays:
         raise DataError(
@@ -86,17 +90,22 @@ def _fit(
 
 
 def _positions(array: np.ndarray, ours: tuple[int, ...]) -> np.ndarray:
-    """(1, 1 + patches, width), their grid of patches brought to ours; the class token's position is kept."""
+    """Position embeddings (1, 1 + patches, width) interpolated to our grid of patches; the class token's stays."""
     array = array.reshape(-1, array.shape[-1])  # KerasHub has no first axis
-    there, here = (round((n - 1) ** 0.5) for n in (len(array), ours[1]))
-    if there != here and there**2 + 1 == len(array):
-        grid = array[1:].astype(np.float32).reshape(1, there, there, -1)
-        grid = ops.convert_to_numpy(ops.image.resize(grid, (here, here), interpolation="bicubic"))
-        array = np.concatenate([array[:1], grid.reshape(here**2, -1)])
+    file_side, side = (round((n - 1) ** 0.5) for n in (len(array), ours[1]))
+    if file_side != side and file_side**2 + 1 == len(array):
+        grid = array[1:].astype(np.float32).reshape(1, file_side, file_side, -1)
+        grid = ops.convert_to_numpy(ops.image.resize(grid, (side, side), interpolation="bicubic"))
+        array = np.concatenate([array[:1], grid.reshape(side**2, -1)])
     return array[None]
 
 
 def _find(path: str | os.PathLike | None) -> Path | None:
+    """The checkpoint that `load` reads, None where nothing is attached.
+
+    Raises:
+        DataError: a folder without weights, or a pickle.
+    """
     if not path:
         # Mounts, new and old: models/owner/model/framework/variation/version, and model/framework/variation/version.
         folders = [*KAGGLE_INPUT.glob("models/*/*/*/*/*"), *KAGGLE_INPUT.glob("*vit*/*/*/[0-9]*")]
@@ -122,11 +131,15 @@ def _candidates(folder: Path) -> list[Path]:
 
 
 def _read(file: Path) -> tuple[dict[str, np.ndarray], Format]:
-    """All tensors of a file by name, and whose names they are."""
+    """All tensors of a file by name, and the format of the names.
+
+    Raises:
+        DataError: the file is unreadable, or of no known format.
+    """
     try:
         if file.suffix == ".npz":
-            with np.load(file, allow_pickle=False) as held:
-                return dict(held), GOOGLE
+            with np.load(file, allow_pickle=False) as arrays:
+                return dict(arrays), GOOGLE
         if file.suffix == ".h5":
             return _read_h5(file), KERAS_HUB
         if file.suffix == ".safetensors":
@@ -136,29 +149,32 @@ def _read(file: Path) -> tuple[dict[str, np.ndarray], Format]:
             return {name.removeprefix("vit."): array for name, array in load_file(file).items()}, HUGGING_FACE
     except Exception as error:  # each library has errors of its own
         raise DataError(f"{file}: cannot be read as weights ({error}); copy or download it again.") from error
-    raise DataError(f"{file}: not a file of weights that is known; expected .safetensors, .npz or .weights.h5.")
+    raise DataError(f"{file}: not a known file of weights; expected .safetensors, .npz or .weights.h5.")
 
 
 def _read_h5(file: Path) -> dict[str, np.ndarray]:
+    """All tensors of an HDF5 file by path."""
     import h5py
 
     arrays = {}
-    with h5py.File(file) as held:
-        held.visititems(lambda name, item: arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    with h5py.File(file) as opened:
+        opened.visititems(
+            lambda name, item: arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+        )
     return arrays
 
 
 def _slots(model: keras.Model) -> dict[str, keras.Variable]:
-    """The model's variables by our names."""
+    """The model's variables by slot, our name of a tensor."""
     layer = model.get_layer
     slots = {"class_token": layer("class_token").token, "positions": layer("positions").table}
     named = {"patches": layer("patches"), "norm": layer("norm"), "head": layer("head")}
-    attentions = [each.name for each in model.layers if each.name.endswith("_attention")]
+    attentions = [one.name for one in model.layers if one.name.endswith("_attention")]
     for name in attentions:
         block = name.removesuffix("_attention")
         named |= {f"{block}/{part}": layer(f"{block}_{part}") for part in ("norm_1", "norm_2", "mlp_1", "mlp_2")}
         named |= {f"{block}/{part}": getattr(layer(name), part) for part in ("query", "key", "value", "out")}
-    for name, each in named.items():
-        kinds = ("gamma", "beta") if "norm" in name else ("kernel", "bias")
-        slots |= {f"{name}/{kind}": getattr(each, kind) for kind in kinds}
+    for name, owner in named.items():
+        variables = ("gamma", "beta") if "norm" in name else ("kernel", "bias")
+        slots |= {f"{name}/{variable}": getattr(owner, variable) for variable in variables}
     return slots

@@ -1,7 +1,7 @@
-"""How the publishers of vision transformers call and shape their tensors, and how we do.
+"""Checkpoint formats of published vision transformers: tensor names and shapes, mapped to ours.
 
-A slot is our name of a tensor: `positions`, `patches/kernel`, `block_3/query/kernel`. A `Format` says what stands in a
-publisher's files for each slot.
+A slot is our name of a tensor: `positions`, `patches/kernel`, `block_3/query/kernel`. A `Format` gives the name and
+shape of each slot in a publisher's files.
 """
 
 import re
@@ -13,10 +13,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Format:
-    """How one publisher calls the tensors.
+    """The tensor names and shapes of one publisher.
 
     Attributes:
-        title: what messages call it.
+        title: the publisher, for messages.
         names: our name to theirs; `{i}` is the number of the block, from 0.
         torch: kernels are written output first; else as Keras has them, and attention with an axis for the heads.
     """
@@ -26,13 +26,23 @@ class Format:
     torch: bool = False
 
     def name(self, slot: str) -> str:
-        """Their name for our slot, such as `block_3/query/kernel`."""
+        """The publisher's name of a slot.
+
+        Args:
+            slot: our name, such as `block_3/query/kernel`.
+        """
         i = next(iter(re.findall(r"block_(\d+)/", slot)), "")
         theirs = self.names[re.sub(r"block_\d+/", "block_{i}/", slot)].format(i=i)
         return theirs.replace("encoder_block_0/", "encoder_block/")  # KerasHub: block, block_1, block_2 ...
 
     def shape(self, slot: str, ours: tuple[int, ...], heads: int) -> tuple[int, ...]:
-        """The shape of their tensor for a slot of ours."""
+        """The shape of the publisher's tensor for a slot.
+
+        Args:
+            slot: our name.
+            ours: the shape of our tensor.
+            heads: attention heads of a block.
+        """
         if self.torch:
             return (ours[3], ours[2], ours[0], ours[1]) if len(ours) == 4 else ours[::-1] if len(ours) == 2 else ours
         if re.search(r"/(query|key|value)/", slot):
@@ -40,17 +50,26 @@ class Format:
         return (heads, ours[0] // heads, ours[1]) if slot.endswith("/out/kernel") else ours
 
     def ours(self, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Their tensor in our order of axes."""
+        """The publisher's tensor in our order of axes.
+
+        Args:
+            array: the publisher's tensor; its shape is as `shape` gives it.
+            shape: the shape of our tensor.
+        """
         if self.torch and array.ndim in (2, 4):
             array = array.transpose((2, 3, 1, 0) if array.ndim == 4 else (1, 0))
         return array.reshape(shape)
 
 
 def _names(outer: Mapping[str, str], inner: Mapping[str, str], block: str, ends: Mapping[str, str]) -> dict[str, str]:
-    """Our name to theirs for every kernel, bias, gamma and beta; `inner` are the layers of a block."""
+    """Our name to the publisher's for every kernel, bias, gamma and beta; `inner` are the layers of a block."""
     layers = {**outer, **{f"block_{{i}}/{ours}": f"{block}{theirs}" for ours, theirs in inner.items()}}
-    kinds = {ours: ("gamma", "beta") if "norm" in ours else ("kernel", "bias") for ours in layers}
-    return {f"{ours}/{kind}": f"{theirs}{ends[kind]}" for ours, theirs in layers.items() for kind in kinds[ours]}
+    variables = {ours: ("gamma", "beta") if "norm" in ours else ("kernel", "bias") for ours in layers}
+    return {
+        f"{ours}/{variable}": f"{theirs}{ends[variable]}"
+        for ours, theirs in layers.items()
+        for variable in variables[ours]
+    }
 
 
 HUGGING_FACE = Format(

@@ -1,8 +1,8 @@
-"""The paper's U-Net, and its sibling with sharpened skips.
+"""The paper's U-Net, and Sharp U-Net, whose skip connections are sharpened.
 
 An encoder halves the image four times while it doubles the features, a decoder doubles it back, and at every level a
-skip carries the encoder's detail across. With the default sizes, (128, 128, 2) becomes (8, 8, 512) and then (128, 128,
-4), with 7,759,908 parameters (section 2 and 5.2 of the paper; Ronneberger et al. 2015).
+skip connection passes the encoder's detail to the decoder. With the default sizes, (128, 128, 2) becomes (8, 8, 512)
+and then (128, 128, 4), with 7,759,908 parameters (section 2 and 5.2 of the paper; Ronneberger et al. 2015).
 """
 
 from collections.abc import Callable
@@ -25,19 +25,26 @@ def unet(
 ) -> keras.Model:
     """The U-Net of the paper.
 
+    >>> model = unet(size=32, channels=2, classes=4, filters=4, depth=2)
+    >>> model.input_shape, model.output_shape
+    ((None, 32, 32, 2), (None, 32, 32, 4))
+
     Args:
         size: pixels along each side; a multiple of 2 ** depth.
-        channels: input channels, one a modality.
-        classes: output classes; their probabilities sum to 1 in every pixel. 1 gives the probability of one thing
-            against the rest, a sigmoid, as the paper has it for lungs (section 6.3).
+        channels: input channels, one for each modality.
+        classes: output classes; their probabilities sum to 1 in every pixel. 1 gives the probability of one class
+            against background, by a sigmoid, as the paper has it for lungs (section 6.3).
         filters: features of the first level; every level below has twice as many.
         depth: how often the image is halved.
-        dropout: share of the bottleneck's features dropped in training.
+        dropout: fraction of the bottleneck's features dropped in training.
         normalise: put batch normalisation (Ioffe and Szegedy 2015) between every convolution and its ReLU; the paper
             has none.
 
     Returns:
         A model from (batch, size, size, channels) to (batch, size, size, classes).
+
+    Raises:
+        ValueError: the size is no multiple of 2 ** depth.
     """
     return _build("unet", size, channels, classes, filters, depth, dropout, lambda skip: skip, normalise)
 
@@ -45,10 +52,10 @@ def unet(
 def sharp_unet(
     size: int = 128, channels: int = 2, classes: int = 4, filters: int = 32, depth: int = 4, dropout: float = 0.2
 ) -> keras.Model:
-    """The same network with a sharpening filter on every skip (Sharp U-Net, arXiv 2107.12461).
+    """U-Net with a sharpening filter on every skip connection (Sharp U-Net, arXiv 2107.12461).
 
-    The filter is a depthwise 3x3 convolution with the fixed kernel `SHARPEN`: it has nothing to learn, so the number of
-    trainable parameters is that of `unet`. Arguments and result are those of `unet`.
+    The filter is a depthwise 3x3 convolution with the fixed kernel `SHARPEN`, which is not trained, so the number of
+    trainable parameters is that of `unet`. Arguments, result and errors are those of `unet`.
     """
     return _build("sharp_unet", size, channels, classes, filters, depth, dropout, sharpen)
 
@@ -61,9 +68,14 @@ def _build(
     filters: int,
     depth: int,
     dropout: float,
-    across: Callable[[keras.KerasTensor], keras.KerasTensor],
+    skip_filter: Callable[[keras.KerasTensor], keras.KerasTensor],
     normalise: bool = False,
 ) -> keras.Model:
+    """The network of `unet` with a filter on every skip connection.
+
+    Raises:
+        ValueError: the size is no multiple of 2 ** depth.
+    """
     if size % 2**depth:
         raise ValueError(
             f"size {size} cannot be halved {depth} times; choose a multiple of {2**depth}, such as "
@@ -84,14 +96,15 @@ def _build(
     for level in reversed(range(depth)):
         x = layers.UpSampling2D()(x)  # nearest neighbour: every pixel becomes four
         x = _convolution(x, filters * 2**level, 2, normalise)
-        x = layers.Concatenate()([across(skips[level]), x])
+        x = layers.Concatenate()([skip_filter(skips[level]), x])
         x = two_convolutions(x, filters * 2**level)
-    # float32 whatever the policy: probabilities near 1 have no neighbours in 16 bits.
+    # float32 whatever the policy: 16 bits do not resolve probabilities near 1.
     outputs = layers.Conv2D(classes, 1, activation="softmax" if classes > 1 else "sigmoid", dtype="float32")(x)
     return keras.Model(inputs, outputs, name=name)
 
 
 def _convolution(x: keras.KerasTensor, features: int, side: int, normalise: bool) -> keras.KerasTensor:
+    """A convolution with ReLU, and batch normalisation between them if asked: (batch, rows, columns, features)."""
     if not normalise:
         return layers.Conv2D(features, side, padding="same", activation="relu", kernel_initializer="he_normal")(x)
     x = layers.Conv2D(features, side, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
@@ -100,6 +113,13 @@ def _convolution(x: keras.KerasTensor, features: int, side: int, normalise: bool
 
 
 def sharpen(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Filter each feature map with the fixed kernel `SHARPEN`: (batch, rows, columns, features) to the same shape."""
+    """Filter each feature map with the fixed kernel `SHARPEN`.
+
+    Args:
+        x: (batch, rows, columns, features).
+
+    Returns:
+        The same shape.
+    """
     kernel = keras.initializers.Constant(SHARPEN)  # (3, 3, 1, 1), the same for every feature
     return layers.DepthwiseConv2D(3, padding="same", use_bias=False, depthwise_initializer=kernel, trainable=False)(x)

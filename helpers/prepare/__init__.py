@@ -1,1 +1,1 @@
-"""Between the store and the network: which slices a batch holds, and how they are varied."""
+"""Between the store and the network: preprocessing, sampling of slices, and data augmentation."""

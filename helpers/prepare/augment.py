@@ -1,13 +1,13 @@
-"""Variation for training: image and mask moved together, and the image's intensities changed.
+"""Data augmentation: image and mask are moved together, and the image's intensities are changed.
 
-NumPy draws the numbers from a seed, `keras.ops` applies them; so the same seed gives the same batch on every backend,
-and the arithmetic runs where the network runs. Masks travel as soft labels, which may be interpolated; integer labels
-may not (half of label 4 and half of label 0 is not oedema).
+NumPy draws the parameters from a seed, `keras.ops` applies them; so the same seed gives the same batch on every
+backend, and the arithmetic runs where the network runs. Masks are soft labels, which may be interpolated; integer
+labels may not (half of label 4 and half of label 0 is not oedema).
 
-    variation = draw(np.random.default_rng(0), n=16, size=96, channels=2)
-    images, shares = apply(images, shares, variation)
+    params = draw(np.random.default_rng(0), n=16, size=96, channels=2)
+    images, soft_labels = apply(images, soft_labels, params)
 
-    one = single("rotation", 15, size=96, channels=2)  # what a slider asks for
+    params = single("rotation", 15, size=96, channels=2)  # one transform, as a slider sets it
 """
 
 from collections.abc import Callable, Mapping
@@ -23,20 +23,22 @@ from helpers.prepare.intensity import BIAS_POINTS, GRAINS, bend, blacken, grain,
 
 @dataclass(frozen=True)
 class AugmentationParams:
-    """What happens to a batch of n slices; `AugmentationParams()` changes nothing, what is None is left out of the
-    arithmetic.
+    """The parameters of the augmentation of a batch of n slices.
+
+    `AugmentationParams()` changes nothing; a transform whose parameter is None is left out of the arithmetic.
 
     Attributes:
-        affine: (n, 2, 3) map from output to input pixels, see `deform.affine`.
-        elastic: (n, points, points, 2) displacements of an elastic field's control points, pixels.
-        bias: (n, points, points, channels), logarithm of a bias field at its control points.
-        blur: (n, channels), standard deviation of a Gaussian, pixels.
-        coarse: (n, channels), width of a coarser scan's pixels, in pixels.
-        gamma: (n, channels), exponent on the intensity scaled to [0, 1].
-        gain, offset: (n, channels), contrast and brightness in z-scored units.
-        noise: (n, channels), standard deviation; z-scored units.
-        grain: (n,) int32, where each slice's noise begins in the strip of `intensity.grain`.
-        bands: (n, 4), widths of black bands at the left, right, top and bottom, see `intensity.blacken`.
+        affine: (n, 2, 3) float32, map from output to input pixels, see `deform.affine`.
+        elastic: (n, points, points, 2) float32, displacements of an elastic field's control points, pixels.
+        bias: (n, points, points, channels) float32, logarithm of a bias field at its control points.
+        blur: (n, channels) float32, standard deviation of a Gaussian, pixels.
+        coarse: (n, channels) float32, pixel width of a scan of lower resolution, in pixels.
+        gamma: (n, channels) float32, exponent on the intensity scaled to [0, 1].
+        gain: (n, channels) float32, contrast, a factor on z-scores.
+        offset: (n, channels) float32, brightness, added to z-scores.
+        noise: (n, channels) float32, standard deviation, z-scored units.
+        grain: (n,) int32, where each slice's noise begins in the table of `intensity.grain`.
+        bands: (n, 4) float32, widths of black bands at the left, right, top and bottom, see `intensity.blacken`.
     """
 
     affine: np.ndarray | None = None
@@ -52,17 +54,18 @@ class AugmentationParams:
     bands: np.ndarray | None = None
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays that are there, by name: what is sent to the device, and `AugmentationParams(**arrays)` there."""
+        """The arrays that are not None, by name; `AugmentationParams(**arrays)` makes the same again on the device."""
         return {name: array for name, array in vars(self).items() if array is not None}
 
 
 @dataclass(frozen=True)
 class Transform:
-    """One way to vary a slice.
+    """One transform of the augmentation: its strength and the distribution of its strength in training.
 
     Attributes:
-        unit: what its strength counts. Strength 0 leaves the slice as it is.
-        low, high: the ends of a slider.
+        unit: unit of the strength; strength 0 leaves the slice as it is.
+        low: the lowest strength of a slider.
+        high: the highest strength of a slider.
         draw: strengths for training from (generator, n, channels): (n,); (n, 2) for columns and rows; (n, channels);
             (n, 4) for the sides.
     """
@@ -73,14 +76,16 @@ class Transform:
     draw: Callable[[np.random.Generator, int, int], np.ndarray]
 
 
-def _sometimes(rng: np.random.Generator, n: int, channels: int, probability: float, low: float, high: float):
-    """(n, channels): evenly between low and high with this probability, else 0; each channel for itself."""
+def _sometimes(
+    rng: np.random.Generator, n: int, channels: int, probability: float, low: float, high: float
+) -> np.ndarray:
+    """(n, channels): uniform between low and high with this probability, else 0; each channel independently."""
     return rng.uniform(low, high, (n, channels)) * (rng.random((n, channels)) < probability)
 
 
 _BAND = np.array([0.1, 0.1, 0.1, 0.3])
-"""Widest bands at the left, right, top and bottom, as shares of a radiograph: Montgomery has 73 radiographs of 100 with
-one at the bottom, up to a third of the radiograph; 4 of 100 with one at a side, up to an eighth."""
+"""Widest bands at the left, right, top and bottom, as fractions of a radiograph. Of 100 radiographs of Montgomery, 73
+have one at the bottom, up to a third of the radiograph, and 4 have one at a side, up to an eighth."""
 
 TRANSFORMS: dict[str, Transform] = {
     "rotation": Transform("degrees", -20, 20, lambda rng, n, _: rng.uniform(-20, 20, n)),
@@ -90,10 +95,10 @@ TRANSFORMS: dict[str, Transform] = {
         0.25,
         lambda rng, n, _: np.exp(rng.uniform(np.log(0.8), np.log(1.25), (n, 1)) + rng.uniform(-0.08, 0.08, (n, 2))) - 1,
     ),
-    "shift": Transform("share of the side", -0.05, 0.05, lambda rng, n, _: rng.uniform(-0.05, 0.05, (n, 2))),
+    "shift": Transform("fraction of the side", -0.05, 0.05, lambda rng, n, _: rng.uniform(-0.05, 0.05, (n, 2))),
     "flip": Transform("0 or 1", 0, 1, lambda rng, n, _: rng.integers(0, 2, n)),
     "elastic": Transform(
-        "share of the side, standard deviation of control points",
+        "fraction of the side, standard deviation of control points",
         0,
         0.1,
         lambda rng, n, _: rng.uniform(0, 0.05, n) * (rng.random(n) < 0.3),
@@ -127,16 +132,16 @@ TRANSFORMS: dict[str, Transform] = {
         lambda rng, n, channels: rng.uniform(0, 0.15, (n, channels)) * (rng.random((n, 1)) < 0.5),
     ),
     "bands": Transform(
-        "share of the radiograph that a black band covers at each edge",
+        "fraction of the radiograph that a black band covers at each edge",
         0,
         0.3,
         lambda rng, n, _: rng.uniform(0, _BAND, (n, 4)) * (rng.random((n, 4)) < (0.2, 0.2, 0.2, 0.4)),
     ),
 }
-"""Every way to vary a slice, in the order in which they are applied."""
+"""Every transform, in the order in which they are applied."""
 
 NONE: tuple[str, ...] = ()
-ALL = tuple(kind for kind in TRANSFORMS if kind != "bands")  # all that can happen to a head
+ALL = tuple(name for name in TRANSFORMS if name != "bands")  # every transform for heads
 USUAL = ("rotation", "scale", "shift", "flip", "gamma", "contrast", "brightness", "noise")
 
 INTENSITY = ("gamma", "contrast", "brightness")
@@ -144,111 +149,138 @@ XRAY = ("rotation", "scale", "shift", *INTENSITY, "noise", "bands")  # no flip: 
 
 
 def draw(
-    rng: np.random.Generator, n: int, size: int, channels: int, kinds: tuple[str, ...] = USUAL
+    rng: np.random.Generator, n: int, size: int, channels: int, transforms: tuple[str, ...] = USUAL
 ) -> AugmentationParams:
-    """Numbers for one batch of n slices of (size, size, channels), from the distributions in `TRANSFORMS`."""
-    strengths = {kind: TRANSFORMS[kind].draw(rng, n, channels) for kind in kinds}
+    """Draw the parameters for one batch, from the distributions in `TRANSFORMS`.
+
+    Args:
+        rng: the generator; all that is random comes from it.
+        n: number of slices.
+        size: pixels along each side of a slice.
+        channels: channels of a slice.
+        transforms: names in `TRANSFORMS`, as in `USUAL`; their order is that of the draws.
+
+    Returns:
+        The parameters of these transforms; those of all others are None.
+    """
+    strengths = {name: TRANSFORMS[name].draw(rng, n, channels) for name in transforms}
     return _params(strengths, rng, n, size, channels)
 
 
-def single(kind: str, strength: float, size: int, channels: int, seed: int = 0) -> AugmentationParams:
-    """One kind alone, for one slice (n = 1): what a playground's slider shows; strength 0 changes nothing.
+def single(name: str, strength: float, size: int, channels: int, seed: int = 0) -> AugmentationParams:
+    """The parameters of one transform alone, for one slice (n = 1), as a slider sets it.
+
+    >>> single("contrast", 0.5, size=8, channels=2).gain.tolist()
+    [[1.5, 1.5]]
 
     Args:
-        kind: a name in `TRANSFORMS`, which also says what the strength counts and where a slider ends.
+        name: a name in `TRANSFORMS`, which also gives the unit and the range of the strength.
+        strength: in the unit of the transform; 0 changes nothing.
+        size: pixels along each side of the slice.
+        channels: channels of the slice.
         seed: of the pattern of noise, of an elastic and of a bias field; the same for all strengths.
 
+    Returns:
+        The parameters of this transform; those of all others are None.
+
     Raises:
-        ValueError: there is no such kind.
+        ValueError: there is no such transform.
     """
-    if kind not in TRANSFORMS:
-        raise ValueError(f"kind {kind!r} is not known; there are {', '.join(TRANSFORMS)}.")
-    return _params({kind: strength}, np.random.default_rng(seed), 1, size, channels)
+    if name not in TRANSFORMS:
+        raise ValueError(f"transform {name!r} is not known; there are {', '.join(TRANSFORMS)}.")
+    return _params({name: strength}, np.random.default_rng(seed), 1, size, channels)
 
 
 def _params(
     strengths: Mapping[str, float | np.ndarray], rng: np.random.Generator, n: int, size: int, channels: int
 ) -> AugmentationParams:
-    """The arrays for some strengths; `rng` makes the patterns."""
+    """The parameters for strengths by transform; `rng` draws the patterns of fields and noise."""
 
-    def strength(kind: str, *shape: int) -> np.ndarray:
-        return np.broadcast_to(np.asarray(strengths.get(kind, 0.0), np.float32), (n, *shape))
+    def strength(name: str, *shape: int) -> np.ndarray:
+        return np.broadcast_to(np.asarray(strengths.get(name, 0.0), np.float32), (n, *shape))
 
-    def each(kind: str, neutral: float) -> np.ndarray | None:
-        return neutral + strength(kind, channels) if kind in strengths else None
+    def per_channel(name: str, neutral: float) -> np.ndarray | None:
+        return neutral + strength(name, channels) if name in strengths else None
 
-    moved = wave = bias = start = None
+    matrix = displacements = bias = start = None
     if {"rotation", "scale", "shift", "flip"} & set(strengths):
         scale, shift = 1 + strength("scale", 2), size * strength("shift", 2)
-        moved = affine(size, strength("rotation"), scale, shift, strength("flip") > 0.5)
+        matrix = affine(size, strength("rotation"), scale, shift, strength("flip") > 0.5)
     if "elastic" in strengths:
-        wave = elastic(rng.standard_normal((n, ELASTIC_POINTS, ELASTIC_POINTS, 2)), strength("elastic"), size)
+        displacements = elastic(rng.standard_normal((n, ELASTIC_POINTS, ELASTIC_POINTS, 2)), strength("elastic"), size)
     if "bias field" in strengths:
         bias = rng.standard_normal((n, BIAS_POINTS, BIAS_POINTS, channels), np.float32)
-        bias -= bias.mean(axis=(1, 2), keepdims=True)  # normalisation takes a mean away, so there is none to learn from
+        bias -= bias.mean(axis=(1, 2), keepdims=True)  # z-scoring removes a mean anyway
         bias *= strength("bias field", channels)[:, None, None]
     if "noise" in strengths:
         start = rng.integers(0, GRAINS, n, np.int32)
     return AugmentationParams(
-        affine=moved,
-        elastic=wave,
+        affine=matrix,
+        elastic=displacements,
         bias=bias,
-        blur=each("blur", 0),
-        coarse=each("low resolution", 1),
-        gamma=each("gamma", 1),
-        gain=each("contrast", 1),
-        offset=each("brightness", 0),
-        noise=each("noise", 0),
+        blur=per_channel("blur", 0),
+        coarse=per_channel("low resolution", 1),
+        gamma=per_channel("gamma", 1),
+        gain=per_channel("contrast", 1),
+        offset=per_channel("brightness", 0),
+        noise=per_channel("noise", 0),
         grain=start,
         bands=strength("bands", 4) if "bands" in strengths else None,
     )
 
 
 def apply(
-    images: keras.KerasTensor, soft_labels: keras.KerasTensor | None, variation: AugmentationParams
+    images: keras.KerasTensor, soft_labels: keras.KerasTensor | None, params: AugmentationParams
 ) -> tuple[keras.KerasTensor, keras.KerasTensor | None]:
-    """Vary a batch.
+    """Augment a batch.
 
-    A black band lies beside what is outlined, as a real one lies beside the chest: it ends where the mask begins, so
-    that shares stay true and are left alone. Without shares nothing holds it back.
+    A black band lies beside the annotated region, as a real one lies beside the chest: it ends where the mask begins,
+    so the soft labels stay correct and do not change. Without soft labels nothing limits it.
+
+    >>> images, soft_labels = np.ones((1, 8, 8, 1), np.float32), np.ones((1, 8, 8, 1), np.float32)
+    >>> brighter, _ = apply(images, soft_labels, single("brightness", 0.5, size=8, channels=1))
+    >>> tuple(brighter.shape), float(ops.max(brighter))
+    ((1, 8, 8, 1), 1.5)
 
     Args:
         images: (n, size, size, channels) float32, z-scored, 0 outside the brain or beside the radiograph.
-        soft_labels: (n, size, size, classes) float32, soft labels that sum to 1; None where nobody outlined anything.
+        soft_labels: (n, size, size, classes) float32, soft labels that sum to 1, background first; None where there is
+            no ground truth.
+        params: the parameters for these n slices.
 
     Returns:
-        Both, varied; intensities change inside the brain only, and shares still sum to 1.
+        Both, augmented; intensities change inside the brain only, and soft labels still sum to 1.
     """
-    if variation.affine is not None or variation.elastic is not None:
-        found = corners(ops.shape(images)[0], images.shape[1], variation.affine, variation.elastic)
-        images = look_up(images, found)  # one set of corners moves both, so they cannot part
+    if params.affine is not None or params.elastic is not None:
+        sampling = corners(ops.shape(images)[0], images.shape[1], params.affine, params.elastic)
+        images = look_up(images, sampling)  # the same sampling positions for both, so that they stay aligned
         if soft_labels is not None:
             background = np.eye(soft_labels.shape[-1], dtype=np.float32)[0]  # what comes from outside
-            soft_labels = background + look_up(soft_labels - background, found)
-    images = _change_intensity(images, variation)
-    if variation.bands is not None:
-        spared = (
-            None if soft_labels is None else 1 - soft_labels[..., 0] - 0.02
-        )  # a trace that resampling leaves is no lung
-        images = blacken(images, variation.bands, spared)
+            soft_labels = background + look_up(soft_labels - background, sampling)
+    images = _change_intensity(images, params)
+    if params.bands is not None:
+        # Resampling leaves traces of foreground, up to 0.02, that are no lung.
+        protected = None if soft_labels is None else 1 - soft_labels[..., 0] - 0.02
+        images = blacken(images, params.bands, protected)
     return images, soft_labels
 
 
-def _change_intensity(images: keras.KerasTensor, variation: AugmentationParams) -> keras.KerasTensor:
+def _change_intensity(images: keras.KerasTensor, params: AugmentationParams) -> keras.KerasTensor:
+    """The images (n, size, size, channels) with every transform of intensity but the black bands applied."""
     brain = ops.cast(images != 0, images.dtype)  # per modality: some scans cover a part of the head only
 
-    def each(numbers: np.ndarray) -> keras.KerasTensor:
+    def per_channel(numbers: np.ndarray) -> keras.KerasTensor:
         return ops.reshape(numbers, (-1, 1, 1, images.shape[-1]))
 
-    if variation.bias is not None:
-        images = shade(images, variation.bias)
-    images = soften(images, variation.blur, variation.coarse)
-    if variation.gamma is not None:
-        images = bend(images, each(variation.gamma))
-    if variation.gain is not None:
-        images = images * each(variation.gain)
-    if variation.offset is not None:
-        images = images + each(variation.offset)
-    if variation.noise is not None:
-        images = grain(images, each(variation.noise), variation.grain)
+    if params.bias is not None:
+        images = shade(images, params.bias)
+    images = soften(images, params.blur, params.coarse)
+    if params.gamma is not None:
+        images = bend(images, per_channel(params.gamma))
+    if params.gain is not None:
+        images = images * per_channel(params.gain)
+    if params.offset is not None:
+        images = images + per_channel(params.offset)
+    if params.noise is not None:
+        images = grain(images, per_channel(params.noise), params.grain)
     return images * brain

@@ -1,10 +1,10 @@
-"""The paper's transforms (section 4.1.2), and the way back for its figure 4.
+"""The paper's transforms (section 4.1.2), and their inverse for its figure 4.
 
 The paper composes five transforms of torchvision:
 
     Resize((224, 224)), RandomHorizontalFlip(), RandomRotation(10), ToTensor(), Normalize(mean, std)
 
-Torchvision does the first three with Pillow, and so do we; the last two are arithmetic. They work on the image alone:
+Torchvision does the first three with Pillow, and so do we; the last two are arithmetic. They change the image alone:
 `helpers.prepare.augment` is for images that have a mask.
 """
 
@@ -14,9 +14,10 @@ from PIL import Image
 SIZE = 224
 DEGREES = 10
 MEAN = np.float32([0.485, 0.456, 0.406])
-"""Of red, green and blue over ImageNet's photographs, on the scale from 0 to 1."""
+"""Mean of red, green and blue over ImageNet's photographs, (3,), on the scale from 0 to 1."""
 
 STD = np.float32([0.229, 0.224, 0.225])
+"""Standard deviation of the same, (3,)."""
 
 
 def transform(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -64,18 +65,28 @@ def normalise(images: np.ndarray) -> np.ndarray:
 
 
 def denormalise(images: np.ndarray) -> np.ndarray:
-    """Back to pictures: channels last, times the standard deviation, plus the mean, clipped to [0, 1].
+    """The inverse of `normalise`: channels last, times the standard deviation, plus the mean, clipped to [0, 1].
+
+    >>> grey = np.full((3, 4, 5), 0.5, np.float32)
+    >>> image = denormalise(normalise(grey))
+    >>> image.shape, bool(np.allclose(image, 0.5))
+    ((4, 5, 3), True)
 
     Args:
-        images: (..., 3, rows, columns), normalised.
+        images: (..., 3, rows, columns) float32, normalised.
 
     Returns:
-        (..., rows, columns, 3), as `imshow` and our networks want them.
+        (..., rows, columns, 3) float32, as `imshow` and our networks expect them.
     """
     return (np.moveaxis(images, -3, -1) * STD + MEAN).clip(0, 1)
 
 
 def _picture(image: np.ndarray) -> Image.Image:
+    """The image as Pillow has it.
+
+    Raises:
+        ValueError: the image is not (rows, columns, 3) uint8.
+    """
     if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8:
         raise ValueError(
             f"an image of shape {image.shape} and dtype {image.dtype}; expected (rows, columns, 3) and uint8. "

@@ -1,8 +1,8 @@
-"""Which slices a training step sees.
+"""Sampling: which slices a training batch holds.
 
-Tumour is in two slices of five, enhancing tumour in fewer still. A batch drawn evenly is mostly easy; one drawn from
-tumour alone forgets what health looks like. Half a batch comes from any slice that shows brain, a quarter from slices
-with tumour, a quarter from slices with enhancing tumour.
+Tumour is in two slices of five, enhancing tumour in fewer still. A batch drawn uniformly is mostly easy; one drawn from
+tumour alone has no healthy slices. Half a batch comes from any slice with brain, a quarter from slices with tumour, a
+quarter from slices with enhancing tumour.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ class SliceSampler:
         ids: the patients to draw from.
         batch_size: slices in a batch.
         seed: of the draw.
-        focus: share of a batch that is drawn from slices with tumour; half of it from slices with enhancing tumour.
+        focus: fraction of a batch that is drawn from slices with tumour; half of it from slices with enhancing tumour.
     """
 
     def __init__(self, store: Store, ids: Sequence[str], batch_size: int, seed: int, focus: float = 0.5) -> None:
@@ -38,7 +38,7 @@ class SliceSampler:
         self.batch_size = batch_size
 
     def __call__(self, step: int) -> np.ndarray:
-        """(batch_size,) positions in the store."""
+        """The slices of batch number `step`: (batch_size,) integer positions in the store."""
         rng = np.random.default_rng([self._seed, step])
         drawn = [rng.choice(pool, count, replace=count > len(pool)) for pool, count in self._pools]
         return np.concatenate(drawn)

@@ -1,4 +1,4 @@
-"""Attention rollout and Grad-CAM: their arithmetic, and that they look at the network and not at the image."""
+"""Attention rollout and Grad-CAM: their arithmetic, and that they depend on the network and not on the image alone."""
 
 import keras
 import numpy as np
@@ -39,26 +39,26 @@ def patches_of(maps: np.ndarray) -> np.ndarray:
     return maps[:, 3::7, 3::7]
 
 
-@pytest.mark.parametrize("look", [rollout, grad_cam])
-def test_a_map_has_the_size_of_the_image_and_no_negative_value(look, model, images):
-    maps = look(model, images)
+@pytest.mark.parametrize("saliency", [rollout, grad_cam])
+def test_a_map_has_the_size_of_the_image_and_no_negative_value(saliency, model, images):
+    maps = saliency(model, images)
     assert maps.shape == (3, 28, 28)
     assert maps.dtype == np.float32
     assert maps.min() >= 0
     assert maps.max() > 0
 
 
-@pytest.mark.parametrize("look", [rollout, grad_cam])
-def test_the_map_changes_when_the_weights_are_shuffled(look, model, images):
+@pytest.mark.parametrize("saliency", [rollout, grad_cam])
+def test_the_map_changes_when_the_weights_are_shuffled(saliency, model, images):
     """Adebayo et al. 2018: a map that survives it explains the image."""
-    trained, lost = look(model, images), look(shuffled(model), images)
+    trained, lost = saliency(model, images), saliency(shuffled(model), images)
     for one, other in zip(trained, lost, strict=True):
         assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.9
 
 
-@pytest.mark.parametrize("look", [rollout, grad_cam])
-def test_the_map_of_an_image_does_not_depend_on_its_neighbours_in_the_batch(look, model, images):
-    np.testing.assert_allclose(look(model, images)[1:2], look(model, images[1:2]), atol=1e-5)
+@pytest.mark.parametrize("saliency", [rollout, grad_cam])
+def test_the_map_of_an_image_does_not_depend_on_its_neighbours_in_the_batch(saliency, model, images):
+    np.testing.assert_allclose(saliency(model, images)[1:2], saliency(model, images[1:2]), atol=1e-5)
 
 
 def test_rollout_is_the_product_of_half_attention_half_identity(model, images):
@@ -79,7 +79,7 @@ def test_rollout_of_even_attention_is_even(images):
 
 
 def test_rollout_follows_a_token_that_all_attend_to(images):
-    """One patch answers louder than all others: the map is brightest there."""
+    """All tokens attend to one patch: the map is brightest there."""
     model = transformer(28, 3, 2, SMALL)
     loud = images[:1].copy()
     loud[:, 7:14, 14:21] += 4  # row 1, column 2
@@ -93,7 +93,7 @@ def test_rollout_follows_a_token_that_all_attend_to(images):
     assert brightest == 6
 
 
-def test_grad_cam_is_zero_where_no_patch_reaches_the_answer(images):
+def test_grad_cam_is_zero_where_no_patch_reaches_the_prediction(images):
     model = transformer(28, 3, 2, SMALL)
     last = model.get_layer(f"block_{SMALL.depth - 1}_attention")
     last.value.kernel.assign(np.zeros((16, 16)))
@@ -134,7 +134,7 @@ def test_shuffled_keeps_every_tensors_values_and_leaves_the_model_alone(model):
         np.testing.assert_array_equal(old, after)
 
 
-@pytest.mark.parametrize("look", [rollout, grad_cam])
-def test_a_network_without_attention_is_refused(look):
-    with pytest.raises(ValueError, match="no attention to look at"):
-        look(unet(16, 3, filters=2, depth=1), np.zeros((1, 16, 16, 3), np.float32))
+@pytest.mark.parametrize("saliency", [rollout, grad_cam])
+def test_a_network_without_attention_is_refused(saliency):
+    with pytest.raises(ValueError, match="no attention layers"):
+        saliency(unet(16, 3, filters=2, depth=1), np.zeros((1, 16, 16, 3), np.float32))

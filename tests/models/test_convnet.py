@@ -7,12 +7,12 @@ from helpers.models.convnet import convnet
 
 
 def test_every_image_gets_probabilities_that_sum_to_one(rng):
-    said = convnet(32, 3, filters=4).predict_on_batch(rng.normal(size=(5, 32, 32, 3)))
-    assert said.shape == (5, 2)
-    np.testing.assert_allclose(said.sum(axis=1), 1, rtol=1e-5)
+    probabilities = convnet(32, 3, filters=4).predict_on_batch(rng.normal(size=(5, 32, 32, 3)))
+    assert probabilities.shape == (5, 2)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
-def test_saved_network_gives_the_same_answers(rng, tmp_path):
+def test_saved_network_gives_the_same_predictions(rng, tmp_path):
     network, images = convnet(32, 2, classes=3, filters=4), rng.normal(size=(2, 32, 32, 2))
     network.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")

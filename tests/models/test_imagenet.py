@@ -57,37 +57,37 @@ def google(blocks: int = 2, side: int = 4, classes: int = 1000, seed: int = 0) -
     return {name: rng.normal(0, 0.4, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
-def answer(held: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
-    """What the network of these arrays says of images (n, 32, 32, 3), with NumPy from the paper's equations."""
+def reference_output(arrays: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
+    """The output of the network of these arrays for images (n, 32, 32, 3), with NumPy from the paper's equations."""
     n = len(x)
 
     def normed(z: np.ndarray, name: str) -> np.ndarray:
         z = (z - z.mean(-1, keepdims=True)) / np.sqrt(z.var(-1, keepdims=True) + 1e-6)
-        return z * held[f"{name}/scale"] + held[f"{name}/bias"]
+        return z * arrays[f"{name}/scale"] + arrays[f"{name}/bias"]
 
     cut = x.reshape(n, 4, 8, 4, 8, 3).transpose(0, 1, 3, 2, 4, 5).reshape(n, 16, -1).astype(np.float64)
-    z = cut @ held["embedding/kernel"].reshape(-1, 16) + held["embedding/bias"]
-    z = np.concatenate([np.repeat(held["cls"], n, axis=0), z], axis=1)
-    z = z + held["Transformer/posembed_input/pos_embedding"]
+    z = cut @ arrays["embedding/kernel"].reshape(-1, 16) + arrays["embedding/bias"]
+    z = np.concatenate([np.repeat(arrays["cls"], n, axis=0), z], axis=1)
+    z = z + arrays["Transformer/posembed_input/pos_embedding"]
     for i in range(2):
         block = f"Transformer/encoderblock_{i}"
         attention, y = f"{block}/MultiHeadDotProductAttention_1", normed(z, f"{block}/LayerNorm_0")
         q, k, v = (
-            np.einsum("ntw,whd->nhtd", y, held[f"{attention}/{part}/kernel"])
-            + held[f"{attention}/{part}/bias"][None, :, None]
+            np.einsum("ntw,whd->nhtd", y, arrays[f"{attention}/{part}/kernel"])
+            + arrays[f"{attention}/{part}/bias"][None, :, None]
             for part in ("query", "key", "value")
         )
         mixed = softmax(np.einsum("nhtd,nhsd->nhts", q, k) / D**0.5, axis=-1) @ v
-        z = z + np.einsum("nhtd,hdw->ntw", mixed, held[f"{attention}/out/kernel"]) + held[f"{attention}/out/bias"]
-        y = normed(z, f"{block}/LayerNorm_2") @ held[f"{block}/MlpBlock_3/Dense_0/kernel"]
-        y = y + held[f"{block}/MlpBlock_3/Dense_0/bias"]
-        z = z + (y * norm.cdf(y)) @ held[f"{block}/MlpBlock_3/Dense_1/kernel"]
-        z = z + held[f"{block}/MlpBlock_3/Dense_1/bias"]
+        z = z + np.einsum("nhtd,hdw->ntw", mixed, arrays[f"{attention}/out/kernel"]) + arrays[f"{attention}/out/bias"]
+        y = normed(z, f"{block}/LayerNorm_2") @ arrays[f"{block}/MlpBlock_3/Dense_0/kernel"]
+        y = y + arrays[f"{block}/MlpBlock_3/Dense_0/bias"]
+        z = z + (y * norm.cdf(y)) @ arrays[f"{block}/MlpBlock_3/Dense_1/kernel"]
+        z = z + arrays[f"{block}/MlpBlock_3/Dense_1/bias"]
     z = normed(z, "Transformer/encoder_norm")[:, 0]
-    return softmax(z @ held["head/kernel"] + held["head/bias"], axis=-1)
+    return softmax(z @ arrays["head/kernel"] + arrays["head/bias"], axis=-1)
 
 
-def hugging_face(held: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def hugging_face(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Google's arrays under Hugging Face's names, kernels with the output first."""
     names = {
         "cls": "vit.embeddings.cls_token",
@@ -104,7 +104,7 @@ def hugging_face(held: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "scale": "weight",
     }
     out = {}
-    for name, array in held.items():
+    for name, array in arrays.items():
         array = array.reshape(16, 16) if "Attention" in name and "kernel" in name else array
         array = array.reshape(16) if "Attention" in name and "bias" in name else array
         if "kernel" in name:
@@ -117,16 +117,16 @@ def hugging_face(held: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return out
 
 
-def keras_hub(held: dict[str, np.ndarray], file: Path) -> Path:
+def keras_hub(arrays: dict[str, np.ndarray], file: Path) -> Path:
     """Google's arrays in the layout that KerasHub's ViTBackbone is saved in (seen in a file of version 0.32)."""
     root = "layers/vi_t_patching_and_embedding"
     layout = {
-        f"{root}/vars/0": held["cls"],
-        f"{root}/patch_embedding/vars/0": held["embedding/kernel"],
-        f"{root}/patch_embedding/vars/1": held["embedding/bias"],
-        f"{root}/position_embedding/vars/0": held["Transformer/posembed_input/pos_embedding"][0],
-        "layers/vi_t_encoder/layer_norm/vars/0": held["Transformer/encoder_norm/scale"],
-        "layers/vi_t_encoder/layer_norm/vars/1": held["Transformer/encoder_norm/bias"],
+        f"{root}/vars/0": arrays["cls"],
+        f"{root}/patch_embedding/vars/0": arrays["embedding/kernel"],
+        f"{root}/patch_embedding/vars/1": arrays["embedding/bias"],
+        f"{root}/position_embedding/vars/0": arrays["Transformer/posembed_input/pos_embedding"][0],
+        "layers/vi_t_encoder/layer_norm/vars/0": arrays["Transformer/encoder_norm/scale"],
+        "layers/vi_t_encoder/layer_norm/vars/1": arrays["Transformer/encoder_norm/bias"],
     }
     parts = {
         "layer_norm_1": ("LayerNorm_0", "scale"),
@@ -141,7 +141,7 @@ def keras_hub(held: dict[str, np.ndarray], file: Path) -> Path:
     for i, block in enumerate(("vi_t_encoder_block", "vi_t_encoder_block_1")):
         for part, (theirs, first) in parts.items():
             for number, kind in enumerate((first, "bias")):
-                layout[f"layers/vi_t_encoder/encoder_layers/{block}/{part}/vars/{number}"] = held[
+                layout[f"layers/vi_t_encoder/encoder_layers/{block}/{part}/vars/{number}"] = arrays[
                     f"Transformer/encoderblock_{i}/{theirs}/{kind}"
                 ]
     with h5py.File(file, "w") as out:
@@ -150,14 +150,14 @@ def keras_hub(held: dict[str, np.ndarray], file: Path) -> Path:
     return file
 
 
-def write(held: dict[str, np.ndarray], folder: Path, publisher: str) -> Path:
+def write(arrays: dict[str, np.ndarray], folder: Path, publisher: str) -> Path:
     if publisher == "google":
-        np.savez(folder / "ViT-B_16.npz", **held)
+        np.savez(folder / "ViT-B_16.npz", **arrays)
         return folder / "ViT-B_16.npz"
     if publisher == "hugging face":
-        save_file(hugging_face(held), folder / "model.safetensors")
+        save_file(hugging_face(arrays), folder / "model.safetensors")
         return folder / "model.safetensors"
-    return keras_hub(held, folder / "model.weights.h5")
+    return keras_hub(arrays, folder / "model.weights.h5")
 
 
 PUBLISHERS = pytest.mark.parametrize("publisher", ["google", "hugging face", "keras hub"])
@@ -165,37 +165,37 @@ PUBLISHERS = pytest.mark.parametrize("publisher", ["google", "hugging face", "ke
 
 @pytest.mark.parametrize("publisher", ["google", "hugging face"])
 def test_a_published_file_gives_the_network_computed_with_numpy(publisher, tmp_path):
-    held = google()
+    arrays = google()
     model = transformer(32, 3, 1000, SMALL)
-    assert imagenet.load(model, write(held, tmp_path, publisher))
-    np.testing.assert_allclose(model.predict(images(), verbose=0), answer(held, images()), atol=1e-5)
+    assert imagenet.load(model, write(arrays, tmp_path, publisher))
+    np.testing.assert_allclose(model.predict(images(), verbose=0), reference_output(arrays, images()), atol=1e-5)
 
 
 def test_kerashubs_file_gives_the_same_features_as_googles(tmp_path):
-    held, features = google(), []
+    arrays, features = google(), []
     for publisher in ("google", "keras hub"):
         model = transformer(32, 3, 2, SMALL)
-        assert imagenet.load(model, write(held, tmp_path, publisher))
+        assert imagenet.load(model, write(arrays, tmp_path, publisher))
         features.append(keras.Model(model.input, model.get_layer("norm").output).predict(images(), verbose=0))
     np.testing.assert_allclose(*features, atol=1e-6)
 
 
 @PUBLISHERS
 def test_a_head_for_other_classes_stays_our_own(publisher, tmp_path):
-    model, said = transformer(32, 3, 2, SMALL), []
+    model, messages = transformer(32, 3, 2, SMALL), []
     head = model.get_layer("head").get_weights()
-    imagenet.load(model, write(google(), tmp_path, publisher), said.append)
+    imagenet.load(model, write(google(), tmp_path, publisher), messages.append)
     for before, after in zip(head, model.get_layer("head").get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
-    assert "a head of its own, untrained" in said[0]
+    assert "a head of its own, untrained" in messages[0]
 
 
 def test_without_a_file_the_same_call_says_from_scratch_and_changes_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(imagenet, "KAGGLE_INPUT", tmp_path)
-    model, said = transformer(32, 3, 2, SMALL), []
+    model, messages = transformer(32, 3, 2, SMALL), []
     before = model.get_weights()
-    assert not imagenet.load(model, log=said.append)
-    assert "from scratch" in said[0]
+    assert not imagenet.load(model, log=messages.append)
+    assert "from scratch" in messages[0]
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -205,17 +205,17 @@ def test_what_kaggle_attached_is_found_in_both_layouts(mount, tmp_path, monkeypa
     monkeypatch.setattr(imagenet, "KAGGLE_INPUT", tmp_path)
     folder = tmp_path / mount
     folder.mkdir(parents=True)
-    file, said = write(google(), folder, "hugging face"), []
-    assert imagenet.load(transformer(32, 3, 2, SMALL), log=said.append)
-    assert str(file) in said[0]
+    file, messages = write(google(), folder, "hugging face"), []
+    assert imagenet.load(transformer(32, 3, 2, SMALL), log=messages.append)
+    assert str(file) in messages[0]
 
 
 def test_positions_are_interpolated_to_another_grid_and_the_class_tokens_is_kept(tmp_path):
-    held = google(side=4)
-    table = held["Transformer/posembed_input/pos_embedding"]
+    arrays = google(side=4)
+    table = arrays["Transformer/posembed_input/pos_embedding"]
     table[0, 1:] = np.repeat(np.arange(4), 4)[:, None]  # the row of the patch
     model = transformer(64, 3, 2, SMALL)  # 8 x 8 patches
-    imagenet.load(model, write(held, tmp_path, "google"))
+    imagenet.load(model, write(arrays, tmp_path, "google"))
     got = keras.ops.convert_to_numpy(model.get_layer("positions").table)[0]
     np.testing.assert_array_equal(got[0], table[0, 0])
     rows = got[1:].reshape(8, 8, 16)
@@ -240,13 +240,13 @@ def test_a_pickled_array_inside_an_npz_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda held: held.pop("embedding/bias"), "ViT-B_16.npz: tensor embedding/bias is missing"),
+        (lambda arrays: arrays.pop("embedding/bias"), "ViT-B_16.npz: tensor embedding/bias is missing"),
         (
-            lambda held: held.update({"embedding/kernel": np.zeros((16, 16, 3, 16), np.float32)}),
+            lambda arrays: arrays.update({"embedding/kernel": np.zeros((16, 16, 3, 16), np.float32)}),
             r"tensor embedding/kernel has shape \(16, 16, 3, 16\); this model wants \(8, 8, 3, 16\)",
         ),
         (
-            lambda held: held.update(
+            lambda arrays: arrays.update(
                 {
                     "Transformer/encoderblock_1/MultiHeadDotProductAttention_1/key/kernel": np.zeros(
                         (16, 4, 4), np.float32
@@ -255,19 +255,21 @@ def test_a_pickled_array_inside_an_npz_is_refused(tmp_path):
             ),
             r"key/kernel has shape \(16, 4, 4\); this model wants \(16, 2, 8\)",  # other heads: as many numbers
         ),
-        (lambda held: held.update(google(blocks=3)), "more blocks than the 2 of this model"),
+        (lambda arrays: arrays.update(google(blocks=3)), "more blocks than the 2 of this model"),
         (
-            lambda held: held.update({"Transformer/posembed_input/pos_embedding": np.zeros((1, 15, 16), np.float32)}),
+            lambda arrays: arrays.update(
+                {"Transformer/posembed_input/pos_embedding": np.zeros((1, 15, 16), np.float32)}
+            ),
             r"pos_embedding has shape \(1, 15, 16\)",  # no class token and a square
         ),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_by_tensor_and_leaves_the_model_as_it_was(change, message, tmp_path):
-    held, model = google(), transformer(32, 3, 2, SMALL)
-    change(held)
+    arrays, model = google(), transformer(32, 3, 2, SMALL)
+    change(arrays)
     before = model.get_weights()
     with pytest.raises(DataError, match=message):
-        imagenet.load(model, write(held, tmp_path, "google"))
+        imagenet.load(model, write(arrays, tmp_path, "google"))
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -332,14 +334,14 @@ save_file(out, sys.argv[1] + "/model.safetensors")
 
 
 def reference(script: str, folder: Path, x: np.ndarray) -> np.ndarray:
-    """Let torch write a checkpoint into the folder, in a process of its own, and say what it makes of x."""
+    """Let torch write a checkpoint into the folder, in a process of its own, and return its output for x."""
     np.save(folder / "x.npy", x)
     subprocess.run([TORCH, "-c", script, str(folder)], check=True, capture_output=True)
     return np.load(folder / "y.npy")
 
 
 @needs_torch
-def test_hugging_faces_network_and_ours_say_the_same_from_its_own_file(tmp_path):
+def test_hugging_faces_network_and_ours_agree_from_its_own_file(tmp_path):
     expected = reference(HF_REFERENCE, tmp_path, images())
     model = transformer(32, 3, 5, SMALL)
     imagenet.load(model, tmp_path)
@@ -347,7 +349,7 @@ def test_hugging_faces_network_and_ours_say_the_same_from_its_own_file(tmp_path)
 
 
 @needs_torch
-def test_torchvisions_vit_b_16_and_our_base_say_the_same_with_the_same_weights(tmp_path):
+def test_torchvisions_vit_b_16_and_our_base_agree_with_the_same_weights(tmp_path):
     x = images(224, n=1)
     expected = reference(TORCHVISION_REFERENCE, tmp_path, x)
     model = transformer(classes=1000)

@@ -110,14 +110,14 @@ def test_the_mlp_uses_the_exact_gelu():
 def test_probabilities_sum_to_one_and_are_the_softmax_of_the_head(shape):
     model = transformer(32, 3, 4, shape)
     stir(model)
-    scores, said = keras.Model(model.input, [model.get_layer("head").output, model.output])(images())
-    assert said.shape == (2, 4)
-    np.testing.assert_allclose(numbers(said).sum(axis=-1), 1, atol=1e-6)
-    np.testing.assert_allclose(numbers(keras.ops.softmax(scores)), numbers(said), atol=1e-6)
+    scores, probabilities = keras.Model(model.input, [model.get_layer("head").output, model.output])(images())
+    assert probabilities.shape == (2, 4)
+    np.testing.assert_allclose(numbers(probabilities).sum(axis=-1), 1, atol=1e-6)
+    np.testing.assert_allclose(numbers(keras.ops.softmax(scores)), numbers(probabilities), atol=1e-6)
 
 
 @BOTH
-def test_every_weight_has_a_say(shape):
+def test_every_weight_is_used(shape):
     """A layer that is built and not used would be counted and never learn."""
     model = transformer(32, 3, 2, shape)
     stir(model)
@@ -126,14 +126,14 @@ def test_every_weight_has_a_say(shape):
     for weight in model.weights:
         if weight.path.endswith("key/bias"):  # the same for every token that is asked: the softmax takes it out
             continue
-        kept = numbers(weight)
-        weight.assign(kept + np.random.default_rng(2).uniform(0.5, 1.5, kept.shape))
+        original = numbers(weight)
+        weight.assign(original + np.random.default_rng(2).uniform(0.5, 1.5, original.shape))
         assert np.abs(numbers(scores(images())) - before).max() > 1e-4, weight.path
-        weight.assign(kept)
+        weight.assign(original)
 
 
 @BOTH
-def test_saved_model_loads_without_custom_objects_and_answers_the_same(shape, tmp_path):
+def test_saved_model_loads_without_custom_objects_and_predicts_the_same(shape, tmp_path):
     model, x = transformer(32, 3, 2, shape, dropout=0.1), images()
     stir(model)
     model.save(tmp_path / "model.keras")
@@ -181,7 +181,7 @@ def test_size_that_cannot_be_cut_is_refused_with_one_that_can():
     ("make", "message"),
     [
         (lambda: transformer(shape="huge"), "'huge' is not known; there are tiny, small, base, compact"),
-        (lambda: Shape(16, 100, 2, 3), "100 cannot be shared by 3 heads"),
+        (lambda: Shape(16, 100, 2, 3), "100 cannot be split between 3 heads"),
         (lambda: Shape(12, 96, 2, 3, stem=True), "12 is no power of 2"),
     ],
 )

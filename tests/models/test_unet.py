@@ -1,4 +1,4 @@
-"""The U-Net of the paper, its shapes and numbers, and its sibling with sharpened skips."""
+"""The U-Net of the paper, its shapes and numbers, and Sharp U-Net, with sharpened skip connections."""
 
 import keras
 import numpy as np
@@ -99,7 +99,7 @@ def test_sharpening_is_the_laplacian_of_every_feature_alone():
     np.testing.assert_allclose(keras.ops.convert_to_numpy(sharpen(x))[0], expected, atol=1e-4)
 
 
-def test_sharpening_changes_the_answer_and_every_skip_is_sharpened():
+def test_sharpening_changes_the_output_and_every_skip_is_sharpened():
     plain, sharp = unet(32, filters=2), sharp_unet(32, filters=2)
     for mine, theirs in zip(sharp.trainable_weights, plain.trainable_weights, strict=True):
         mine.assign(theirs)
@@ -112,7 +112,7 @@ def test_sharpening_changes_the_answer_and_every_skip_is_sharpened():
 
 
 @MODELS
-def test_saved_model_loads_without_custom_objects_and_answers_the_same(make, tmp_path):
+def test_saved_model_loads_without_custom_objects_and_predicts_the_same(make, tmp_path):
     model, x = make(16, filters=2, depth=2), images(16)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")

@@ -1,4 +1,4 @@
-"""Laws of varying image and mask together."""
+"""Laws of augmenting image and mask together."""
 
 import os
 import subprocess
@@ -31,16 +31,16 @@ def scene():
     return images, soft_labels
 
 
-def _applied(scene, variation):
-    return [keras.ops.convert_to_numpy(part) for part in apply(*scene, variation)]
+def _applied(scene, params):
+    return [keras.ops.convert_to_numpy(part) for part in apply(*scene, params)]
 
 
-def _drawn(seed, kinds=ALL):
-    return draw(np.random.default_rng(seed), 8, SIZE, 2, kinds)
+def _drawn(seed, transforms=ALL):
+    return draw(np.random.default_rng(seed), 8, SIZE, 2, transforms)
 
 
-def _one(kind, strength, scene, seed=0):
-    return _applied([part[:1] for part in scene], single(kind, strength, SIZE, 2, seed))
+def _one(name, strength, scene, seed=0):
+    return _applied([part[:1] for part in scene], single(name, strength, SIZE, 2, seed))
 
 
 def _middle(weights):
@@ -54,25 +54,25 @@ def test_an_empty_variation_changes_nothing(scene):
     np.testing.assert_allclose(soft_labels, scene[1], atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", TRANSFORMS)
-def test_strength_zero_changes_nothing_and_the_sliders_end_something(kind, scene):
-    images, soft_labels = _one(kind, 0, scene)
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_strength_zero_changes_nothing_and_the_sliders_end_something(name, scene):
+    images, soft_labels = _one(name, 0, scene)
     np.testing.assert_allclose(images, scene[0][:1], atol=1e-5)
     np.testing.assert_allclose(soft_labels, scene[1][:1], atol=1e-5)
-    images, soft_labels = _one(kind, TRANSFORMS[kind].high, scene)
+    images, soft_labels = _one(name, TRANSFORMS[name].high, scene)
     assert np.abs(images - scene[0][:1]).max() > 0.2
-    assert (np.abs(soft_labels - scene[1][:1]).max() > 0.2) == (kind in GEOMETRY)
+    assert (np.abs(soft_labels - scene[1][:1]).max() > 0.2) == (name in GEOMETRY)
 
 
-def test_unknown_kind_is_named():
-    with pytest.raises(ValueError, match="kind 'rotate' is not known; there are rotation, scale"):
+def test_unknown_transform_is_named():
+    with pytest.raises(ValueError, match="transform 'rotate' is not known; there are rotation, scale"):
         single("rotate", 5, SIZE, 2)
 
 
-@pytest.mark.parametrize("kinds", [option.load() for option in AUGMENTATIONS.values()], ids=AUGMENTATIONS)
-def test_same_seed_gives_the_same_numbers(kinds):
-    one, again, other = _drawn(5, kinds).arrays(), _drawn(5, kinds).arrays(), _drawn(6, kinds).arrays()
-    assert bool(one) == bool(kinds)
+@pytest.mark.parametrize("transforms", [option.load() for option in AUGMENTATIONS.values()], ids=AUGMENTATIONS)
+def test_same_seed_gives_the_same_numbers(transforms):
+    one, again, other = _drawn(5, transforms).arrays(), _drawn(5, transforms).arrays(), _drawn(6, transforms).arrays()
+    assert bool(one) == bool(transforms)
     for name, array in one.items():
         np.testing.assert_array_equal(array, again[name])
         assert not np.array_equal(array, other[name])
@@ -80,30 +80,30 @@ def test_same_seed_gives_the_same_numbers(kinds):
 
 def test_usual_numbers_are_those_that_were_measured():
     """The distributions behind the measured scores: a change here changes what the default training sees."""
-    variation = draw(np.random.default_rng(0), 4000, 8, 2)
-    linear = variation.affine[:, :, :2]
+    params = draw(np.random.default_rng(0), 4000, 8, 2)
+    linear = params.affine[:, :, :2]
     scale = 1 / np.linalg.norm(linear, axis=1)  # along columns, along rows
     degrees = np.rad2deg(np.arctan2(linear[:, 1, 0], linear[:, 0, 0]))
     assert (degrees.min(), degrees.max()) == pytest.approx((-20, 20), abs=0.1)
     assert np.log(scale).mean() == pytest.approx(0, abs=0.01)
     assert (scale.min(), scale.max()) == pytest.approx((0.8 * np.exp(-0.08), 1.25 * np.exp(0.08)), abs=0.02)
     assert (np.linalg.det(linear) < 0).mean() == pytest.approx(0.5, abs=0.03)
-    assert np.log(variation.gamma).std() == pytest.approx(0.15, abs=0.005)
-    assert np.log(variation.gain).std() == pytest.approx(0.12, abs=0.005)
-    assert variation.offset.std() == pytest.approx(0.12, abs=0.005)
-    assert (variation.noise.max(axis=1) > 0).mean() == pytest.approx(0.5, abs=0.03)
-    assert variation.noise[variation.noise > 0].mean() == pytest.approx(0.075, abs=0.005)
-    assert set(variation.arrays()) == {"affine", "gamma", "gain", "offset", "noise", "grain"}
+    assert np.log(params.gamma).std() == pytest.approx(0.15, abs=0.005)
+    assert np.log(params.gain).std() == pytest.approx(0.12, abs=0.005)
+    assert params.offset.std() == pytest.approx(0.12, abs=0.005)
+    assert (params.noise.max(axis=1) > 0).mean() == pytest.approx(0.5, abs=0.03)
+    assert params.noise[params.noise > 0].mean() == pytest.approx(0.075, abs=0.005)
+    assert set(params.arrays()) == {"affine", "gamma", "gain", "offset", "noise", "grain"}
     assert set(USUAL) < set(ALL)
 
 
-@pytest.mark.parametrize("kinds", [*[(kind,) for kind in GEOMETRY], GEOMETRY, ALL])
-def test_image_and_mask_move_together(kinds, scene):
+@pytest.mark.parametrize("transforms", [*[(name,) for name in GEOMETRY], GEOMETRY, ALL])
+def test_image_and_mask_move_together(transforms, scene):
     """The square's middle in the image and in the mask ends in the same place, to half a pixel."""
-    variation = _drawn(1, kinds)
-    if "elastic" in kinds:  # training bends one slice of three; here every one
-        variation = replace(variation, elastic=single("elastic", 0.05, SIZE, 2).elastic.repeat(8, axis=0))
-    geometry = AugmentationParams(affine=variation.affine, elastic=variation.elastic)
+    params = _drawn(1, transforms)
+    if "elastic" in transforms:  # training bends one slice of three; here every one
+        params = replace(params, elastic=single("elastic", 0.05, SIZE, 2).elastic.repeat(8, axis=0))
+    geometry = AugmentationParams(affine=params.affine, elastic=params.elastic)
     images, soft_labels = _applied(scene, geometry)
     moved = 0
     for image, share in zip(images, soft_labels, strict=True):
@@ -134,7 +134,7 @@ def test_mask_keeps_labels_and_area_there_and_back(degrees, scene):
     assert (before != after).mean() < 0.02
 
 
-def test_shares_still_sum_to_one(scene):
+def test_soft_labels_still_sum_to_one(scene):
     _, soft_labels = _applied(scene, _drawn(2))
     np.testing.assert_allclose(soft_labels.sum(axis=-1), 1, atol=1e-5)
     assert soft_labels.min() > -1e-5
@@ -151,8 +151,8 @@ def test_background_stays_zero(scene):
 
 
 def test_intensities_change_inside_the_brain_only(scene):
-    variation = _drawn(3)
-    intensity = {name: array for name, array in variation.arrays().items() if name not in ("affine", "elastic")}
+    params = _drawn(3)
+    intensity = {name: array for name, array in params.arrays().items() if name not in ("affine", "elastic")}
     images, _ = _applied(scene, AugmentationParams(**intensity))
     np.testing.assert_array_equal(images != 0, scene[0] != 0)
 
@@ -210,15 +210,15 @@ def test_a_band_ends_where_the_mask_begins(radiograph):
     assert (images[lung] > images.min()).mean() > 0.99
     without, _ = apply(radiograph[0], None, AugmentationParams(bands=np.full((2, 4), 0.4, np.float32)))
     hidden = keras.ops.convert_to_numpy(without)[lung]
-    assert (hidden == hidden.min()).mean() > 0.3  # nobody said where the lung is
+    assert (hidden == hidden.min()).mean() > 0.3  # no soft labels tell where the lung is
 
 
 _ON_JAX = """
 import sys
 import numpy as np, keras
 from helpers.prepare.augment import AugmentationParams, apply
-held = dict(np.load(sys.argv[1]))
-images, soft_labels = apply(held.pop("images"), held.pop("soft_labels"), AugmentationParams(**held))
+arrays = dict(np.load(sys.argv[1]))
+images, soft_labels = apply(arrays.pop("images"), arrays.pop("soft_labels"), AugmentationParams(**arrays))
 np.savez(sys.argv[2], images=keras.ops.convert_to_numpy(images), soft_labels=keras.ops.convert_to_numpy(soft_labels))
 print(keras.backend.backend())
 """
@@ -228,8 +228,8 @@ def test_tensorflow_and_jax_agree(scene, tmp_path):
     pytest.importorskip("jax")
     if keras.backend.backend() != "tensorflow":
         pytest.skip("Keras runs on another backend here")
-    variation = _drawn(7, tuple(TRANSFORMS))
-    np.savez(tmp_path / "in.npz", images=scene[0], soft_labels=scene[1], **variation.arrays())
+    params = _drawn(7, tuple(TRANSFORMS))
+    np.savez(tmp_path / "in.npz", images=scene[0], soft_labels=scene[1], **params.arrays())
     done = subprocess.run(
         [sys.executable, "-c", _ON_JAX, tmp_path / "in.npz", tmp_path / "out.npz"],
         env={**os.environ, "KERAS_BACKEND": "jax"},
@@ -241,6 +241,6 @@ def test_tensorflow_and_jax_agree(scene, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["jax"]
     theirs = np.load(tmp_path / "out.npz")
-    images, soft_labels = _applied(scene, variation)
+    images, soft_labels = _applied(scene, params)
     np.testing.assert_allclose(theirs["images"], images, atol=2e-4)
     np.testing.assert_allclose(theirs["soft_labels"], soft_labels, atol=1e-5)
