@@ -1,6 +1,7 @@
-"""Augmentation on the device: the compiled training step varies its batch before the network sees it."""
+"""Augmentation on the device: the compiled training step augments its batch before the network gets it."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 from keras import ops
@@ -13,49 +14,71 @@ from helpers.prepare.augment import AugmentationParams, apply
 
 @xla_compiled
 def augment(batch: Mapping[str, keras.KerasTensor]) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """What `training_batches` yields, as a network wants it.
+    """Images and soft labels of a batch as floats, augmented.
+
+    Args:
+        batch: what `helpers.learn.batches.training_batches` yields: `images` (batch, size, size, modalities),
+            `soft_labels` (batch, size, size, classes) in 255ths, and the arrays of an `AugmentationParams` by name.
 
     Returns:
-        Images (batch, size, size, modalities) and soft labels (batch, size, size, classes), float32, both varied by
-        the numbers in the batch, or as stored where it holds none.
+        Images (batch, size, size, modalities) and soft labels (batch, size, size, classes), float32, both augmented by
+        the parameters in the batch, or as stored where it holds none.
     """
-    numbers = {name: array for name, array in batch.items() if name not in ("images", "soft_labels")}
+    parameters = {name: array for name, array in batch.items() if name not in ("images", "soft_labels")}
     images, soft_labels = ops.cast(batch["images"], "float32"), ops.cast(batch["soft_labels"], "float32") / 255
-    return apply(images, soft_labels, AugmentationParams(**numbers))
+    return apply(images, soft_labels, AugmentationParams(**parameters))
 
 
 def with_background(probabilities: keras.KerasTensor) -> keras.KerasTensor:
-    """Probabilities as losses and metrics want them, (batch, rows, columns, classes) with class 0 the background: a
-    single channel p becomes (1 - p, p)."""
+    """Probabilities of all classes, the background first, as losses and metrics take them.
+
+    Args:
+        probabilities: (batch, rows, columns, classes), or (batch, rows, columns, 1), of the one foreground class.
+
+    Returns:
+        (batch, rows, columns, classes) with class 0 the background: a single channel p becomes (1 - p, p).
+    """
     if probabilities.shape[-1] > 1:
         return probabilities
     return ops.concatenate([1 - probabilities, probabilities], axis=-1)
 
 
 class AugmentedModel(keras.Model):
-    """Trains a network on batches that are varied first: compile and fit this, keep the network.
+    """Trains a network on augmented batches: compile and fit this, then use the network.
 
-    Truth is varied with the images, by the same numbers; so both are input here, and loss and metrics take the truth
-    from the output. Every array has the batch as its first axis, which is what `MirroredStrategy` splits.
+    The ground truth is augmented with the images, by the same parameters; so both are input, and loss and metrics take
+    the ground truth from the output. Every array has the batch as its first axis, which is what `MirroredStrategy`
+    splits.
 
     Args:
         network: from (batch, size, size, modalities) to class probabilities, or to the probability of the one class.
     """
 
     def __init__(self, network: keras.Model) -> None:
-        super().__init__(name="varied", autocast=False)  # half precision begins in the network
+        super().__init__(name="augmented", autocast=False)  # half precision begins in the network
         self.network = network
         synchronise(network)
 
     def compile(self, optimizer: keras.optimizers.Optimizer, *arguments: object, **further: object) -> None:
+        """As Keras does, with loss scaling where the network computes in float16."""
         super().compile(with_loss_scaling(optimizer, self.network), *arguments, **further)
 
     def call(self, batch: Mapping[str, keras.KerasTensor], training: bool = False) -> dict[str, keras.KerasTensor]:
+        """Probabilities and soft labels of the augmented batch, both (batch, size, size, classes)."""
         images, soft_labels = augment(batch)
         return {"probabilities": with_background(self.network(images, training=training)), "soft_labels": soft_labels}
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True) -> keras.KerasTensor:
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> keras.KerasTensor:
+        """The compiled loss, of the probabilities against the augmented soft labels."""
         return super().compute_loss(x, y_pred["soft_labels"], y_pred["probabilities"], sample_weight, training)
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None) -> dict:
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict:
+        """The compiled metrics, of the probabilities against the augmented soft labels."""
         return super().compute_metrics(x, y_pred["soft_labels"], y_pred["probabilities"], sample_weight)

@@ -1,4 +1,4 @@
-"""How long a training lasts, and what its learning rate is on the way."""
+"""How long a training lasts, and its learning rate schedule."""
 
 import math
 import time
@@ -10,15 +10,30 @@ LEARNING_RATE = 1e-3
 """Adam's, as the paper has it (section 5.3.2)."""
 
 WARM_UP = 20
-"""Steps over which the learning rate rises to its value: Adam knows nothing yet of how large gradients are."""
+"""Steps over which the learning rate rises to its value: Adam has no estimate yet of how large gradients are."""
 
 
 @dataclass
 class Budget:
-    """How long to train: a number of epochs, or seconds on the wall clock, of which `reserve` are kept for what
-    follows.
+    """How long to train: a number of epochs, or a wall time.
 
     An epoch is as many batches as it takes to show as many slices as the training set has.
+
+    Attributes:
+        epochs: how many; None where a time is given.
+        seconds: of wall time; None where epochs are given.
+        reserve: seconds of the wall time that are left to what follows the training, such as scoring.
+        started: the moment from which seconds count, as `time.monotonic` gives it.
+
+    Raises:
+        ValueError: neither epochs nor seconds are given, or both.
+
+    Examples:
+        >>> budget = Budget(epochs=30)
+        >>> budget.fraction_spent(epochs_done=12)
+        0.4
+        >>> Budget.of(minutes=15, epochs=30).seconds  # minutes, where there are any, come first
+        900
     """
 
     epochs: int | None = None
@@ -51,32 +66,53 @@ class Budget:
         return cls(**length, started=time.monotonic() if started is None else started)
 
     def resume(self, seconds: float, epochs_done: float) -> None:
-        """Training begins, or begins again: `seconds` were spent on `epochs_done` before this session."""
+        """Training begins, or begins again.
+
+        Args:
+            seconds: that were spent before this session.
+            epochs_done: epochs, and a fraction, that were done before this session.
+        """
         self.started -= seconds
         self._first = time.monotonic(), epochs_done
 
     def fraction_spent(self, epochs_done: float) -> float:
-        """The share of the budget that is used up, 1 at its end."""
+        """The fraction of the budget that is spent, 1 at its end.
+
+        Args:
+            epochs_done: epochs done so far, and a fraction.
+        """
         if self.epochs is not None:
             return epochs_done / self.epochs
         return (time.monotonic() - self.started) / max(1.0, self.seconds - self.reserve)
 
     def left(self, epochs_done: float) -> float:
-        """Seconds to go: of the time that was given, or, for epochs, at the pace of this session so far."""
+        """Seconds that are left: of the time that was given, or, for epochs, estimated from this session so far.
+
+        Args:
+            epochs_done: epochs done so far, and a fraction.
+        """
         if self.seconds is not None:
             return max(0.0, self.seconds - (time.monotonic() - self.started))
         moment, before = self._first
         return (time.monotonic() - moment) / (epochs_done - before) * (self.epochs - epochs_done)
 
     def progress(self, epochs_done: float) -> str:
-        """The end of an epoch's line: "95 s (40% of the budget, 2 min left)"."""
+        """The end of an epoch's log line: "95 s (40% of the budget, 2 min left)".
+
+        Args:
+            epochs_done: epochs done so far, and a fraction.
+        """
         fraction_spent = min(1.0, self.fraction_spent(epochs_done))
         left = f", {_duration(self.left(epochs_done))} left" if fraction_spent < 1 else ""
         return f"{time.monotonic() - self.started:.0f} s ({fraction_spent:.0%} of the budget{left})"
 
 
 def current_learning_rate(trainer: keras.Model) -> float:
-    """The learning rate; where there are replicas each has its own copy of it."""
+    """The learning rate; where there are replicas each has its own copy of it.
+
+    Args:
+        trainer: compiled.
+    """
     return float(keras.ops.convert_to_numpy(trainer.optimizer.learning_rate))
 
 
@@ -84,7 +120,9 @@ class WarmupCosine(keras.callbacks.Callback):
     """Warm-up over the first steps, then a cosine to zero; stops when the budget is spent.
 
     Args:
-        steps: batches in an epoch. A first epoch that is gone on with (see `helpers.learn.checkpoint`) has fewer.
+        budget: how long to train.
+        steps: batches in an epoch. A first epoch that is resumed (see `helpers.learn.checkpoint`) has fewer.
+        peak: the highest learning rate.
     """
 
     def __init__(self, budget: Budget, steps: int, peak: float = LEARNING_RATE) -> None:
@@ -92,14 +130,17 @@ class WarmupCosine(keras.callbacks.Callback):
         self.budget, self.steps, self.peak, self.done = budget, steps, peak, 0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Set the number of batches done, which a resumed epoch does not begin at 0."""
         self.done = (epoch + 1) * self.steps - self.params["steps"]
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Set the learning rate of the step."""
         fraction_spent = min(1.0, self.budget.fraction_spent(self.done / self.steps))
         warm = min(1.0, (self.done + 1) / WARM_UP)
         self.model.optimizer.learning_rate = self.peak * warm * 0.5 * (1 + math.cos(math.pi * fraction_spent))
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Count the batch, and stop the training if the budget is spent."""
         self.done += 1
         if self.budget.fraction_spent(self.done / self.steps) >= 1:
             self.model.stop_training = True

@@ -1,7 +1,7 @@
-"""All there is of a training, in one file: a training that was stopped goes on at the very step, with the same command.
+"""The whole state of a training in one file: the same command resumes a stopped training at the very step.
 
-A `.keras` file holds a network, which is not all of a training. Adam keeps two moments of every weight, and counts its
-steps; dropout draws from a seed state that moves on with every batch; the learning rate, the order of the slices and
+A `.keras` file holds a network, which is not all of a training. Adam has two moments of every weight, and counts its
+steps; dropout draws from a seed state that advances with every batch; the learning rate, the order of the slices and
 their augmentation follow from the number of the step. All of that is in the checkpoint. So a training that was killed
 at any moment ends where it would have ended: the same weights, the same validation curve.
 """
@@ -23,10 +23,10 @@ _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 class Checkpoint:
-    """The file `checkpoint.npz` of a training, from which the same command goes on.
+    """The file `checkpoint.npz` of a training, from which the same command resumes.
 
-    A training becomes one that is not lost by two lines: the block that reaches from its start to the finished folder,
-    and the checkpoint that `helpers.learn.training_loop.fit` is given.
+    A training is made resumable by two lines: a `with` block that reaches from its start to the finished folder, and
+    the checkpoint that `helpers.learn.training_loop.fit` is given.
 
         with Checkpoint(out, parameters, log) as checkpoint:
             store, network = …
@@ -35,24 +35,25 @@ class Checkpoint:
             fit(trainer, batches, steps, budget, checkpoint=checkpoint)
             scores = …
 
-    The file goes when the block ends well; it stays when the block is left by an error, by Ctrl-C, or by no exit at
-    all.
+    The file is deleted when the block ends well; it stays when the block is left by an error, by Ctrl-C, or when the
+    process is killed.
 
     It holds all variables of the trainer, seed states included, and of its optimiser. So whatever changes in training
     must be a variable of a layer or a model that the trainer has as an attribute, and there before the first batch.
 
-    Going on is exact, to the bit, where the operations are: on a CPU; on a GPU with TF_DETERMINISTIC_OPS=1 in the
-    environment, which costs speed. Elsewhere the end differs as that of any second run does.
+    Resuming is exact, to the bit, where the operations are deterministic: on a CPU; on a GPU with
+    TF_DETERMINISTIC_OPS=1 in the environment, which costs speed. Elsewhere the result differs as that of any second run
+    does.
 
     Args:
         folder: where the file lies; without one nothing is written.
-        parameters: what makes this training this one, as JSON can write it. Another training's file is refused.
-        log: called with a line that says from where the training goes on.
+        parameters: what identifies the training, as JSON can write it. Another training's file is refused.
+        log: called with a line about the step from which the training is resumed.
         seconds: at least this long between two writes within an epoch, which is what a kill costs at most; 0 writes
-            after every step, whatever that takes.
+            after every step, however long that takes.
 
     Attributes:
-        history: one dict an epoch, of numbers and words.
+        history: one dict an epoch, of numbers and strings.
         step: batches that were learned from.
         finished: whether the training has come to its end.
     """
@@ -94,8 +95,8 @@ class Checkpoint:
     def precision(self) -> str | None:
         """The Keras policy of the training in the file; None without one.
 
-        A training ends in the precision it began in: on a CPU the faster one is tried, and a second trial can have
-        another answer.
+        A training ends in the precision it began in: on a CPU the faster one is measured, and a second measurement can
+        have another result.
         """
         if not (self.path and self.path.exists()):
             return None
@@ -103,10 +104,10 @@ class Checkpoint:
             with np.load(self.path) as file:
                 return json.loads(file["state"].tobytes())["precision"]
         except _DAMAGED:
-            return None  # `read` says what is wrong with it
+            return None  # `read` reports what is wrong with it
 
     def read(self, steps: int) -> float:
-        """Take up what the file holds, if there is one.
+        """Read the file, if there is one.
 
         Args:
             steps: batches in an epoch, for the message.
@@ -124,13 +125,13 @@ class Checkpoint:
             with np.load(self.path) as file:
                 self._arrays = {name: file[name] for name in file.files}
             state = json.loads(self._arrays.pop("state").tobytes())
-            held, self.history[:] = state["parameters"], state["history"]
+            found, self.history[:] = state["parameters"], state["history"]
             self.step, self.finished, seconds = state["step"], state["finished"], state["seconds"]
         except _DAMAGED as error:
             raise DataError(f"{self.path} is damaged ({error}). Delete it; the training then begins anew.") from error
-        if held != self.parameters:
+        if found != self.parameters:
             raise DataError(
-                f"{self.path} keeps a training with other parameters ({differences(held, self.parameters)}). Choose "
+                f"{self.path} keeps a training with other parameters ({differences(found, self.parameters)}). Choose "
                 "another folder, or delete the file."
             )
         self._written = self.step
@@ -143,7 +144,7 @@ class Checkpoint:
         Args:
             trainer: compiled and built.
             seconds: that the training has taken so far.
-            within_epoch: keep the sums of its metrics too; Keras sets these to zero when an epoch begins.
+            within_epoch: save the sums of its metrics too; Keras sets these to zero when an epoch begins.
 
         Raises:
             DataError: the disk is full.
@@ -172,11 +173,12 @@ class Checkpoint:
         self._written = self.step
 
     def restore(self, trainer: keras.Model, optimizer: bool = True) -> None:
-        """Hand the variables that were read to the trainer, and to its optimiser.
+        """Assign the variables that were read to the trainer, and to its optimiser.
 
         Args:
-            trainer: the network or what trains it.
-            optimizer: its own too; without, whatever else was read is forgotten: the training is at its end.
+            trainer: the network or the model that trains it.
+            optimizer: whether to restore the optimiser too; without, the other arrays that were read are dropped: the
+                training is at its end.
 
         Raises:
             DataError: the file holds another network.
@@ -190,7 +192,7 @@ class Checkpoint:
             self._arrays.clear()
 
     def restore_metrics(self, trainer: keras.Model) -> None:
-        """Add what was read to the sums of the metrics, which makes an epoch that was stopped whole.
+        """Add what was read to the sums of the metrics, so that those of a stopped epoch cover all of it.
 
         Args:
             trainer: after its first batch of this session.
@@ -201,13 +203,13 @@ class Checkpoint:
         self._assign("metric", trainer.metrics_variables, add=True)
 
     def _assign(self, group: str, variables: Sequence[keras.Variable], add: bool = False) -> None:
-        held = [self._arrays.pop(name) for name in sorted(self._arrays) if name.startswith(group)]
-        if [array.shape for array in held] != [tuple(variable.shape) for variable in variables]:
+        arrays = [self._arrays.pop(name) for name in sorted(self._arrays) if name.startswith(group)]
+        if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
             raise DataError(
-                f"{self.path} keeps another network: {len(held)} arrays there, {len(variables)} here, or of other "
+                f"{self.path} keeps another network: {len(arrays)} arrays there, {len(variables)} here, or of other "
                 "shapes. Choose another folder, or delete the file."
             )
-        for variable, array in zip(variables, held, strict=True):
+        for variable, array in zip(variables, arrays, strict=True):
             variable.assign(keras.ops.convert_to_numpy(variable) + array if add else array)
 
     def _words(self, step: int) -> str:
@@ -215,7 +217,12 @@ class Checkpoint:
         return f"{epochs} epoch{'s' * (epochs != 1)}" + (f" and {within} of {self._steps} steps" if within else "")
 
 
-def differences(held: dict, wanted: dict) -> str:
-    """Which parameters differ, in words."""
-    names = [name for name in {**held, **wanted} if held.get(name) != wanted.get(name)]
-    return ", ".join(f"{name} {held.get(name)!r} there, {wanted.get(name)!r} now" for name in names)
+def differences(found: dict, wanted: dict) -> str:
+    """Which parameters differ, in words: "seed 0 there, 1 now".
+
+    Args:
+        found: the parameters of a file.
+        wanted: those of the command.
+    """
+    names = [name for name in {**found, **wanted} if found.get(name) != wanted.get(name)]
+    return ", ".join(f"{name} {found.get(name)!r} there, {wanted.get(name)!r} now" for name in names)

@@ -1,4 +1,4 @@
-"""Folds: as many models as it takes for every patient to be tested once, by a model that never saw it."""
+"""Cross-validation: a model for each fold, so that every patient is tested once, by a model that never saw it."""
 
 import json
 import os
@@ -27,8 +27,8 @@ def cross_validate(
 ) -> dict:
     """Train and score once a fold, and pool the scores over all patients.
 
-    Folds that are finished in `out` are kept, so the command goes on where it was stopped. Of several GPUs each takes a
-    fold for itself (`helpers.learn.parallel`): folds have nothing to tell each other.
+    Folds that are finished in `out` are not trained again, so the same command resumes. Of several GPUs each trains a
+    fold of its own (`helpers.learn.parallel`), since folds are independent.
 
     Args:
         train: takes `out`, `split`, `seed`, `slices`, `devices`, `log`, the `settings`, and leaves a finished folder.
@@ -44,8 +44,8 @@ def cross_validate(
     Returns:
         What `out/metrics.json` holds.
     """
-    out, places = Path(out), device_environments(devices)
-    parallel = folds > 1 and len(places) > 1
+    out, environments = Path(out), device_environments(devices)
+    parallel = folds > 1 and len(environments) > 1
     common = {"seed": seed, "slices": out / "slices", "devices": "auto" if parallel else devices, **settings}
     folders = [out / f"fold_{fold + 1}_of_{folds}" for fold in range(folds)]
     jobs = {
@@ -55,8 +55,8 @@ def cross_validate(
         for fold, folder in enumerate(folders)
     }
     if parallel:
-        log(f"{len(places)} folds at once, each on a device of its own.")
-        run_parallel(jobs, places, log)
+        log(f"{len(environments)} folds at once, each on a device of its own.")
+        run_parallel(jobs, environments, log)
     else:
         for (name, job), folder in zip(jobs.items(), folders, strict=True):
             log(f"{name}: {folder}")

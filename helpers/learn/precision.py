@@ -1,22 +1,23 @@
-"""Half precision, chosen by looking at the chip: convolutions in 16 bits, weights and what is delicate in 32.
+"""Mixed precision, chosen for the chip: convolutions in 16 bits, weights and normalisation and losses in 32.
 
-float16 has fine steps and a short reach: gradients below 6e-8 become 0. So the loss is multiplied by a large number
-before it is differentiated and the gradients are divided by it afterwards (loss scaling; Micikevicius et al. 2017,
-arXiv 1710.03740). bfloat16 has the reach of float32 with coarse steps, and needs none of that.
+float16 has a fine resolution and a small range: gradients below 6e-8 become 0. So the loss is multiplied by a large
+number before it is differentiated and the gradients are divided by it afterwards (loss scaling; Micikevicius et al.
+2017, arXiv 1710.03740). bfloat16 has the range of float32 with a coarse resolution, and needs none of that.
 
 NVIDIA's chips compute in float16 from compute capability 7.0 on (V100, T4), and in bfloat16 from 8.0 on (A100, L4).
 Some CPUs have instructions for bfloat16, which TensorFlow uses. Whether training gains by them depends on how much of
-its time is convolution and on how many cores share the memory, so there it is tried: a second of work, and 32 bits
-unless 16 are clearly faster.
+its time is convolution and on how many cores share the memory, so on a CPU it is measured: a second of work, and 32
+bits unless 16 are clearly faster.
 
 Networks give their probabilities in float32 whatever the precision (see `helpers.models`), and losses sum in it.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import keras
 import numpy as np
@@ -24,7 +25,7 @@ import numpy as np
 from helpers.learn.devices import all_replicas
 
 GAIN = 1.5
-"""How many times as fast a CPU must compute in bfloat16 for it to be chosen: so much that a second look agrees."""
+"""How many times as fast a CPU must compute in bfloat16 for it to be chosen: so much that a second trial agrees."""
 
 
 @cache
@@ -36,13 +37,24 @@ def select_policy() -> str:
     return policy_for(_capability(), cpu_flags(), keras.backend.backend() == "tensorflow" and _cpu_gains)
 
 
-def policy_for(gpu: tuple[int, int] | None, flags: frozenset[str], cpu_gains=False) -> str:
-    """The policy for a chip.
+def policy_for(
+    gpu: tuple[int, int] | None, flags: frozenset[str], cpu_gains: Callable[[], bool] | Literal[False] = False
+) -> str:
+    """The Keras policy for a chip.
 
     Args:
-        gpu: compute capability; None without one.
+        gpu: compute capability, major and minor; None without a GPU.
         flags: of the CPU, as Linux calls them.
-        cpu_gains: asked where the CPU can compute in bfloat16: whether it is the faster for it.
+        cpu_gains: called where the CPU can compute in bfloat16: whether it is the faster for it; False where it is not
+            to be used.
+
+    Examples:
+        >>> policy_for(gpu=(7, 5), flags=frozenset())  # a T4
+        'mixed_float16'
+        >>> policy_for(gpu=(8, 0), flags=frozenset())  # an A100
+        'mixed_bfloat16'
+        >>> policy_for(gpu=None, flags=frozenset({"avx2", "amx_bf16"}), cpu_gains=lambda: True)
+        'mixed_bfloat16'
     """
     if gpu:
         return "mixed_bfloat16" if gpu >= (8, 0) else "mixed_float16" if gpu >= (7, 0) else "float32"
@@ -52,7 +64,14 @@ def policy_for(gpu: tuple[int, int] | None, flags: frozenset[str], cpu_gains=Fal
 
 @contextmanager
 def policy_scope(policy: str | None = None) -> Iterator[str]:
-    """Networks built in it have this precision, the chip's without; unless another than float32 was set before."""
+    """A context in which networks are built with this policy, unless another than float32 was set before.
+
+    Args:
+        policy: a Keras policy; that of `select_policy` without one.
+
+    Yields:
+        The name of the policy in force.
+    """
     before = keras.mixed_precision.global_policy()
     if before.name == "float32":
         keras.mixed_precision.set_global_policy(policy or select_policy())
@@ -63,15 +82,21 @@ def policy_scope(policy: str | None = None) -> Iterator[str]:
 
 
 def cast_model(network: keras.Model) -> keras.Model:
-    """A network as it suits this chip: one that was trained in half precision elsewhere gets the precision from here.
+    """A network in the precision of this chip: half precision of another chip becomes that of `select_policy`.
 
     The weights are float32 in any case, so nothing is lost.
+
+    Args:
+        network: is left as it is.
+
+    Returns:
+        The network itself where its precision fits, else a copy.
     """
-    held = {layer.dtype_policy.name for layer in network.layers} & {"mixed_float16", "mixed_bfloat16"}
-    if not held or held == {select_policy()}:
+    half = {layer.dtype_policy.name for layer in network.layers} & {"mixed_float16", "mixed_bfloat16"}
+    if not half or half == {select_policy()}:
         return network
     text, before = network.to_json(), keras.mixed_precision.global_policy()
-    for policy in held:
+    for policy in half:
         text = text.replace(f'"{policy}"', f'"{select_policy()}"')
     keras.mixed_precision.set_global_policy(select_policy())  # what a layer's own settings leave open
     try:
@@ -83,7 +108,12 @@ def cast_model(network: keras.Model) -> keras.Model:
 
 
 def with_loss_scaling(optimizer: keras.optimizers.Optimizer, *networks: keras.Model) -> keras.optimizers.Optimizer:
-    """The optimiser with loss scaling if a network computes in float16, else as it is."""
+    """The optimiser with loss scaling if a network computes in float16, else as it is.
+
+    Args:
+        optimizer: before it is built.
+        networks: those that the optimiser trains.
+    """
     half = any(layer.compute_dtype == "float16" for network in networks for layer in network.layers)
     return LossScale(optimizer) if half else optimizer
 
@@ -92,16 +122,21 @@ def with_loss_scaling(optimizer: keras.optimizers.Optimizer, *networks: keras.Mo
 class LossScale(keras.optimizers.LossScaleOptimizer):
     """Loss scaling that skips a step if the gradients of any replica overflow.
 
-    Keras looks at the first replica's, before they are summed: an overflow on the second reaches the weights, and they
-    are lost.
+    Keras checks the first replica's, before they are summed: an overflow on the second reaches the weights and destroys
+    them.
     """
 
     def check_finite(self, grads: list[keras.KerasTensor]) -> keras.KerasTensor:
+        """Whether the gradients, each with the shape of its variable, are finite on every replica: a bool scalar."""
         return all_replicas(super().check_finite(grads))
 
 
 def cpu_flags(path: str | Path = "/proc/cpuinfo") -> frozenset[str]:
-    """What the CPU says it can; nothing where there is no such file."""
+    """The instruction sets that the CPU reports; empty where there is no such file.
+
+    Args:
+        path: a file as Linux has it.
+    """
     path = Path(path)
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     return frozenset(next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), ()))
@@ -123,9 +158,9 @@ def _capability() -> tuple[int, int] | None:
 
 
 def _cpu_gains() -> bool:
-    """Whether a piece of a training step is faster in bfloat16: two convolutions as a U-Net has them, there and back.
+    """Whether a piece of a training step is faster in bfloat16: two convolutions of a U-Net, forward and backward.
 
-    The casts, the ReLU and the pooling between belong to it: they are slower in 16 bits, and can eat what the
+    The casts, the ReLU and the pooling between belong to it: they are slower in 16 bits, and can cost as much as the
     convolutions gain.
     """
     import tensorflow as tf
@@ -144,7 +179,7 @@ def _cpu_gains() -> bool:
 
     steps = {dtype: tf.function(lambda dtype=dtype: step(dtype)) for dtype in ("float32", "bfloat16")}
     seconds: dict[str, list[float]] = {dtype: [] for dtype in steps}
-    for _ in range(8):  # in turns, since somebody else may be using the machine; the first of each is compilation
+    for _ in range(8):  # alternating, since others may be using the machine; the first of each is compilation
         for dtype, one in steps.items():
             begun = time.perf_counter()
             one()[0].numpy()

@@ -1,11 +1,11 @@
-"""What a training leaves in its folder, whatever its task: the network, how it was made, and who it learned from.
+"""The folder of a training, the same for every task: the network, its parameters, and the patients it learned from.
 
 model.keras     the network
 run.json        task, parameters, precision, versions, device, hashes of the patients it learned from, and the range
                 of their fingerprints
 split.json      training, validation and test patients
 history.csv     one row an epoch
-metrics.json    the scores of the patients kept out; written last, so a folder that has it is finished
+metrics.json    the scores of the test patients; written last, so a folder that has it is finished
 """
 
 import json
@@ -39,13 +39,22 @@ def run_training(
     log: Callable[[str], None] = print,
     devices: str = "auto",
 ) -> Path:
-    """Train and score, unless `out` holds this training, finished; one that was stopped goes on where it was.
+    """Train and score, unless `out` holds this training, finished; one that was stopped is resumed.
 
     Args:
-        learn: trains with the checkpoint it is given, and leaves all files but the scores; `out/slices` may lie there
-            until the end. score: writes `metrics.json`.
+        out: the folder of the training; made if it is missing.
+        parameters: what identifies the training, as `run.json` has them.
+        budget: of the training, for the log.
+        seed: of Python, NumPy and Keras, set before `learn` is called.
+        learn: trains with the checkpoint it is given, and writes all files but the scores; `out/slices` may hold the
+            slice store until the end.
+        score: writes `metrics.json`.
+        log: called with a line of progress.
         devices: see `helpers.learn.devices.configure`. Networks that are built in its `scope` train there, in the
-            precision that suits the chip, or that the training was stopped in.
+            precision of the chip, or the one that the training was stopped in.
+
+    Returns:
+        `out`.
 
     Raises:
         DataError: `out` holds another training, or several machines are given minutes.
@@ -74,8 +83,15 @@ def write_run(
     """Write `run.json` and `split.json`.
 
     Args:
-        learned_from: of everybody whose data had a part in the training, by id, the hashes of their voxels.
-        further: entries to keep beside the parameters.
+        out: the folder of the training.
+        task: "brain", "gate" or "lungs".
+        parameters: what identifies the training.
+        split: training, validation and test patients.
+        learned_from: the hashes of the voxels, by id, of all patients whose data had a part in the training.
+        further: entries beside the parameters.
+
+    Returns:
+        What `run.json` holds.
     """
     run = {
         "task": task,
@@ -92,8 +108,15 @@ def write_run(
 
 
 def training_provenance(store: Store, split: Split) -> dict[str, dict]:
-    """The entries of `run.json` that tell of the patients in a store: `learned_from`, and `statistics`, what is usual
-    among those trained on, so that a report can say when a new one is not."""
+    """The entries of `run.json` about the patients of a training: `learned_from` and `statistics`.
+
+    The statistics are the ranges of the training patients' fingerprints, by which a report recognises a new patient as
+    out-of-distribution.
+
+    Args:
+        store: the slices of all patients in the split.
+        split: who trains and who validates.
+    """
     return {
         "learned_from": patient_hashes(store, (*split.train, *split.validation)),
         "statistics": {
@@ -104,12 +127,21 @@ def training_provenance(store: Store, split: Split) -> dict[str, dict]:
 
 
 def patient_hashes(store: Store, ids: Iterable[str]) -> dict[str, dict[str, str]]:
-    """The hashes of these patients' voxels, by id."""
+    """The hashes of these patients' voxels, by id.
+
+    Args:
+        store: holds the patients, of a slice store or of radiographs.
+        ids: the patients.
+    """
     return {identity: store.patients[identity]["voxels"] for identity in ids}
 
 
 def read_run(folder: str | os.PathLike, task: str | None = None) -> dict:
-    """Read `run.json`.
+    """Read `run.json`, also one that an older version of this package wrote.
+
+    Args:
+        folder: of a finished training.
+        task: "brain", "gate" or "lungs", the one it must be of; any without.
 
     Raises:
         DataError: the folder holds no finished training, or one of another task.
@@ -117,14 +149,14 @@ def read_run(folder: str | os.PathLike, task: str | None = None) -> dict:
     folder = Path(folder)
     try:
         run = json.loads((folder / "run.json").read_text())
-        held = run["task"]
+        found = run["task"]
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
             f"{folder} holds no finished training ({error}); expected model.keras and run.json, as "
             f"`python -m helpers train {task or '…'}` leaves them."
         ) from error
-    if task not in (None, held):
-        raise DataError(f"{folder} holds a training of {held!r}; expected one of {task!r}. Give another folder.")
+    if task not in (None, found):
+        raise DataError(f"{folder} holds a training of {found!r}; expected one of {task!r}. Give another folder.")
     return _renamed(run)
 
 
@@ -141,7 +173,10 @@ def _renamed(run: dict) -> dict:
 
 
 def load_network(folder: str | os.PathLike) -> keras.Model:
-    """Load `model.keras`, in the precision that suits this chip.
+    """Load `model.keras`, in the precision of this chip.
+
+    Args:
+        folder: of a finished training.
 
     Raises:
         DataError: it is missing or damaged.
@@ -155,7 +190,12 @@ def load_network(folder: str | os.PathLike) -> keras.Model:
 
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Save whole: a killed run, or a full disk, leaves the last model there was, never half of one."""
+    """Save a model in one step: a killed run, or a full disk, leaves the file there was before, never half of one.
+
+    Args:
+        model: to save.
+        path: ends in `.keras`; is replaced.
+    """
     with atomic_path(path) as scratch:
         model.save(scratch)
 
@@ -168,10 +208,10 @@ def _is_finished(out: Path, parameters: dict) -> bool:
     """
     if not (out / "metrics.json").exists():
         return False
-    held = read_run(out)["parameters"]
-    if held != parameters:
+    found = read_run(out)["parameters"]
+    if found != parameters:
         raise DataError(
-            f"{out} holds a finished training with other parameters ({differences(held, parameters)}). Choose another "
+            f"{out} holds a finished training with other parameters ({differences(found, parameters)}). Choose another "
             "folder."
         )
     return True

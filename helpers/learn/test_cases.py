@@ -1,4 +1,8 @@
-"""On whom a score says something: patients that a model was neither trained nor tuned on, by id and by their voxels."""
+"""Test cases: patients that a model was neither trained nor tuned on, recognised by id and by their voxels.
+
+Elsewhere this mistake is called data leakage: a score on patients that the model has learned from says nothing of new
+ones.
+"""
 
 import os
 import time
@@ -25,22 +29,26 @@ def select_test_patients(
     modalities: tuple[str, ...],
     optional: tuple[str, ...] = (),
 ) -> list[Patient]:
-    """The patients under `data` on whom a score says something.
+    """The patients under `data` to score a model on.
 
     Args:
-        split: "test", the patients that training kept out; or "all", every patient of a folder the model never saw.
-        modalities: what the model looks at; `optional` ones may be missing.
+        folder: of the trained model.
+        data: the folder of the patients.
+        split: "test", the test patients of the training; or "all", every patient of a folder that the model never saw.
+        modalities: the input of the model.
+        optional: those of `modalities` that may be missing.
 
     Raises:
-        DataError: test patients are missing; or, for "all", patients are there that the model was trained or tuned on,
-            recognised by id or by their voxels. Each is named.
+        DataError: test patients are missing; or, for "all", patients are among them that the model was trained or tuned
+            on, recognised by id or by their voxels. Each is named.
+        ValueError: there is no such split.
     """
     patients = read_catalogue(data).require(tuple(kind for kind in modalities if kind not in optional))
 
-    def look(patient: Patient) -> dict[str, str]:
+    def hashes(patient: Patient) -> dict[str, str]:
         return voxel_hashes(read_scan(patient, modalities, seg=False, optional=optional))
 
-    return select_test_cases(folder, data, split, patients, look)
+    return select_test_cases(folder, data, split, patients, hashes)
 
 
 def select_test_cases(
@@ -48,32 +56,46 @@ def select_test_cases(
     data: str | os.PathLike,
     split: str,
     patients: Sequence[Case],
-    look: Callable[[Case], dict[str, str]],
+    hashes: Callable[[Case], dict[str, str]],
     prefix: str = "",
 ) -> list[Case]:
-    """Of these patients, who lie under `data`, those on whom a score says something; see `select_test_patients`.
+    """The cases to score a model on, out of these; see `select_test_patients`.
 
     Args:
-        look: reads a patient and gives the hashes of the voxels.
-        prefix: of the ids that count; those of one hospital begin alike.
+        folder: of the trained model.
+        data: the folder of the cases, for messages.
+        split: "test" or "all".
+        patients: the cases under `data`, patients or X-rays.
+        hashes: from a case to the hashes of its voxels; called for "all".
+        prefix: of the ids that count; those of one hospital share theirs.
+
+    Raises:
+        DataError: test cases are missing; or, for "all", cases are among them that the model was trained or tuned on.
+        ValueError: there is no such split.
     """
     if split == "test":
         test = [identity for identity in load_split(Path(folder) / "split.json").test if identity.startswith(prefix)]
-        chosen = [patient for patient in patients if patient.id in set(test)]
-        if missing := sorted(set(test) - {patient.id for patient in chosen}):
+        selected = [patient for patient in patients if patient.id in set(test)]
+        if missing := sorted(set(test) - {patient.id for patient in selected}):
             raise DataError(
                 f"{len(missing)} test patients of {folder} are not under {data}: {', '.join(missing)}. "
                 "Give the folder the model was trained from, or --split all for a folder it never saw."
             )
-        return chosen
+        return selected
     if split != "all":
         raise ValueError(f"split {split!r}; expected 'test' or 'all'.")
-    _refuse_known(patients, read_run(folder)["learned_from"], look, folder)
+    _refuse_known(patients, read_run(folder)["learned_from"], hashes, folder)
     return list(patients)
 
 
 def score_provenance(folder: str | os.PathLike, split: str, chosen: Sequence[Patient | XRay]) -> dict:
-    """What a result says of its origin: how the model was made, where it was scored, and on whom."""
+    """The provenance of a result: parameters of the model, versions, device, and the cases that were scored.
+
+    Args:
+        folder: of the trained model.
+        split: "test" or "all".
+        chosen: the cases that were scored.
+    """
     run = read_run(folder)
     return {
         **{key: run[key] for key in ("parameters", "precision")},
@@ -88,12 +110,12 @@ def score_provenance(folder: str | os.PathLike, split: str, chosen: Sequence[Pat
 
 
 def seconds_to_score(score: Callable[[Sequence[Case]], object], cases: Sequence[Case], sample: int = 1) -> float:
-    """How long scoring takes on this machine, with half as much again in reserve: what a training leaves for its end.
+    """How long scoring takes on this machine, and half as much again: the time that a training reserves for it.
 
     Args:
         score: scores some cases.
         cases: all that are to be scored.
-        sample: how many of them are scored to find out, after a first one that compiles what is to be compiled.
+        sample: how many of them are timed, after a first one that compiles the network.
 
     Returns:
         Seconds.
@@ -105,14 +127,14 @@ def seconds_to_score(score: Callable[[Sequence[Case]], object], cases: Sequence[
 
 
 def _refuse_known(
-    patients: Sequence[Case], learned_from: dict, look: Callable[[Case], dict[str, str]], folder: str | os.PathLike
+    patients: Sequence[Case], learned_from: dict, hashes: Callable[[Case], dict[str, str]], folder: str | os.PathLike
 ) -> None:
-    owners = {value: identity for identity, held in learned_from.items() for value in held.values()}
+    owners = {value: identity for identity, known_hashes in learned_from.items() for value in known_hashes.values()}
     known = []
     for patient in patients:
         if patient.id in learned_from:
             known.append(f"{patient.id}: by its id")
-        elif same := set(look(patient).values()) & set(owners):
+        elif same := set(hashes(patient).values()) & set(owners):
             known.append(f"{patient.id}: its voxels are those of {owners[same.pop()]}")
     if known:
         raise DataError.listing(

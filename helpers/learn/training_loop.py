@@ -20,10 +20,10 @@ from helpers.runtime.disk import write_text
 from helpers.runtime.interrupt import defer_interrupt
 
 CHECKPOINT_SHARE = 0.05
-"""Of the time, that writing checkpoints may take: where one takes long, they come more rarely."""
+"""Of the time, that writing checkpoints may take: where one takes long, they are written more rarely."""
 
 Evaluate = Callable[[int, Mapping[str, float]], Mapping[str, Any]]
-"""From the number of an epoch, and what Keras reports of it, to further columns of its row."""
+"""From the number of an epoch, and the metrics that Keras reports of it, to further columns of its row."""
 
 
 def fit(
@@ -41,7 +41,7 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     log: Callable[[str], None] = print,
 ) -> pd.DataFrame:
-    """Train until the budget is spent, from where the checkpoint says, else from the start.
+    """Train until the budget is spent, from the step of the checkpoint on, else from the start.
 
     The learning rate warms up, then falls along a cosine to zero as the budget is spent.
 
@@ -54,11 +54,11 @@ def fit(
         evaluate: called after each epoch; its columns join the row.
         learning_rate: the highest.
         schedule: sets the learning rate before each step.
-        checkpoint: keeps the training, and goes on with the one it holds; nothing is kept without.
-        folder: receives `history.csv` after each epoch; the checkpoint's without.
+        checkpoint: saves the training, and resumes the one in its file; nothing is saved without.
+        folder: receives `history.csv` after each epoch; the checkpoint's folder without.
         columns: of the row, in the line that is logged of an epoch.
         before_training: evaluate before the first step too, as epoch 0.
-        callbacks: called as `trainer.fit` calls them. An epoch that is gone on with is a short one for Keras, of
+        callbacks: called as `trainer.fit` calls them. An epoch that is resumed is a short one for Keras, of
             `params["steps"]` batches, and ends where it would have ended.
         log: called with one line an epoch.
 
@@ -76,9 +76,9 @@ def fit(
         return pd.DataFrame(checkpoint.history)
     folder = checkpoint.folder if folder is None else Path(folder)
     history = _History(checkpoint, budget, evaluate, folder, columns, before_training, log)
-    followers = [schedule(budget, steps, learning_rate), history, *callbacks]
+    before_saving = [schedule(budget, steps, learning_rate), history, *callbacks]
     with defer_interrupt() as interrupts:  # until a step is done, so that nothing of it is lost
-        keeper = _Keeper(checkpoint, budget, steps, interrupts)
+        writer = _CheckpointWriter(checkpoint, budget, steps, interrupts)
         while not checkpoint.finished:
             epoch, within = divmod(checkpoint.step, steps)
             trainer.fit(
@@ -86,7 +86,7 @@ def fit(
                 initial_epoch=epoch,
                 epochs=epoch + 1 if within else budget.epochs or 1_000_000,
                 steps_per_epoch=steps - within,
-                callbacks=[*followers, keeper],
+                callbacks=[*before_saving, writer],
                 shuffle=False,  # the batches come shuffled
                 verbose=0,
             )
@@ -129,11 +129,11 @@ class _History(keras.callbacks.Callback):
         self.checkpoint.history.append(row)
         if self.folder:
             write_text(pd.DataFrame(self.checkpoint.history).to_csv(index=False), self.folder / "history.csv")
-        found = ", ".join(f"{name} {row[name]:.3f}" for name in self.columns if name in row)
-        self.log(f"epoch {epoch}: {found}, {self.budget.progress(epoch)}" if epoch else f"before training: {found}")
+        metrics = ", ".join(f"{name} {row[name]:.3f}" for name in self.columns if name in row)
+        self.log(f"epoch {epoch}: {metrics}, {self.budget.progress(epoch)}" if epoch else f"before training: {metrics}")
 
 
-class _Keeper(keras.callbacks.Callback):
+class _CheckpointWriter(keras.callbacks.Callback):
     """Counts steps, writes the checkpoint when one is due, and ends the training; the last of the callbacks."""
 
     def __init__(self, checkpoint: Checkpoint, budget: Budget, steps: int, interrupts: list[int]) -> None:
@@ -154,7 +154,7 @@ class _Keeper(keras.callbacks.Callback):
         if self.checkpoint.pending:
             self.checkpoint.restore_metrics(self.model)
         if batch + 1 == self.params["steps"]:
-            return  # the end of the epoch follows at once, and is kept with its scores
+            return  # the end of the epoch follows at once, and is saved with its scores
         if self.interrupts:
             self._save()
             raise KeyboardInterrupt

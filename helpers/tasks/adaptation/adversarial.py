@@ -1,14 +1,15 @@
-"""Adversarial adaptation: a discriminator learns to tell two hospitals apart, and the network learns to deny it that.
+"""Adversarial domain adaptation: a discriminator learns to classify the hospital, and the network learns to prevent it.
 
-Three ways to do so, one after the other: the gradient is turned round (Ganin and Lempitsky 2015, arXiv 1409.7495); the
-target gets an encoder of its own, which learns with the labels inverted (ADDA: Tzeng et al. 2017, arXiv 1702.05464); or
-the network's output is compared instead of its features (AdaptSegNet: Tsai et al. 2018, arXiv 1802.10349).
+Three methods: the gradient is reversed (Ganin and Lempitsky 2015, arXiv 1409.7495); the target gets an encoder of its
+own, which learns with the labels inverted (ADDA: Tzeng et al. 2017, arXiv 1702.05464); or the network's output is
+compared instead of its features (AdaptSegNet: Tsai et al. 2018, arXiv 1802.10349).
 
-A U-Net's skips bypass its bottleneck. What is aligned at the bottleneck alone, the image can go by. So the
-discriminator sees several levels; which ones is an argument, and can be measured.
+A U-Net's skips bypass its bottleneck: features that are aligned at the bottleneck alone leave the skips unaligned. So
+the discriminator takes the feature maps of several levels; which ones is an argument, and can be measured.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -18,25 +19,28 @@ from helpers.learn.losses import DiceCrossEntropy
 from helpers.tasks.adaptation.base import AdaptationModel, augment_unlabelled, source_part, target_part
 
 LABEL_SMOOTHING = 0.9
-"""What the discriminator is told of a source radiograph instead of 1 (one-sided label smoothing, Salimans et al.
+"""Label of a source radiograph in the discriminator's loss, instead of 1 (one-sided label smoothing, Salimans et al.
 2016)."""
 
 FEATURES = 32
-"""Of the discriminator's first convolution."""
+"""Features of the discriminator's first convolution."""
 
 LEVELS = (2, 3, 4)
-"""What the discriminator sees of a U-Net's five maps, the last its bottleneck. The two finest show every radiograph's
-own grain, which an encoder can hardly hide; seen as well, they cost Dice where these gained some (validation
-radiographs)."""
+"""The levels of a U-Net's five feature maps that the discriminator takes, the last its bottleneck. The two finest show
+every radiograph's own noise, which an encoder can hardly hide; with them, adaptation cost Dice where without them it
+gained some (validation radiographs)."""
 
 PATCHES = 16
-"""The discriminator judges patches, this many along each side at most (PatchGAN, Isola et al. 2017)."""
+"""The discriminator classifies patches, this many along each side at most (PatchGAN, Isola et al. 2017)."""
 
 
 def skips_and_bottleneck(network: keras.Model) -> list[keras.KerasTensor]:
-    """What a `helpers.models.unet` hands from encoder to decoder: the skips from the top, then the bottleneck.
+    """The feature maps that a U-Net's encoder passes to its decoder: the skips, the finest first, then the bottleneck.
 
-    The bottleneck is taken before its dropout: a discriminator would tell two encoders apart by dropout alone.
+    The bottleneck is taken before its dropout: a discriminator could tell two encoders apart by dropout alone.
+
+    Args:
+        network: as `helpers.models.unet` builds it.
 
     Raises:
         ValueError: the network is no U-Net.
@@ -48,7 +52,11 @@ def skips_and_bottleneck(network: keras.Model) -> list[keras.KerasTensor]:
 
 
 def encoder(network: keras.Model, levels: Sequence[int] | None = None) -> keras.Model:
-    """The part of a U-Net that gives the maps of these levels, 0 the first skip; of all without. It shares weights.
+    """The encoder of a U-Net, which gives the feature maps of some levels. It shares the network's weights.
+
+    Args:
+        network: as `helpers.models.unet` builds it.
+        levels: numbers of the maps, 0 the first skip; all without.
 
     Raises:
         ValueError: there is no such level.
@@ -61,38 +69,76 @@ def encoder(network: keras.Model, levels: Sequence[int] | None = None) -> keras.
 
 
 def reversal_schedule(fraction_spent: keras.KerasTensor) -> keras.KerasTensor:
-    """2 / (1 + exp(-10 p)) - 1: from 0 to nearly 1 as the budget is spent (Ganin and Lempitsky, section 4)."""
+    """2 / (1 + exp(-10 p)) - 1: from 0 to nearly 1 as the budget is spent (Ganin and Lempitsky, section 4).
+
+    Args:
+        fraction_spent: p, scalar from 0 to 1.
+    """
     return 2 / (1 + ops.exp(-10.0 * fraction_spent)) - 1
 
 
 def reverse_gradient(maps: keras.KerasTensor, strength: keras.KerasTensor | float) -> keras.KerasTensor:
-    """The same values, in float32; their gradient times -strength."""
+    """The gradient reversal layer: the same values, in float32; their gradient times -strength.
+
+    Args:
+        maps: any shape, such as (batch, rows, columns, features).
+        strength: scalar.
+
+    Returns:
+        The values of `maps`, in the same shape.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> features = tf.Variable([1.0, 2.0])
+        >>> with tf.GradientTape() as tape:
+        ...     reversed_features = reverse_gradient(features, strength=0.5)
+        >>> reversed_features.numpy()
+        array([1., 2.], dtype=float32)
+        >>> tape.gradient(reversed_features, features).numpy()
+        array([-0.5, -0.5], dtype=float32)
+    """
     maps = ops.cast(maps, "float32")  # in half precision the difference would not be the values
     return ops.stop_gradient((1 + strength) * maps) - strength * maps
 
 
 def patch_bce(logits: keras.KerasTensor, label: keras.KerasTensor | float) -> keras.KerasTensor:
-    """Binary cross-entropy of a discriminator's patches, (batch, rows, columns), against one label a radiograph:
-    (batch,)."""
+    """Binary cross-entropy of a discriminator's patches, the mean of each radiograph.
+
+    Args:
+        logits: (batch, rows, columns), of the patches.
+        label: (batch,), of the radiographs, 1 for the source; or a scalar.
+
+    Returns:
+        (batch,).
+    """
     patches = ops.softplus(logits) - ops.reshape(label, (-1, 1, 1)) * logits
     return ops.mean(patches, axis=(1, 2))
 
 
 def patch_accuracy(logits: keras.KerasTensor, label: keras.KerasTensor) -> keras.KerasTensor:
-    """The share of patches that a discriminator gets right, (batch,)."""
-    said = ops.cast(logits > 0, "float32")
-    return ops.mean(1 - ops.abs(said - ops.reshape(label, (-1, 1, 1))), axis=(1, 2))
+    """The accuracy of a discriminator over the patches of each radiograph.
+
+    Args:
+        logits: (batch, rows, columns), of the patches.
+        label: (batch,), of the radiographs, 1 for the source and 0 for the target.
+
+    Returns:
+        (batch,), each in [0, 1].
+    """
+    predicted = ops.cast(logits > 0, "float32")
+    return ops.mean(1 - ops.abs(predicted - ops.reshape(label, (-1, 1, 1))), axis=(1, 2))
 
 
 class Discriminator(layers.Layer):
-    """Says of each patch of a radiograph which hospital it is from: a logit, above 0 for the source.
+    """A PatchGAN discriminator: classifies the patches of a radiograph by hospital, with logits above 0 for the source.
 
-    It walks down as the encoder does: strided convolutions, and each further map joins where it is as fine as what was
-    carried down. Convolutions are 4 by 4, with leaky ReLU, as in PatchGAN; without normalisation, which would let the
-    radiographs of a batch speak of each other.
+    It is downsampled as the encoder is, by strided convolutions, and each further map is concatenated where the
+    resolution is the same. Convolutions are 4 by 4, with leaky ReLU, as in PatchGAN; without normalisation, which would
+    make a radiograph's logits depend on the others in its batch.
 
-    Called with maps (batch, size, size, features), the finest first, each half as fine as one before it; returns
-    (batch, rows, columns). With `frozen` the gradient passes through to the maps and stops at its own weights.
+    Args:
+        features: of the first convolution.
+        name: of the layer.
     """
 
     def __init__(self, features: int = FEATURES, name: str = "discriminator") -> None:
@@ -100,6 +146,14 @@ class Discriminator(layers.Layer):
         self.features = features
 
     def build(self, shapes: Sequence[tuple[int | None, ...]]) -> None:
+        """Make the weights.
+
+        Args:
+            shapes: of the maps, (batch, side, side, features), the finest first.
+
+        Raises:
+            ValueError: a map is not half as fine as one before it.
+        """
         sides, depths = [shape[1] for shape in shapes], [shape[-1] for shape in shapes]
         side, depth, waiting, number = sides[0], depths[0], [*zip(sides, depths, strict=True)][1:], 0
         self.steps = []
@@ -115,23 +169,29 @@ class Discriminator(layers.Layer):
                 depth += waiting.pop(0)[1]
             elif waiting and waiting[0][0] > side:
                 raise ValueError(f"maps with sides {sides}; expected each to be half as fine as one before it.")
-        self.verdict = self._convolution("verdict", 3, depth, 1)
+        self.logit = self._convolution("logit", 3, depth, 1)
 
     def call(self, maps: Sequence[keras.KerasTensor], frozen: bool = False) -> keras.KerasTensor:
+        """The logits of the patches, (batch, rows, columns).
+
+        Args:
+            maps: each (batch, side, side, features), the finest first, each half as fine as one before it.
+            frozen: stop the gradient at the discriminator's own weights; it passes through to the maps.
+        """
         x, waiting = maps[0], [*maps[1:]]
         for kernel, bias, stride in self.steps:
             x = _convolve(x, kernel, bias, stride, frozen)
-            x = ops.maximum(x, 0.2 * x)  # leaky ReLU, of which TensorFlow complains that it cannot fuse it
+            x = ops.maximum(x, 0.2 * x)  # leaky ReLU; TensorFlow warns that it cannot fuse its own
             if waiting and waiting[0].shape[1] == x.shape[1]:
                 x = ops.concatenate([x, waiting.pop(0)], axis=-1)
-        return _convolve(x, *self.verdict, 1, frozen)[..., 0]
+        return _convolve(x, *self.logit, 1, frozen)[..., 0]
 
     def _convolution(self, name: str, side: int, depth: int, width: int) -> tuple[keras.Variable, keras.Variable]:
         kernel = self.add_weight(shape=(side, side, depth, width), initializer="he_normal", name=f"{name}_kernel")
         return kernel, self.add_weight(shape=(width,), initializer="zeros", name=f"{name}_bias")
 
 
-def _convolve(x, kernel, bias, stride: int, frozen: bool) -> keras.KerasTensor:
+def _convolve(x: Any, kernel: keras.Variable, bias: keras.Variable, stride: int, frozen: bool) -> keras.KerasTensor:
     kernel, bias = ops.convert_to_tensor(kernel), ops.convert_to_tensor(bias)
     if frozen:
         kernel, bias = ops.stop_gradient(kernel), ops.stop_gradient(bias)
@@ -139,26 +199,36 @@ def _convolve(x, kernel, bias, stride: int, frozen: bool) -> keras.KerasTensor:
 
 
 class _Adversarial(AdaptationModel):
-    """A method with a discriminator; `accuracy` is the share of patches it gets right, one half by chance."""
+    """A method with a discriminator; `accuracy` is its accuracy over patches, one half by chance."""
 
-    def __init__(self, network: keras.Model, weights: Mapping[str, float], seen: Sequence[keras.KerasTensor]) -> None:
+    def __init__(self, network: keras.Model, weights: Mapping[str, float], maps: Sequence[keras.KerasTensor]) -> None:
         super().__init__(network, weights)
         self.discriminator = Discriminator()
-        self.discriminator.build([tuple(part.shape) for part in seen])
-        self.loss_of_masks = DiceCrossEntropy()
+        self.discriminator.build([tuple(part.shape) for part in maps])
+        self.segmentation_loss = DiceCrossEntropy()
 
     def reported(self) -> tuple[str, ...]:
+        """The names of the weighted terms, and the accuracy of the discriminator."""
         return (*self.term_weights, "accuracy")
 
     def discriminator_terms(
         self,
-        here: Sequence[keras.KerasTensor],
-        there: Sequence[keras.KerasTensor],
+        source_maps: Sequence[keras.KerasTensor],
+        target_maps: Sequence[keras.KerasTensor],
         batch: Mapping[str, keras.KerasTensor],
     ) -> dict[str, keras.KerasTensor]:
-        """The discriminator's own loss and accuracy, half from each hospital."""
+        """The discriminator's own loss and accuracy, half from each hospital.
+
+        Args:
+            source_maps: each (batch, side, side, features), of the source's radiographs.
+            target_maps: the same of the target's.
+            batch: has the labels `domain` and `target_domain`, (batch,).
+
+        Returns:
+            `discriminator` and `accuracy`, each (batch,).
+        """
         domains = batch["domain"], batch["target_domain"]
-        logits = self.discriminator(here), self.discriminator(there)
+        logits = self.discriminator(source_maps), self.discriminator(target_maps)
         return {
             "discriminator": sum(
                 patch_bce(one, LABEL_SMOOTHING * domain) for one, domain in zip(logits, domains, strict=True)
@@ -169,12 +239,12 @@ class _Adversarial(AdaptationModel):
 
 
 class GradientReversal(_Adversarial):
-    """One network for both hospitals. It learns the masks of the source, and to spoil what the discriminator learns.
+    """Gradient reversal: one network for both hospitals learns the source's masks, and to confuse the discriminator.
 
     Args:
         network: a U-Net from `helpers.models.unet`, trained at the source.
-        levels: which maps the discriminator sees, see `encoder`.
-        strength: of the reversed gradient, at the end of the ramp.
+        levels: which maps the discriminator takes, see `encoder`.
+        strength: of the reversed gradient, at the end of `reversal_schedule`.
     """
 
     def __init__(self, network: keras.Model, levels: Sequence[int] = LEVELS, strength: float = 0.1) -> None:
@@ -183,27 +253,29 @@ class GradientReversal(_Adversarial):
         self.network, self.strength = keras.Model(network.inputs, [*maps, *network.outputs]), strength
 
     def terms(self, batch: Mapping[str, keras.KerasTensor], training: bool) -> dict[str, keras.KerasTensor]:
+        """The segmentation loss at the source, and the discriminator's terms on reversed gradients, each (batch,)."""
         images, soft_labels = augment(source_part(batch))
-        *here, probabilities = self.network(images, training=training)
-        *there, _ = self.network(augment_unlabelled(target_part(batch)), training=training)
+        *source_maps, probabilities = self.network(images, training=training)
+        *target_maps, _ = self.network(augment_unlabelled(target_part(batch)), training=training)
         strength = self.strength * reversal_schedule(self.fraction_spent)
-        turned = ([reverse_gradient(part, strength) for part in maps] for maps in (here, there))
-        masks = self.loss_of_masks.call(soft_labels, with_background(probabilities))
-        return {"segmentation": masks, **self.discriminator_terms(*turned, batch)}
+        reversed_maps = ([reverse_gradient(part, strength) for part in maps] for maps in (source_maps, target_maps))
+        segmentation = self.segmentation_loss.call(soft_labels, with_background(probabilities))
+        return {"segmentation": segmentation, **self.discriminator_terms(*reversed_maps, batch)}
 
 
 class ADDA(_Adversarial):
     """Adversarial discriminative domain adaptation: an encoder for the target, beside the source's.
 
-    It starts from the source's, and learns to be taken for it. The decoder takes no part; afterwards it reads the new
-    encoder as it read the old one.
+    It starts from the source's, and learns to give features that the discriminator takes for the source's. The decoder
+    is not trained; afterwards it gets the features of the new encoder.
 
     Args:
-        network: a U-Net trained at the source; its encoder is the one that learns, a copy of it stays as it was.
-        levels: which maps the discriminator sees, see `encoder`.
-        strength: weight of the deceiver's loss; next to an anchor it decides who wins.
-        anchor: weight of the source's masks. Tzeng's is 0: nothing then ties the new encoder to what the decoder reads,
-            and it drifts. With an anchor the whole network learns, and must still outline the source's radiographs.
+        network: a U-Net trained at the source; its encoder is the one that learns, a copy of it is frozen.
+        levels: which maps the discriminator takes, see `encoder`.
+        strength: weight of the adversarial loss.
+        anchor: weight of the segmentation loss at the source. Tzeng's is 0: nothing then ties the new encoder to what
+            the decoder takes, and it drifts. With an anchor the whole network learns, and must still segment the
+            source's radiographs.
     """
 
     def __init__(
@@ -220,23 +292,24 @@ class ADDA(_Adversarial):
             self.network = network
 
     def terms(self, batch: Mapping[str, keras.KerasTensor], training: bool) -> dict[str, keras.KerasTensor]:
+        """The discriminator's terms, the adversarial loss, and with an anchor the segmentation loss, each (batch,)."""
         images, soft_labels = augment(source_part(batch))
-        here = _maps(self.source(images, training=False))
-        there = _maps(self.encoder(augment_unlabelled(target_part(batch)), training=training))
-        terms = self.discriminator_terms(here, [ops.stop_gradient(part) for part in there], batch)
-        terms["adversarial"] = patch_bce(self.discriminator(there, frozen=True), ops.ones_like(batch["domain"]))
+        source_maps = _maps(self.source(images, training=False))
+        target_maps = _maps(self.encoder(augment_unlabelled(target_part(batch)), training=training))
+        terms = self.discriminator_terms(source_maps, [ops.stop_gradient(part) for part in target_maps], batch)
+        terms["adversarial"] = patch_bce(self.discriminator(target_maps, frozen=True), ops.ones_like(batch["domain"]))
         if "segmentation" in self.term_weights:
             probabilities = self.network(images, training=training)
-            terms["segmentation"] = self.loss_of_masks.call(soft_labels, with_background(probabilities))
+            terms["segmentation"] = self.segmentation_loss.call(soft_labels, with_background(probabilities))
         return terms
 
 
 class OutputAlignment(_Adversarial):
-    """One network for both; the discriminator sees what it says, not how: lungs have the same shape everywhere.
+    """Output-space adaptation: the discriminator takes predictions, not features; lungs have the same shape everywhere.
 
     Args:
         network: trained at the source.
-        strength: weight of the deceiver's loss beside that of the masks; AdaptSegNet has 0.001.
+        strength: weight of the adversarial loss beside the segmentation loss; AdaptSegNet has 0.001.
     """
 
     def __init__(self, network: keras.Model, strength: float = 0.01) -> None:
@@ -244,12 +317,13 @@ class OutputAlignment(_Adversarial):
         self.network = network
 
     def terms(self, batch: Mapping[str, keras.KerasTensor], training: bool) -> dict[str, keras.KerasTensor]:
+        """The segmentation loss at the source, the discriminator's terms and the adversarial loss, each (batch,)."""
         images, soft_labels = augment(source_part(batch))
-        here = self.network(images, training=training)
-        there = self.network(augment_unlabelled(target_part(batch)), training=training)
-        terms = self.discriminator_terms([ops.stop_gradient(here)], [ops.stop_gradient(there)], batch)
-        terms["segmentation"] = self.loss_of_masks.call(soft_labels, with_background(here))
-        terms["adversarial"] = patch_bce(self.discriminator([there], frozen=True), ops.ones_like(batch["domain"]))
+        source = self.network(images, training=training)
+        target = self.network(augment_unlabelled(target_part(batch)), training=training)
+        terms = self.discriminator_terms([ops.stop_gradient(source)], [ops.stop_gradient(target)], batch)
+        terms["segmentation"] = self.segmentation_loss.call(soft_labels, with_background(source))
+        terms["adversarial"] = patch_bce(self.discriminator([target], frozen=True), ops.ones_like(batch["domain"]))
         return terms
 
 

@@ -1,10 +1,11 @@
-"""A training step that sees two hospitals at once: radiographs with masks from one, radiographs alone from the other.
+"""The training step of domain adaptation: radiographs with masks from the source, radiographs alone from the target.
 
-What a method makes small is a sum of terms, each with one value a radiograph. All of it is one compiled Keras step, so
+A method minimises a weighted sum of terms, each with one value a radiograph. All of it is one compiled Keras step, so
 that it runs on TensorFlow and on JAX, on one device and on several.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 from keras import ops
@@ -16,23 +17,35 @@ from helpers.learn.precision import with_loss_scaling
 from helpers.prepare.augment import AugmentationParams, apply
 
 EMA_DECAY = 0.99
-"""Share of a running mean that stays, a step: it looks back over about a hundred."""
+"""Decay of an exponential moving average (EMA), a step: it averages over about a hundred steps."""
 
 _TARGET = "target_"
 
 
 def target_part(batch: Mapping[str, keras.KerasTensor]) -> dict[str, keras.KerasTensor]:
-    """The target's part of an adaptation batch, by the names that the source's part has."""
+    """The target's part of an adaptation batch, by the names that the source's part has.
+
+    Args:
+        batch: as `helpers.learn.batches.adaptation_batches` yields it, each array of shape (batch, ...).
+    """
     return {name.removeprefix(_TARGET): array for name, array in batch.items() if name.startswith(_TARGET)}
 
 
 def source_part(batch: Mapping[str, keras.KerasTensor]) -> dict[str, keras.KerasTensor]:
-    """The source's part of an adaptation batch: what `helpers.learn.augmented_model.augment` takes."""
+    """The source's part of an adaptation batch: what `helpers.learn.augmented_model.augment` takes.
+
+    Args:
+        batch: as `helpers.learn.batches.adaptation_batches` yields it, each array of shape (batch, ...).
+    """
     return {name: array for name, array in batch.items() if not name.startswith(_TARGET) and name != "domain"}
 
 
 def augmentation_params(radiographs: Mapping[str, keras.KerasTensor]) -> AugmentationParams:
-    """The numbers by which radiographs are varied."""
+    """The augmentation parameters of a hospital's part of a batch.
+
+    Args:
+        radiographs: by name, each array of shape (batch, ...), as `source_part` and `target_part` give them.
+    """
     return AugmentationParams(
         **{name: array for name, array in radiographs.items() if name not in ("images", "soft_labels", "domain")}
     )
@@ -40,14 +53,27 @@ def augmentation_params(radiographs: Mapping[str, keras.KerasTensor]) -> Augment
 
 @xla_compiled
 def augment_unlabelled(radiographs: Mapping[str, keras.KerasTensor]) -> keras.KerasTensor:
-    """Radiographs without masks, varied: (batch, size, size, 1) float32."""
+    """Augmented radiographs, without masks.
+
+    Args:
+        radiographs: `images`, (batch, size, size, 1), and the augmentation parameters by name.
+
+    Returns:
+        (batch, size, size, 1) float32.
+    """
     return apply(ops.cast(radiographs["images"], "float32"), None, augmentation_params(radiographs))[0]
 
 
 def ema_copy(network: keras.Model, momentum: float) -> tuple[keras.Model, Callable[[], None]]:
-    """A copy of a network, and what moves it a step towards the network, so that it is the mean of what that has been.
+    """A copy of a network that becomes the exponential moving average (EMA) of its weights.
 
-    A function, since whatever a training step has for an attribute learns with it.
+    Args:
+        network: the one that learns.
+        momentum: decay of the average, a step.
+
+    Returns:
+        The copy, and the function that updates it by a step. It is a function, since Keras tracks whatever a model has
+        as an attribute.
     """
     mean = keras.models.clone_model(network)
     mean.set_weights(network.get_weights())
@@ -63,23 +89,23 @@ def ema_copy(network: keras.Model, momentum: float) -> tuple[keras.Model, Callab
 
 
 class AdaptationModel(keras.Model):
-    """What all methods share; a method is a subclass with `terms`.
+    """The training step that all methods share; a method is a subclass with `terms`.
 
     Args:
         network: the one that adapts.
-        weights: by name, how much each term counts; terms without a weight are only reported.
-        momentum: share of the running mean that stays, a step.
+        weights: of the terms, by name; terms without a weight are only reported.
+        momentum: decay of the exponential moving average, a step.
 
     Attributes:
-        ema_network: the network to keep: the running mean of the one that adapts, over its steps (Polyak and Juditsky
-            1992). Two players circle round the point where both would rest; their mean is nearer to it than either
+        ema_network: the result: the exponential moving average (EMA) of the weights of the network that adapts (Polyak
+            and Juditsky 1992). Two adversaries circle round their equilibrium; the average is nearer to it than either
             (Yazici et al. 2019, arXiv 1806.04498).
-        fraction_spent: the share of the budget that is used up, from 0 to 1; `AdaptationSchedule` keeps it.
+        fraction_spent: the fraction of the budget that is spent, from 0 to 1; `AdaptationSchedule` sets it.
     """
 
     def __init__(self, network: keras.Model, weights: Mapping[str, float], momentum: float = EMA_DECAY) -> None:
-        # Half precision begins in the networks: a mean of weights would be rounded away.
-        super().__init__(name="adapting", dtype="float32", autocast=False)
+        # Half precision begins in the networks: updates of the average would be rounded away.
+        super().__init__(name="adaptation", dtype="float32", autocast=False)
         self.ema_network, self._update_ema = ema_copy(network, momentum)
         self.term_weights = dict(weights)
         self.fraction_spent = self.add_weight(
@@ -88,27 +114,49 @@ class AdaptationModel(keras.Model):
         self.means = {name: keras.metrics.Mean(name) for name in self.reported()}
 
     def reported(self) -> tuple[str, ...]:
-        """The names of all that `terms` gives."""
+        """The names of the terms that are logged; a method that gives more of them overrides it."""
         return tuple(self.term_weights)
 
     def terms(self, batch: Mapping[str, keras.KerasTensor], training: bool) -> dict[str, keras.KerasTensor]:
-        """One value a radiograph of each term, (batch,), by name."""
-        raise TypeError(f"{type(self).__name__} says nothing of its terms; a method of adaptation defines `terms`.")
+        """The terms of the loss by name, one value a radiograph.
+
+        Args:
+            batch: as `helpers.learn.batches.adaptation_batches` yields it, each array of shape (batch, ...).
+            training: whether dropout is on.
+
+        Returns:
+            By name, each (batch,).
+
+        Raises:
+            TypeError: the method does not define it.
+        """
+        raise TypeError(f"{type(self).__name__} defines no `terms`; every method of adaptation does.")
 
     def call(self, batch: Mapping[str, keras.KerasTensor], training: bool = False) -> dict[str, keras.KerasTensor]:
+        """The terms, each (batch,); in training the EMA is updated first."""
         if training:
             self._update_ema()
         return self.terms(batch, training)
 
     def compile(self, optimizer: keras.optimizers.Optimizer, *arguments: object, **further: object) -> None:
+        """As Keras does, with loss scaling where a network computes in float16."""
         networks = [layer for layer in self.layers if isinstance(layer, keras.Model)]
         super().compile(with_loss_scaling(optimizer, *networks), *arguments, **further)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True) -> keras.KerasTensor:
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> keras.KerasTensor:
+        """The weighted sum of the terms."""
         total = sum(weight * y_pred[name] for name, weight in self.term_weights.items())  # (batch,)
         return super().compute_loss(x, ops.zeros_like(total), total, None, training)
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None) -> dict:
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict:
+        """The means of the reported terms."""
         for name, mean in self.means.items():
             mean.update_state(y_pred[name])
         return self.get_metrics_result()
@@ -116,41 +164,58 @@ class AdaptationModel(keras.Model):
 
 @keras.saving.register_keras_serializable(package="biomedseg")
 class LayerwiseAdam(keras.optimizers.Adam):
-    """Adam with a pace for each part of a model: its learning rate, times the part's factor.
+    """Adam with a learning rate for each part of a model: the common one, times the part's factor.
 
     Args:
+        learning_rate: the common one.
         factors: by a piece of a variable's path, such as "discriminator"; 1 for variables that none names.
+        options: of `keras.optimizers.Adam`.
     """
 
-    def __init__(self, learning_rate: float = 1e-3, factors: Mapping[str, float] | None = None, **options) -> None:
+    def __init__(self, learning_rate: float = 1e-3, factors: Mapping[str, float] | None = None, **options: Any) -> None:
         super().__init__(learning_rate, **options)
         self.factors = dict(factors or {})
 
     def build(self, variables: list[keras.Variable]) -> None:
+        """Look up the factor of each variable."""
         super().build(variables)
-        self._paces = tuple(
+        self._variable_factors = tuple(
             next((factor for piece, factor in self.factors.items() if piece in variable.path), 1.0)
             for variable in variables
         )
 
-    def update_step(self, gradient, variable, learning_rate) -> None:
-        super().update_step(gradient, variable, learning_rate * self._paces[self._get_variable_index(variable)])
+    def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
+        """Adam's step at the variable's own learning rate."""
+        factor = self._variable_factors[self._get_variable_index(variable)]
+        super().update_step(gradient, variable, learning_rate * factor)
 
     def get_config(self) -> dict:
+        """The arguments, as Keras saves them."""
         return {**super().get_config(), "factors": self.factors}
 
 
 class AdaptationSchedule(WarmupCosine):
-    """The schedule of an `AdaptationModel`, which is told before each step how much of the budget is used up."""
+    """The learning rate schedule of an `AdaptationModel`; it sets the model's `fraction_spent` as well."""
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Set the learning rate and the fraction of the budget that is spent."""
         super().on_train_batch_begin(batch, logs)
         self.model.fraction_spent.assign(min(1.0, self.budget.fraction_spent(self.done / self.steps)))
 
 
 def segmentation_loss(
     network: keras.Model, batch: Mapping[str, keras.KerasTensor], loss: keras.losses.Loss, training: bool
-):
-    """The loss of the source's radiographs against their masks, (batch,)."""
+) -> keras.KerasTensor:
+    """The segmentation loss on the source's radiographs.
+
+    Args:
+        network: (batch, size, size, 1) to probabilities.
+        batch: as `helpers.learn.batches.adaptation_batches` yields it, each array of shape (batch, ...).
+        loss: gives one value a sample.
+        training: whether dropout is on.
+
+    Returns:
+        (batch,).
+    """
     images, soft_labels = augment(source_part(batch))
     return loss.call(soft_labels, with_background(network(images, training=training)))

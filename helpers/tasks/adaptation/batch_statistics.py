@@ -1,4 +1,4 @@
-"""The statistics that batch normalisation carries from one hospital to another, and those of the new one."""
+"""AdaBN: the statistics of batch normalisation, taken anew over the target hospital's radiographs."""
 
 import keras
 import numpy as np
@@ -9,12 +9,13 @@ _BATCH = 32
 
 
 def adapt_statistics(network: keras.Model, images: np.ndarray) -> None:
-    """Give every batch normalisation the mean and variance of its input over these radiographs (AdaBN: Li et al. 2016,
-    arXiv 1603.04779). No weight learns.
+    """Set mean and variance of every batch normalisation to those of its input over these radiographs.
 
-    From the input on: what a layer sees depends on the statistics of those before it.
+    AdaBN (Li et al. 2016, arXiv 1603.04779). No weight is trained. Layers are set in order, the first one first, since
+    the input of a layer depends on the statistics of those before it.
 
     Args:
+        network: (batch, size, size, 1) to probabilities; changed in place.
         images: (n, size, size, 1), of the new hospital.
 
     Raises:
@@ -23,14 +24,14 @@ def adapt_statistics(network: keras.Model, images: np.ndarray) -> None:
     norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
     if not norms:
         raise DataError(
-            f"{network.name} has no batch normalisation, so it carries no statistics that could be adapted. Train a "
+            f"{network.name} has no batch normalisation, so it has no statistics that could be adapted. Train a "
             "model that has it (train lungs --normalise), or choose another method."
         )
     for norm in norms:
-        seen = keras.Model(network.inputs, norm.input)
+        before_norm = keras.Model(network.inputs, norm.input)
         total = squares = pixels = 0.0
         for start in range(0, len(images), _BATCH):
-            part = seen(np.asarray(images[start : start + _BATCH], np.float32), training=False)
+            part = before_norm(np.asarray(images[start : start + _BATCH], np.float32), training=False)
             part = keras.ops.convert_to_numpy(part).astype(np.float64)
             total, squares = total + part.sum(axis=(0, 1, 2)), squares + np.square(part).sum(axis=(0, 1, 2))
             pixels += part[..., 0].size

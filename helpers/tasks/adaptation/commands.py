@@ -1,7 +1,7 @@
-"""Moving a lung model to another hospital without a single mask from there.
+"""Unsupervised domain adaptation as a command: a lung model is adapted to a hospital of which no mask is read.
 
-The target's radiographs come through a reader that has no way to a mask, so a folder that holds none for that hospital
-will do. What comes out is a folder like a training's, and is scored and used like one.
+The target's radiographs come through a reader that has no access to masks, so a folder without any for that hospital
+will do. The result is a folder like a training's, and is scored and used like one.
 """
 
 import json
@@ -38,7 +38,7 @@ BATCH = 16
 """Radiographs in a batch, of each hospital."""
 
 EPOCHS = 20
-"""Of `helpers.tasks.adaptation.methods.STEPS_PER_EPOCH` steps, where no time is given."""
+"""How long to adapt where no time is given; each of `helpers.tasks.adaptation.methods.STEPS_PER_EPOCH` steps."""
 
 
 def adapt(
@@ -60,23 +60,29 @@ def adapt(
     """Adapt a lung model to another hospital, of which radiographs are read and no mask.
 
     It learns from the training radiographs of both hospitals in the model's own split; the validation radiographs of
-    the source help to choose a checkpoint (`helpers.tasks.adaptation.model_selection`), and nobody's test radiographs
-    are touched before the end.
+    the source help to select a checkpoint (`helpers.tasks.adaptation.model_selection`), and no test radiograph is read
+    before the end, but to measure how long scoring takes.
 
     Args:
-        model_dir: what `train lungs` left, trained at the source alone.
+        model_dir: folder of a `train lungs`, trained at the source alone.
         data: a folder with the chest X-rays.
-        source_site, target_site: "montgomery" or "shenzhen"; the same twice to see that nothing is spoilt.
-        method: one of `METHODS`.
-        out: receives what a training leaves, and `checkpoints/`, weights by epoch. A finished adaptation with the same
-            parameters is left as it is; one that was stopped goes on.
-        minutes: wall time from `started` (else from now) until the folder is finished.
-        epochs: of `ROUND` steps; 20 of them where neither is given.
-        augmentation: how radiographs are varied, a name in `AUGMENTATIONS`; the method's own without.
-        shuffled: tell the discriminator at random which hospital a radiograph is from, see `adaptation_batches`.
-        settings: arguments of the method's own, e.g. {"levels": [4]}.
-        seed: of the order of radiographs and of their variation.
-        log: told what happens, a line at a time.
+        source_site: "montgomery" or "shenzhen", where the model was trained.
+        target_site: "montgomery" or "shenzhen", where it is adapted to; the source itself as a check that adaptation
+            does no harm.
+        method: a name in `helpers.runtime.options.METHODS`.
+        out: receives the files of a training, and `checkpoints/`, weights by epoch. A finished adaptation with the same
+            parameters is left as it is; one that was stopped is resumed.
+        minutes: wall time from `started` until the folder is finished.
+        epochs: of 20 steps; 20 of them where neither is given.
+        augmentation: a name in `helpers.runtime.options.AUGMENTATIONS`; the method's own without.
+        shuffled: shuffle the discriminator's labels, see `helpers.learn.batches.adaptation_batches`.
+        settings: the method's own arguments, e.g. {"levels": [4]}.
+        seed: of the order of radiographs and of their augmentation.
+        started: the moment from which minutes count, as `time.monotonic` gives it; now without.
+        log: called with a line of progress.
+
+    Returns:
+        `out`.
 
     Raises:
         DataError: the model was not trained at the source alone; there is no such method, site or radiograph; the
@@ -85,7 +91,7 @@ def adapt(
     budget = Budget.of(minutes, EPOCHS if epochs is None else epochs, started)
     augmentation = None if augmentation is None else options.current_name(augmentation)
     model_dir, out = Path(model_dir), Path(out)
-    run, split = _checked(model_dir, source_site, target_site, method, augmentation)
+    run, split = _check(model_dir, source_site, target_site, method, augmentation)
     if shuffled and not getattr(options.METHODS[method].load(), "adversarial", False):
         raise DataError(f"{method} has no discriminator, so there are no labels to shuffle.")
     how = {
@@ -106,9 +112,9 @@ def adapt(
         network, size = load_network(model_dir), run["parameters"]["size"]
         xrays = read_chest(data, source_site).require(source_site)
         trained_on, tested = ([xray for xray in xrays if xray.id in side] for side in (split.train, split.test))
-        looked_at = {*split.train, *split.validation}
-        source = open_radiographs([x for x in xrays if x.id in looked_at], out / "slices" / "source", size)
-        target = open_unlabelled(data, target_site, _of(target_site, split.train), out / "slices" / "target", size)
+        learned_or_validated = {*split.train, *split.validation}
+        source = open_radiographs([x for x in xrays if x.id in learned_or_validated], out / "slices" / "source", size)
+        target = open_unlabelled(data, target_site, _at_site(target_site, split.train), out / "slices" / "target", size)
         log(f"{len(trained_on)} radiographs of {source_site} with masks, {len(target.ids)} of {target_site} without.")
         shutil.copy(model_dir / "mean_mask.png", out / "mean_mask.png")
         mean = np.asarray(Image.open(out / "mean_mask.png"), np.float32) / 255
@@ -117,24 +123,25 @@ def adapt(
         )
         selector = _selector(source, split, target, seed)
         prepare = run.get("prepare")
-        chosen = options.METHODS[method].load()
-        if isinstance(chosen, Method):
+        implementation = options.METHODS[method].load()
+        if isinstance(implementation, Method):
             try:
                 with scope(network):
-                    step = chosen.build(network, **(settings or {}))
+                    step = implementation.build(network, **(settings or {}))
             except TypeError as error:
                 raise DataError(f"settings {dict(settings or {})} do not fit {method}: {error}") from error
             ids = [xray.id for xray in trained_on]
-            varied = augmentation or chosen.augmentation
-            batches = partial(adaptation_batches, source, ids, target, BATCH, seed, varied, shuffled)
-            fit_adaptation(step, batches, chosen, budget, selector, out, log, checkpoint)
+            transforms = augmentation or implementation.augmentation
+            batches = partial(adaptation_batches, source, ids, target, BATCH, seed, transforms, shuffled)
+            fit_adaptation(step, batches, implementation, budget, selector, out, log, checkpoint)
             network.set_weights(step.ema_network.get_weights())
         else:
             rows = [selector(network)]
             if method == "histogram":
-                prepare = {"histogram": [float(share) for share in chosen(read_image(x.image) for x in trained_on)]}
+                shares = implementation(read_image(xray.image) for xray in trained_on)
+                prepare = {"histogram": [float(share) for share in shares]}
             else:
-                chosen(network, target.images)
+                implementation(network, target.images)
                 rows.append(selector(network))
             history = pd.DataFrame([{"epoch": number, **row} for number, row in enumerate(rows)])
             write_text(history.to_csv(index=False), out / "history.csv")
@@ -148,7 +155,7 @@ def adapt(
     return run_training(out, parameters, budget, seed, learn, score, log)
 
 
-def _checked(
+def _check(
     model_dir: Path, source_site: str, target_site: str, method: str, augmentation: str | None
 ) -> tuple[dict, Split]:
     options.check(options.METHODS, method, "method")
@@ -158,31 +165,31 @@ def _checked(
         if site not in PREFIXES:
             raise DataError(f"Unknown site {site!r}; this set has {' and '.join(PREFIXES)}.")
     run = read_run(model_dir, "lungs")
-    if (held := run["parameters"]["site"]) != source_site:
+    if (site := run["parameters"]["site"]) != source_site:
         raise DataError(
-            f"{model_dir} was trained at {held}; it can be moved from there, not from {source_site}. Train one at "
+            f"{model_dir} was trained at {site}; it can be moved from there, not from {source_site}. Train one at "
             f"{source_site}, or name another folder."
         )
     if "adapted" in run["parameters"]:
         raise DataError(f"{model_dir} is an adaptation itself; start from the model that it came from.")
     split = load_split(model_dir / "split.json")
-    if not _of(target_site, split.train):
+    if not _at_site(target_site, split.train):
         raise DataError(
             f"The split of {model_dir} holds no radiograph of {target_site}; train where both hospitals lie."
         )
     return run, split
 
 
-def _of(site: str, ids: Sequence[str]) -> list[str]:
-    """Those of a hospital: a name tells, and nothing needs to be opened for it."""
+def _at_site(site: str, ids: Sequence[str]) -> list[str]:
+    """The ids of a hospital, recognised by their prefix; no file is opened."""
     return [identity for identity in ids if identity.startswith(PREFIXES[site])]
 
 
 def _selector(source: Store, split: Split, target: UnlabelledStore, seed: int) -> ModelSelector:
-    chosen, learned = (
+    validation, train = (
         [identity for identity in ids if identity in source.patients] for ids in (split.validation, split.train)
     )
-    areas = source.soft_labels[source.rows(learned), ..., 1].mean(axis=(1, 2)) / 255
+    areas = source.soft_labels[source.rows(train), ..., 1].mean(axis=(1, 2)) / 255
     radiographs = np.random.default_rng([seed, 4]).permutation(len(target.images))[:MAX_RADIOGRAPHS]
-    rows = source.rows(chosen)
+    rows = source.rows(validation)
     return ModelSelector(source.images[rows], source.soft_labels[rows], areas, target.images[np.sort(radiographs)])

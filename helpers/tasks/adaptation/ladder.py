@@ -1,10 +1,10 @@
-"""The road between two hospitals, a rung at a time: each rung one idea, one training, one row of a table.
+"""The ladder of domain adaptation experiments between two hospitals: each one idea, one training, one row of a table.
 
-out/<hospital>/seed_<k>/<recipe>/     trained on one hospital's masks; both directions use it
-out/<from>-<to>/seed_<k>/<rung>/      moved from one to the other
-out/ladder.json                       the table so far, written anew after every rung
+out/<hospital>/seed_<k>/<recipe>/        trained on one hospital's masks; both directions use it
+out/<from>-<to>/seed_<k>/<experiment>/   adapted from one to the other
+out/ladder.json                          the table so far, written anew after every experiment
 
-A finished folder is kept, so the command goes on where it was stopped, and the table counts whatever is finished.
+A finished folder is not trained again, so the same command resumes, and the table has whatever is finished.
 """
 
 import json
@@ -32,13 +32,15 @@ DIRECTIONS = tuple(f"{one}-{other}" for one in SITES.values() for other in SITES
 
 @dataclass(frozen=True)
 class Experiment:
-    """One way to be ready for the other hospital.
+    """One experiment of the ladder.
 
     Attributes:
-        name: of its row and its folder. idea: what is new about it, in a few words.
-        start: the rung whose model it begins with; None: it is trained from nothing.
-        method: of `helpers.tasks.adaptation.commands`; None: it learns from masks, by `helpers.tasks.lungs.commands`.
-        at: "source" or "target", the hospital whose radiographs it goes to.
+        name: of its row and its folder.
+        idea: what is new about it, in a few words.
+        start: the experiment whose model it begins with; None: it is trained from scratch.
+        method: of `helpers.tasks.adaptation.commands.adapt`; None: it learns from masks, by
+            `helpers.tasks.lungs.commands.train_lungs`.
+        at: "source" or "target", the hospital whose radiographs it learns from, or is adapted to.
         settings: further arguments of either.
     """
 
@@ -55,9 +57,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     for experiment in (
         Experiment("source", "the source's radiographs as they are", at="source", settings={"augmentation": "none"}),
         Experiment("histogram", "the target's grey levels brought to the source's", "source", "histogram"),
-        Experiment("intensity", "gamma, contrast and brightness varied", at="source",
+        Experiment("intensity", "gamma, contrast and brightness augmented", at="source",
                    settings={"augmentation": "intensity"}),
-        Experiment("xray", "and turned, scaled, shifted, with noise and black bands", at="source",
+        Experiment("xray", "and rotation, scaling, shift, noise and black bands", at="source",
                    settings={"augmentation": "xray"}),
         Experiment("normalised", "the source's radiographs, batch normalisation", at="source",
                    settings={"augmentation": "none", "normalise": True}),
@@ -66,12 +68,12 @@ EXPERIMENTS: dict[str, Experiment] = {
         Experiment("adda-bottleneck", "ADDA that sees the bottleneck alone", "source", "adda",
                    settings={"settings": {"levels": [4]}}),
         Experiment("adda", "ADDA: an encoder for the target, inverted labels", "source", "adda"),
-        Experiment("adda+anchor", "the same, held by the source's masks", "source", "adda+anchor"),
-        Experiment("output", "a discriminator that sees outlines", "source", "output"),
-        Experiment("mean-teacher", "a mean teacher outlines the target's radiographs", "source", "mean-teacher"),
-        Experiment("xray-mean-teacher", "the same, from the varied model", "xray", "mean-teacher"),
+        Experiment("adda+anchor", "the same, anchored by the source's masks", "source", "adda+anchor"),
+        Experiment("output", "a discriminator of the predicted masks", "source", "output"),
+        Experiment("mean-teacher", "a mean teacher's pseudo-labels at the target", "source", "mean-teacher"),
+        Experiment("xray-mean-teacher", "the same, from the augmented model", "xray", "mean-teacher"),
         *(
-            Experiment(f"labelled-{k}", f"tuned on {k} outlined target radiograph{'s' * (k > 1)}", "source",
+            Experiment(f"labelled-{k}", f"fine-tuned on {k} target radiograph{'s' * (k > 1)} with masks", "source",
                        settings={"augmentation": "xray", "labelled": k})
             for k in (1, 5, 10, 20)
         ),
@@ -82,7 +84,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         Experiment("shuffled", "check: ADDA with shuffled hospitals", "source", "adda", settings={"shuffled": True}),
     )
 }  # fmt: skip
-"""Every rung by its name, from the bottom to the ceiling; three checks at the end."""
+"""Every experiment by its name, from the source model to the ceiling; three checks at the end."""
 
 
 def run_ladder(
@@ -97,27 +99,30 @@ def run_ladder(
     log: Log = print,
     **network: int,
 ) -> dict[str, list[dict]]:
-    """Train, move and score the rungs; whatever they start from is trained with them.
+    """Train, adapt and score the experiments, and those that they start from.
 
-    All models are scored on the same radiographs, those that the split keeps out in both hospitals.
+    All models are scored on the same radiographs, the test radiographs of the split in both hospitals.
 
     Args:
         data: holds the X-rays of both hospitals.
-        out: see above.
-        directions: of `DIRECTIONS`. rungs: names in `EXPERIMENTS`.
+        out: folder of all runs, see the module.
+        directions: of `DIRECTIONS`.
+        experiments: names in `EXPERIMENTS`.
         seeds: how many trainings of each, from seed 0 on.
-        minutes: wall time of each training; or epochs: of 20 steps.
+        minutes: wall time of each training.
+        epochs: of 20 steps, of each training, where no minutes are given.
         split: of the radiographs; by default that of seed 0.
+        log: called with a line of progress.
         network: `size` and `filters`, see `train_lungs`.
 
     Returns:
         For each direction the rows of what is finished in `out`, as `helpers.tasks.adaptation.results` gives them.
 
     Raises:
-        DataError: no such rung or direction, data that cannot be used, or `out` holds runs that were made otherwise.
+        DataError: no such experiment or direction, data that cannot be used, or `out` holds runs with other parameters.
     """
-    _known(experiments, EXPERIMENTS, "experiment")
-    _known(directions, DIRECTIONS, "direction")
+    _check_names(experiments, EXPERIMENTS, "experiment")
+    _check_names(directions, DIRECTIONS, "direction")
     split = split or split_radiographs(list_radiographs(data), seed=0)
     made = {"minutes": minutes, "epochs": epochs, "split": split.digest, **network}
     wanted = set(experiments) | {EXPERIMENTS[name].start for name in experiments}
@@ -135,7 +140,14 @@ def run_ladder(
 
 
 def run_folder(out: str | os.PathLike, direction: str, name: str, seed: int = 0) -> Path:
-    """Where the run of a rung lies."""
+    """The folder of an experiment's run.
+
+    Args:
+        out: folder of all runs.
+        direction: of `DIRECTIONS`.
+        name: of the experiment.
+        seed: of the training.
+    """
     experiment = EXPERIMENTS[name]
     if experiment.start:
         return Path(out) / direction / f"seed_{seed}" / name
@@ -144,14 +156,29 @@ def run_folder(out: str | os.PathLike, direction: str, name: str, seed: int = 0)
 
 
 def load_results(out: str | os.PathLike) -> dict[str, list[dict]]:
-    """The rows of what is finished in a folder, for each direction of which anything is."""
+    """The results of the finished runs in a folder, for each direction of which there are any.
+
+    Args:
+        out: folder of all runs.
+
+    Returns:
+        The rows of `helpers.tasks.adaptation.results.summarise`, by direction.
+    """
     scores = {direction: radiograph_scores(out, direction) for direction in DIRECTIONS}
-    return {road: summarise(table, *road.split("-")) for road, table in scores.items() if len(table)}
+    return {direction: summarise(table, *direction.split("-")) for direction, table in scores.items() if len(table)}
 
 
 def radiograph_scores(out: str | os.PathLike, direction: str) -> pd.DataFrame:
-    """One row for each radiograph and finished run: `experiment`, `seed`, `radiograph`, `site`, `dice`, and at the
-    target, where the run kept checkpoints, `oracle`."""
+    """The Dice of every radiograph in every finished run of a direction.
+
+    Args:
+        out: folder of all runs.
+        direction: of `DIRECTIONS`.
+
+    Returns:
+        One row for each radiograph and run: `experiment`, `seed`, `radiograph`, `site`, `dice`, and at the target,
+        where the run saved checkpoints, `oracle`.
+    """
     rows = []
     for name in EXPERIMENTS:
         folder = run_folder(out, direction, name)
@@ -187,17 +214,16 @@ def _run(
 
 
 def _score(folder: Path, data: str | os.PathLike, target: str, made: Mapping[str, Any], log: Log) -> None:
-    """Dice of a run on the test radiographs of both hospitals; written last, so a folder that has its scores is
-    finished."""
+    """Write `scores.json`: Dice on the test radiographs of both hospitals. A folder that has it is finished."""
     radiographs = json.loads((folder / "metrics.json").read_text())["images"]  # an adaptation's, of the source alone
     for site in sorted(set(SITES.values()) - {radiograph["site"] for radiograph in radiographs}):
         radiographs += evaluate_lungs(folder, data, "test", site, log=log)["images"]
     content: dict[str, Any] = {"made": made, "radiographs": []}
-    chosen: dict[str, float] = {}
+    oracle_dice: dict[str, float] = {}
     if (folder / "checkpoints").is_dir():
-        content["checkpoint"], chosen = oracle(folder, data, target)
+        content["checkpoint"], oracle_dice = oracle(folder, data, target)
     for radiograph in sorted(radiographs, key=lambda radiograph: radiograph["id"]):
-        also = {"oracle": chosen[radiograph["id"]]} if radiograph["id"] in chosen else {}
+        also = {"oracle": oracle_dice[radiograph["id"]]} if radiograph["id"] in oracle_dice else {}
         content["radiographs"].append(
             {"radiograph": radiograph["id"], "site": radiograph["site"], "dice": radiograph["dice"], **also}
         )
@@ -210,7 +236,9 @@ def _is_scored(folder: Path, made: Mapping[str, Any]) -> bool:
     before = json.loads((folder / "scores.json").read_text())["made"]
     if differ := [key for key in {**before, **made} if before.get(key) != made.get(key)]:
         listed = ", ".join(f"{key} {before.get(key)!r} there, {made.get(key)!r} now" for key in differ)
-        raise DataError(f"{folder} was made otherwise ({listed}); only rungs that are made alike can be compared.")
+        raise DataError(
+            f"{folder} has other parameters ({listed}); only experiments with the same ones can be compared."
+        )
     return True
 
 
@@ -218,7 +246,7 @@ def _site(direction: str, at: str) -> str:
     return direction.split("-")[("source", "target").index(at)]
 
 
-def _known(names: Sequence[str], known: Sequence[str] | Mapping, what: str) -> None:
+def _check_names(names: Sequence[str], known: Sequence[str] | Mapping, what: str) -> None:
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         given = ", ".join(map(repr, unknown)) or "nothing"

@@ -1,8 +1,8 @@
-"""Mean teacher: a network learns from radiographs without masks by agreeing with a steadier copy of itself.
+"""Mean teacher: self-training on radiographs without masks, with the pseudo-labels of an averaged copy of the network.
 
-The teacher's weights are the running mean of the student's (Tarvainen and Valpola 2017, arXiv 1703.01780). It looks at
-a radiograph as it is; the student looks at it turned, stretched and shaded, and has to outline what the teacher
-outlined, moved the same way. The source's masks keep both from agreeing on nonsense.
+The teacher's weights are the exponential moving average (EMA) of the student's (Tarvainen and Valpola 2017, arXiv
+1703.01780). It predicts on the radiograph as it is; the student gets the radiograph augmented, and has to predict what
+the teacher predicted, deformed the same way. The segmentation loss at the source keeps both from agreeing on nonsense.
 """
 
 from collections.abc import Mapping
@@ -25,29 +25,38 @@ from helpers.tasks.adaptation.base import (
 
 @xla_compiled
 def augment_pseudo_labelled(radiographs: Mapping[str, keras.KerasTensor], soft_labels: keras.KerasTensor) -> tuple:
-    """Radiographs and what the teacher says of them, varied together."""
+    """Radiographs and their pseudo-labels, augmented together.
+
+    Args:
+        radiographs: `images`, (batch, size, size, 1), and the augmentation parameters by name.
+        soft_labels: (batch, size, size, 2), probabilities that the teacher predicts.
+
+    Returns:
+        Both augmented, float32, in the shapes they came in.
+    """
     return apply(ops.cast(radiographs["images"], "float32"), soft_labels, augmentation_params(radiographs))
 
 
 class MeanTeacher(AdaptationModel):
-    """A student that learns; its teacher is the running mean, which every adaptation keeps, and here takes part.
+    """A student that learns from the pseudo-labels of its EMA, the teacher.
 
     Args:
         network: trained at the source; it becomes the student.
-        strength: weight of agreement beside that of the source's masks.
-        momentum: share of the teacher that stays, a step.
+        strength: weight of the consistency loss (`agreement`) beside the segmentation loss.
+        momentum: decay of the teacher's weights, a step.
     """
 
     def __init__(self, network: keras.Model, strength: float = 1.0, momentum: float = EMA_DECAY) -> None:
         super().__init__(network, {"segmentation": 1.0, "agreement": strength}, momentum)
-        self.student, self.loss_of_masks = network, DiceCrossEntropy()
+        self.student, self.segmentation_loss = network, DiceCrossEntropy()
 
     def terms(self, batch: Mapping[str, keras.KerasTensor], training: bool) -> dict[str, keras.KerasTensor]:
+        """The segmentation loss at the source and the consistency loss at the target, each (batch,)."""
         radiographs = target_part(batch)
-        said = with_background(self.ema_network(ops.cast(radiographs["images"], "float32"), training=False))
-        images, soft_labels = augment_pseudo_labelled(radiographs, ops.stop_gradient(said))
-        answer = with_background(self.student(images, training=training))
+        pseudo_labels = with_background(self.ema_network(ops.cast(radiographs["images"], "float32"), training=False))
+        images, soft_labels = augment_pseudo_labelled(radiographs, ops.stop_gradient(pseudo_labels))
+        predicted = with_background(self.student(images, training=training))
         return {
-            "segmentation": segmentation_loss(self.student, batch, self.loss_of_masks, training),
-            "agreement": self.loss_of_masks.call(soft_labels, answer),
+            "segmentation": segmentation_loss(self.student, batch, self.segmentation_loss, training),
+            "agreement": self.segmentation_loss.call(soft_labels, predicted),
         }

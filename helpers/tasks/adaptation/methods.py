@@ -1,4 +1,4 @@
-"""How each method of adaptation trains, and how the checkpoint to keep is found."""
+"""The methods of adaptation, their hyperparameters, and the training that selects a checkpoint without labels."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -24,23 +24,23 @@ STEPS_PER_EPOCH = 20
 """Steps between two evaluations of the network: an epoch here, whatever the size of the two hospitals."""
 
 CHECKPOINTS = 10
-"""Checkpoints along the way, of which one is selected. The model as it came is none of them: whether it had better been
-left alone is for the table to show, and a model that is never moved is never hurt."""
+"""Checkpoints of a training, of which one is selected. The source model is none of them: the table of results is to
+show whether adaptation does harm, and a selection that may fall back on the source model would hide it."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """How a method trains.
+    """The hyperparameters of a method.
 
-    The settings below, and the way to select a checkpoint, were tried on training and validation radiographs of both
-    hospitals with all masks: whoever adapts without any cannot choose so well.
+    These of the methods below, and the criterion that selects a checkpoint, were tuned on training and validation
+    radiographs of both hospitals with all masks: without target masks nobody can tune so well.
 
     Attributes:
-        build: from the network and settings of its own to the step that adapts it.
+        build: from the network and the method's own settings to the training step.
         rate: Adam's highest learning rate.
         factors: of the learning rate, by a piece of a variable's path.
         augmentation: a name in `helpers.runtime.options.AUGMENTATIONS`, for the radiographs of both hospitals.
-        momentum: Adam's first; 0.5 for an adversary, whose gradients turn (Radford et al. 2015).
+        momentum: Adam's beta_1; 0.5 for adversarial training, whose gradients change direction (Radford et al. 2015).
         adversarial: whether it has a discriminator.
     """
 
@@ -53,7 +53,7 @@ class Method:
 
 
 REVERSAL = Method(GradientReversal, 3e-4)
-ADDA_FREE = Method(ADDA, 3e-5, {"discriminator": 10})  # nothing holds the encoder but that it is slow
+ADDA_FREE = Method(ADDA, 3e-5, {"discriminator": 10})  # a low rate is all that limits the encoder's drift
 ADDA_ANCHORED = Method(partial(ADDA, anchor=1.0, strength=0.1), 3e-4)
 OUTPUT = Method(OutputAlignment, 3e-4)
 MEAN_TEACHER = Method(MeanTeacher, 3e-4, augmentation="xray", momentum=0.9, adversarial=False)
@@ -72,19 +72,19 @@ def fit_adaptation(
     """Train until the budget is spent, and leave the selected checkpoint in `step.ema_network`.
 
     Args:
-        step: what learns.
+        step: the training step, with the network to adapt.
         batches: called with `first_step`, see `helpers.learn.training_loop.fit`.
-        method: how it trains.
+        method: its hyperparameters.
         budget: how long.
         selector: scores the network after each epoch of `STEPS_PER_EPOCH` steps; the highest `selection_score` wins.
         folder: receives `checkpoints/`, about `CHECKPOINTS` of them.
         log: called with one line an epoch.
-        checkpoint: keeps the training, and goes on with the one it holds.
+        checkpoint: saves the training, and resumes the one in its file.
 
     Returns:
-        The history, see `helpers.learn.training_loop.fit`, from epoch 0 on, before any step: what the step reports (its
-        terms; a discriminator's accuracy), what the selector returns, and `saved`: the tenth of the budget that was
-        then reached, 0 where no weights were saved.
+        The history, see `helpers.learn.training_loop.fit`, from epoch 0 on, before any step: the terms that the step
+        reports, a discriminator's accuracy, what the selector returns, and `saved`: the tenth of the budget that was
+        reached, 0 where no weights were saved.
     """
     network = step.ema_network
     with scope(network):

@@ -1,9 +1,9 @@
-"""Which checkpoint of an adaptation to keep, when the new hospital has no masks to tell.
+"""Model selection without target labels: the checkpoint of an adaptation to use, when the target has no masks.
 
-Three things can be seen without them: whether the network still outlines the source's radiographs, whether it is less
-sure of the target's, and whether what it outlines there could be lungs. To be sure by itself is no merit: a network
-that learns the source's masks by heart gets surer of everything. Masks of the target would choose better; what that
-would be worth is an oracle's number, not a method's.
+Three criteria need none: the Dice on the source's validation radiographs, the entropy of the predictions at the target
+less that at the source, and the fraction of predictions at the target that cannot be lungs. Entropy alone would be no
+criterion: a network that overfits the source's masks becomes more certain of everything. Masks of the target would
+select better; what they would be worth is the oracle's score, not a method's.
 """
 
 from dataclasses import dataclass
@@ -16,19 +16,20 @@ from helpers.learn.predict_batches import predict_batches
 from helpers.measure.overlap import dice
 
 MAX_RADIOGRAPHS = 64
-"""Of the target that are looked at, at most: enough to see a drift, few enough to look often."""
+"""Radiographs of the target that are evaluated, at most: enough to see a drift, few enough to evaluate often."""
 
 MIN_COMPONENT = 0.01
-"""Share of a radiograph from which a connected part counts: smaller ones are specks."""
+"""Fraction of a radiograph from which a connected component counts: smaller ones are specks."""
 
 
 @dataclass(frozen=True)
 class ModelSelector:
-    """Looks at a network without the target's masks.
+    """Scores a network without the target's masks.
 
     Attributes:
-        images, shares: (n, size, size, 1) and (n, size, size, 2) uint8, the source's validation radiographs.
-        areas: (radiographs,) share of each of the source's training radiographs that is lung.
+        images: (n, size, size, 1), the source's validation radiographs.
+        soft_labels: (n, size, size, 2) uint8 in 255ths, their masks.
+        areas: (radiographs,), the lung fraction of each of the source's training radiographs.
         target: (m, size, size, 1), radiographs of the target.
     """
 
@@ -38,42 +39,56 @@ class ModelSelector:
     target: np.ndarray
 
     def __call__(self, network: keras.Model) -> dict[str, float]:
-        """What a row of the history says of a network.
+        """The columns of a row of the history that belong to the selection.
+
+        Args:
+            network: (batch, size, size, 1) to probabilities.
 
         Returns:
             val_dice: mean Dice over the source's validation radiographs, on the network's grid;
-            doubt: mean entropy of a radiograph's pixels, in bits, for each pixel of lung, at the target less at the
-                source;
-            odd: share of the target's radiographs on which the outline is none of lungs: not two parts, or larger or
-                smaller than all but one in a hundred of the source's;
-            choice: val_dice - doubt - odd. The checkpoint with the highest is kept.
+            relative_entropy_gap: mean of `entropy_per_lung_pixel` at the target, less that at the source, bits;
+            implausible_fraction: fraction of the target's radiographs on which the prediction cannot be lungs: not two
+                components, or an area outside the 1st to 99th percentile of the source's;
+            selection_score: val_dice - relative_entropy_gap - implausible_fraction. The checkpoint with the highest is
+                selected.
         """
-        here, there, truth = (
-            lung_probabilities(network, self.images),
-            lung_probabilities(network, self.target),
-            self.soft_labels[..., 1] > 127,
-        )
-        val_dice = float(np.mean([dice(one, other) for one, other in zip(truth, here > 0.5, strict=True)]))
-        doubt = float(np.mean(entropy_per_lung_pixel(there)) - np.mean(entropy_per_lung_pixel(here)))
+        source, target = lung_probabilities(network, self.images), lung_probabilities(network, self.target)
+        truth = self.soft_labels[..., 1] > 127
+        val_dice = float(np.mean([dice(one, other) for one, other in zip(truth, source > 0.5, strict=True)]))
+        entropy_gap = float(np.mean(entropy_per_lung_pixel(target)) - np.mean(entropy_per_lung_pixel(source)))
         low, high = np.quantile(self.areas, (0.01, 0.99))
-        odd = float(np.mean([_is_implausible(one > 0.5, low, high) for one in there]))
+        implausible = float(np.mean([_is_implausible(one > 0.5, low, high) for one in target]))
         return {
             "val_dice": val_dice,
-            "relative_entropy_gap": doubt,
-            "implausible_fraction": odd,
-            "selection_score": val_dice - doubt - odd,
+            "relative_entropy_gap": entropy_gap,
+            "implausible_fraction": implausible,
+            "selection_score": val_dice - entropy_gap - implausible,
         }
 
 
 def lung_probabilities(network: keras.Model, images: np.ndarray) -> np.ndarray:
-    """The probability of lung in every pixel, (n, size, size) float32."""
+    """The probability of lung in every pixel.
+
+    Args:
+        network: (batch, size, size, 1) to probabilities, lung the last class.
+        images: (n, size, size, 1).
+
+    Returns:
+        (n, size, size) float32.
+    """
     return predict_batches(network, images)[..., -1]
 
 
 def entropy_per_lung_pixel(probabilities: np.ndarray) -> np.ndarray:
-    """The entropy of each radiograph's pixels in bits, for each pixel of lung: (n, size, size) to (n,).
+    """The entropy of each radiograph's prediction in bits, divided by the predicted lung area in pixels.
 
-    By the radiograph it would reward a network that finds nothing, and is sure of that.
+    Without the division it would favour a network that finds no lungs, and is certain of that.
+
+    Args:
+        probabilities: (n, size, size), of lung.
+
+    Returns:
+        (n,).
     """
     p = np.clip(probabilities, 1e-6, 1 - 1e-6)
     bits = -(p * np.log2(p) + (1 - p) * np.log2(1 - p)).sum(axis=(1, 2))
@@ -81,6 +96,6 @@ def entropy_per_lung_pixel(probabilities: np.ndarray) -> np.ndarray:
 
 
 def _is_implausible(mask: np.ndarray, low: float, high: float) -> bool:
-    parts, _ = ndimage.label(mask)
-    large = (np.bincount(parts.ravel())[1:] > MIN_COMPONENT * mask.size).sum()
+    components, _ = ndimage.label(mask)
+    large = (np.bincount(components.ravel())[1:] > MIN_COMPONENT * mask.size).sum()
     return bool(large != 2 or not low <= mask.mean() <= high)

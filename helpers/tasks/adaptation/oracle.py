@@ -1,4 +1,4 @@
-"""What a choice with labels would have made of an adaptation: shown beside the method, never instead of it."""
+"""Oracle model selection: the checkpoint that target labels would select, reported beside the method, never instead."""
 
 import os
 from pathlib import Path
@@ -14,20 +14,26 @@ from helpers.tasks.lungs.inference import LungSegmenter, score_radiographs
 
 
 def oracle(folder: str | os.PathLike, data: str | os.PathLike, site: str) -> tuple[str, dict[str, float]]:
-    """The checkpoint that labels would have chosen: the best on a hospital's validation radiographs.
+    """The checkpoint with the highest Dice on a hospital's validation radiographs.
 
-    Nobody who adapts without labels can choose so; beside the row itself it says what the choice costs.
+    An upper bound: adaptation without labels cannot select so. Its distance to the method's own score is the cost of
+    selecting without labels.
+
+    Args:
+        folder: of the adaptation.
+        data: the folder of the X-rays, with the hospital's masks.
+        site: the target hospital.
 
     Returns:
-        Its name, and its Dice on each of the hospital's test radiographs.
+        The checkpoint's name, and its Dice on each of the hospital's test radiographs.
 
     Raises:
-        DataError: the run kept no checkpoints, or the hospital has no outlined radiographs to choose by.
+        DataError: the run saved no checkpoints, or the hospital has no validation or test radiographs with masks.
     """
     folder = Path(folder)
     checkpoints = sorted((folder / "checkpoints").glob("*.weights.h5"))
     if not checkpoints:
-        raise DataError(f"{folder} holds no checkpoints/*.weights.h5 to choose among; adapt again.")
+        raise DataError(f"{folder} holds no checkpoints/*.weights.h5 to select from; adapt again.")
     segmenter, xrays, split = (
         LungSegmenter.load(folder),
         read_chest(data).require(site),
@@ -35,19 +41,17 @@ def oracle(folder: str | os.PathLike, data: str | os.PathLike, site: str) -> tup
     )
     validation, test = ([xray for xray in xrays if xray.id in ids] for ids in (split.validation, split.test))
     if not (validation and test):
-        raise DataError(
-            f"{data} holds no outlined validation or test radiographs of {site}; an oracle has nothing to go by."
-        )
+        raise DataError(f"{data} holds no validation or test radiographs of {site} with masks; the oracle needs both.")
     radiographs, masks = zip(*map(read_xray, validation), strict=True)
-    seen = np.stack([segmenter.preprocess(radiograph) for radiograph in radiographs])  # (radiographs, size, size, 1)
+    images = np.stack([segmenter.preprocess(radiograph) for radiograph in radiographs])  # (radiographs, size, size, 1)
     truth = np.stack(
         [lung_soft_labels(mask, segmenter.size)[..., 1] > 127 for mask in masks]
     )  # (radiographs, size, size)
 
     def mean_dice(path: Path) -> float:
         segmenter.network.load_weights(path)
-        said = segmenter.network_probabilities(seen) > 0.5
-        return float(np.mean([dice(one, other) for one, other in zip(truth, said, strict=True)]))
+        predicted = segmenter.network_probabilities(images) > 0.5
+        return float(np.mean([dice(one, other) for one, other in zip(truth, predicted, strict=True)]))
 
     best = max(checkpoints, key=mean_dice)
     segmenter.network.load_weights(best)

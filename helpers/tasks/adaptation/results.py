@@ -1,4 +1,4 @@
-"""How the rungs stand: from the Dice of every radiograph to a table, a row for each rung, with intervals."""
+"""Results of the ladder: from the Dice of every radiograph to a table, a row for each experiment, with intervals."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,26 +12,28 @@ from helpers.measure.statistics import bootstrap_ci
 from helpers.runtime.errors import DataError
 
 SOURCE, CEILING = "source", "target"
-"""The two rungs that the others are held against: the plain model of one hospital, and a model of the other's own."""
+"""The two experiments that the others are compared with: the plain source model, and a model trained at the target."""
 
 
 def summarise(scores: pd.DataFrame, source: str, target: str) -> list[dict[str, Any]]:
-    """One row for each rung, in the order in which they come.
+    """One row for each experiment, in the order of the table.
 
     Args:
         scores: a row for each radiograph and training: `experiment`, `seed`, `radiograph`, `site`, `dice`, and perhaps
-            `oracle`, the Dice of the checkpoint that labels would have chosen.
-        source, target: the two hospitals.
+            `oracle`, the Dice of the checkpoint that target labels would select.
+        source: the hospital that was adapted from.
+        target: the hospital that was adapted to.
 
     Returns:
-        For each rung `experiment` and `seeds`; `source` and `target`, the Dice in both hospitals, as `mean`, `ci95` and
+        For each `experiment` its `seeds`; `source` and `target`, the Dice in both hospitals, as `mean`, `ci95` and
         `by_seed`; `gap`, the `share` of the gap closed and its `ci95`, or None twice and a `note` that says why;
-        `source_change`, the change in the source hospital against the rung `source`, and `oracle`, both as `mean` and
-        `ci95`, or None. Intervals are over radiographs; where there are several seeds, of each radiograph's mean over
-        them. Rungs are compared over the seeds that all of them have: trainings differ by as much as methods do.
+        `source_change`, the change in the source hospital against the experiment `source`, and `oracle`, both as `mean`
+        and `ci95`, or None. Intervals are over radiographs; where there are several seeds, of each radiograph's mean
+        over them. Experiments are compared over the seeds that all of them have: trainings differ by as much as methods
+        do.
 
     Raises:
-        DataError: the rungs were not all scored on the same radiographs, or not in both hospitals.
+        DataError: the experiments were not all scored on the same radiographs, or not in both hospitals.
     """
     order = list(dict.fromkeys(scores["experiment"]))
     wide = scores.pivot_table(
@@ -39,10 +41,10 @@ def summarise(scores: pd.DataFrame, source: str, target: str) -> list[dict[str, 
     )  # means over seeds
     if unscored := [name for name in order if wide[name].isna().any()]:
         raise DataError(
-            f"{', '.join(unscored)}: not scored on all the radiographs that other rungs were; use one split."
+            f"{', '.join(unscored)}: not scored on all the radiographs that other experiments were; use one split."
         )
     if missing := [site for site in (source, target) if site not in wide.index.levels[0]]:
-        raise DataError(f"there are no scores in {' and '.join(missing)}; score every rung in both hospitals.")
+        raise DataError(f"there are no scores in {' and '.join(missing)}; score every experiment in both hospitals.")
     rows = []
     for name in order:
         own = scores[scores["experiment"] == name]
@@ -62,7 +64,11 @@ def summarise(scores: pd.DataFrame, source: str, target: str) -> list[dict[str, 
 
 
 def as_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Rows as a table to print: means with 95 % intervals, a dash where there is nothing."""
+    """Rows as a table to print: means with 95 % intervals, a dash where there is no value.
+
+    Args:
+        rows: as `summarise` gives them.
+    """
     columns = {
         "Dice, source": ("source", "mean", ".3f"),
         "Dice, target": ("target", "mean", ".3f"),
@@ -71,14 +77,14 @@ def as_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
         "oracle": ("oracle", "mean", ".3f"),
     }
 
-    def shown(entry: dict | None, key: str, form: str) -> str:
+    def formatted(entry: dict | None, key: str, form: str) -> str:
         if entry is None or entry[key] is None:
             return "-"
         low, high = entry["ci95"]
         return f"{entry[key]:{form}} [{low:{form}}, {high:{form}}]"
 
     table = [
-        {column: shown(row[part], key, form) for column, (part, key, form) in columns.items()}
+        {column: formatted(row[part], key, form) for column, (part, key, form) in columns.items()}
         | {"seeds": len(row["seeds"])}
         for row in rows
     ]
@@ -86,8 +92,11 @@ def as_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _paired_scores(scores: pd.DataFrame, *names: str) -> pd.DataFrame:
-    """The mean Dice of each radiograph, by site and radiograph, a column for each rung, over the seeds that all of them
-    have."""
+    """The mean Dice of each radiograph, a column for each experiment, over the seeds that all of them have.
+
+    Raises:
+        ValueError: an experiment has no scores, or they have no seed in common.
+    """
     own = {name: set(scores.loc[scores["experiment"] == name, "seed"]) for name in names}
     if missing := [name for name, seeds in own.items() if not seeds]:
         raise ValueError(f"{' and '.join(missing)} not trained yet")
@@ -99,8 +108,8 @@ def _paired_scores(scores: pd.DataFrame, *names: str) -> pd.DataFrame:
 
 def _gap(scores: pd.DataFrame, name: str, target: str) -> dict[str, Any]:
     try:
-        away = _paired_scores(scores, SOURCE, CEILING, name).loc[target]
-        share, interval = gap_closed(away[SOURCE], away[name], away[CEILING])
+        at_target = _paired_scores(scores, SOURCE, CEILING, name).loc[target]
+        share, interval = gap_closed(at_target[SOURCE], at_target[name], at_target[CEILING])
     except ValueError as error:
         return {"share": None, "ci95": None, "note": str(error)}
     return {"share": share, "ci95": list(interval)}
@@ -108,10 +117,10 @@ def _gap(scores: pd.DataFrame, name: str, target: str) -> dict[str, Any]:
 
 def _source_change(scores: pd.DataFrame, name: str, source: str) -> dict[str, Any] | None:
     try:
-        home = _paired_scores(scores, SOURCE, name).loc[source]
+        at_source = _paired_scores(scores, SOURCE, name).loc[source]
     except ValueError:
         return None
-    return _mean(home[name] - home[SOURCE])
+    return _mean(at_source[name] - at_source[SOURCE])
 
 
 def _oracle(own: pd.DataFrame) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The brain half as three commands: train on a folder of patients, score a model, outline a patient."""
+"""Brain tumour segmentation as commands: train on a folder of patients, evaluate a model, segment a patient."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -41,21 +41,28 @@ def train_brain(
     slices: str | os.PathLike | None = None,
     devices: str = "auto",
 ) -> Path:
-    """Train the U-Net on the patients under `data`, and score it on patients kept out.
+    """Train the U-Net on the patients under `data`, and score it on test patients.
 
     Args:
+        data: the folder of the patients.
         out: receives `model.keras`, `run.json` (parameters, versions, hashes of the training patients), `split.json`,
             `history.csv` and `metrics.json`. A training with the same parameters that is finished is left as it is; one
-            that was stopped goes on.
-        modalities: volumes to look at; patients that lack one are left out.
+            that was stopped is resumed.
+        modalities: the volumes that are the network's input; patients that lack one are left out.
         size: pixels along each side of the 192 mm window.
         filters: features of the U-Net's first level.
-        recipe: loss, variation, choice of slices and batch size; the default one if none is given.
-        minutes: wall time from `started` (else from now) until the folder is finished; 30 epochs without it.
-        split: who trains, validates and tests; made from ids and seed if none is given.
-        slices: where the slice store lies or shall lie; in `out`, for the time of the training, if none is given.
-        log: told what happens, a line at a time.
+        minutes: wall time from `started` until the folder is finished; 30 epochs without it.
+        recipe: loss, augmentation, sampling of slices and batch size; the default one if none is given.
+        seed: of the split, the initial weights, the order of slices and their augmentation.
+        started: the moment from which minutes count, as `time.monotonic` gives it; now without.
+        log: called with a line of progress.
+        split: training, validation and test patients; made from ids and seed if none is given.
+        slices: folder of the slice store, made if it is missing; in `out`, for the time of the training, if none is
+            given.
         devices: where to train, see `helpers.learn.devices.configure`.
+
+    Returns:
+        `out`.
 
     Raises:
         DataError: the data cannot be used as it is (each finding is named), or `out` holds another training.
@@ -108,11 +115,17 @@ def train_brain_folds(
     log: Log = print,
     **settings: object,
 ) -> dict:
-    """Train `folds` models so that every patient is tested once, by a model that never saw it.
+    """Cross-validation: train `folds` models, so that every patient is tested once, by a model that never saw it.
 
-    Folds that are finished in `out` are kept, so the command goes on where it was stopped.
+    Folds that are finished in `out` are not trained again, so the same command resumes.
 
     Args:
+        data: the folder of the patients.
+        out: receives a folder for each fold, and `metrics.json`.
+        folds: how many.
+        modalities: the volumes that are the network's input; patients that lack one are left out.
+        seed: of the split, and of each training.
+        log: called with a line of progress.
         settings: further arguments of `train_brain`; `minutes` counts for each fold.
 
     Returns:
@@ -141,25 +154,31 @@ def evaluate_brain(
     json_path: str | os.PathLike | None = None,
     log: Log = print,
 ) -> dict:
-    """Score a trained folder on the patients under `data`.
+    """Score a trained model on the patients under `data`.
 
     Args:
-        split: "test", the patients that training kept out; or "all", every patient of a folder the model never saw.
+        model_dir: folder of a `train brain`.
+        data: the folder of the patients.
+        split: "test", the test patients of the training; or "all", every patient of a folder that the model never saw.
         json_path: where to write the result as well.
+        log: called with a line of progress.
+
+    Returns:
+        What `helpers.measure.evaluate.evaluate` gives, and `run`, the provenance.
 
     Raises:
         DataError: test patients are missing; or, for "all", patients are there that the model was trained or tuned on,
             recognised by id or by their voxels. Each is named.
     """
     segmenter = Segmenter.load(model_dir)
-    chosen = select_test_patients(model_dir, data, split, segmenter.modalities)
+    patients = select_test_patients(model_dir, data, split, segmenter.modalities)
     result = evaluate(
         segmenter.predict,
-        chosen,
+        patients,
         segmenter.modalities,
         lambda done, total: log(f"scored {done} of {total} patients"),
     )
-    result["run"] = score_provenance(model_dir, split, chosen)
+    result["run"] = score_provenance(model_dir, split, patients)
     if json_path:
         write_json(result, Path(json_path))
     return result
@@ -171,7 +190,16 @@ def predict_brain(
     out: str | os.PathLike,
     log: Log = print,
 ) -> list[Path]:
-    """Write `<patient>_seg.nii.gz` for every patient in the folders, on the patient's own grid and affine.
+    """Inference: write `<patient>_seg.nii.gz` for every patient in the folders, on the patient's own grid and affine.
+
+    Args:
+        model_dir: folder of a `train brain`.
+        folders: of patients; no ground truth is needed.
+        out: folder of the segmentations; made if it is missing.
+        log: called with a line for each patient.
+
+    Returns:
+        The files that were written.
 
     Raises:
         DataError: a folder holds no patient the model can use, or one patient is there twice.

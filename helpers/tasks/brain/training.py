@@ -1,4 +1,4 @@
-"""Training a U-Net to outline brain tumours: a recipe, a budget, and the epoch that is best for validation patients."""
+"""Training a U-Net to segment brain tumours; the epoch with the best validation Dice is selected."""
 
 import math
 import os
@@ -28,7 +28,7 @@ from helpers.tasks.brain.inference import Segmenter
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a model is shown, and what its training minimises; lesson 03 measures what each of these is worth.
+    """Loss, augmentation and sampling of a training; lesson 03 measures the effect of each.
 
     Attributes:
         loss: a name in `helpers.runtime.options.LOSSES`.
@@ -60,22 +60,22 @@ def fit_brain(
     log: Callable[[str], None] = print,
     checkpoint: Checkpoint | None = None,
 ) -> pd.DataFrame:
-    """Train with Adam and keep the network that is best for the validation patients.
+    """Train with Adam and select the epoch with the highest validation Dice.
 
     After every epoch the validation patients are segmented whole; the network with the highest mean Dice over patients
-    and regions is kept, whatever its accuracy: one that finds nothing is 98 % accurate.
+    and regions is saved. Accuracy would be no criterion: a network that finds nothing is 98 % accurate.
 
     Args:
         network: from (batch, size, size, modalities) to class probabilities, as `helpers.models.unet` builds it. It
             trains where it was built, see `helpers.learn.devices`.
         store: the slices of all patients in the split.
-        split: who trains and who validates.
+        split: training and validation patients.
         folder: receives `model.keras` (the best), `history.csv`.
         budget: how long.
-        recipe: loss, augmentation, choice of slices and batch size; the default one if none is given.
+        recipe: loss, augmentation, sampling of slices and batch size; the default one if none is given.
         seed: of the order of slices and of their augmentation.
         log: called with one line an epoch.
-        checkpoint: keeps the training, and goes on with the one it holds; nothing is kept without.
+        checkpoint: saves the training, and resumes the one in its file; nothing is saved without.
 
     Returns:
         The history, see `helpers.learn.training_loop.fit`: loss and accuracy, and for the validation patients val_loss,
@@ -92,7 +92,7 @@ def fit_brain(
         loss = options.load(options.LOSSES, recipe.loss, "loss")()
         trainer.compile(keras.optimizers.Adam(LEARNING_RATE), loss, metrics=["accuracy"])
     modalities = tuple(store.manifest["parameters"]["modalities"])
-    segmenter = Segmenter(network, modalities, store.grid, flip=False)  # half the time, and it is only to choose
+    segmenter = Segmenter(network, modalities, store.grid, flip=False)  # half the time, and it only selects
 
     def evaluate(epoch: int, logs: Mapping[str, float]) -> dict[str, float]:
         scores = validation_scores(segmenter, store, split.validation, trainer.loss)
@@ -118,7 +118,17 @@ def fit_brain(
 def validation_scores(
     segmenter: Segmenter, store: Store, ids: tuple[str, ...], loss: keras.losses.Loss
 ) -> dict[str, float]:
-    """Mean over patients of loss, accuracy and Dice per region, on the network's grid, a patient's slices at once."""
+    """Mean over patients of loss, accuracy and Dice per region, on the network's grid, each over a patient's slices.
+
+    Args:
+        segmenter: the model to score.
+        store: the slices of the patients.
+        ids: the patients.
+        loss: gives one value a sample.
+
+    Returns:
+        val_loss, val_accuracy, val_dice_wt, val_dice_tc, val_dice_et, and val_dice, the mean of the three.
+    """
     rows = []
     for identity in ids:
         images, soft_labels = store.volume(identity)

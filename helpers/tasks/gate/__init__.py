@@ -1,1 +1,1 @@
-"""The gate: is there tumour in this slice?"""
+"""The gate: a classifier of slices with tumour, before the segmentation."""

@@ -1,7 +1,7 @@
-"""The gate as two commands: train on a folder of patients, score a gate.
+"""The gate as commands: train on a folder of patients, evaluate a gate.
 
-The threshold is chosen on validation patients, so that 98 % of their slices with tumour pass, and stored with the
-model. Scores are over slices with brain, which are the hard ones, and over patients who were kept out.
+The threshold is set on validation patients for a sensitivity of 98 %, and stored with the model. Scores are over the
+slices with brain, which are the hard ones, of test patients.
 """
 
 import os
@@ -32,7 +32,7 @@ from helpers.tasks.gate.inference import MODALITIES, OPTIONAL, Gate, predict_cas
 from helpers.tasks.gate.training import GateNetwork, fit_gate
 
 SENSITIVITY = 0.98
-"""Share of the validation patients' slices with tumour that the threshold lets pass."""
+"""Sensitivity on the validation patients' slices for which the threshold is set."""
 
 Log = Callable[[str], None]
 
@@ -52,21 +52,28 @@ def train_gate(
     slices: str | os.PathLike | None = None,
     devices: str = "auto",
 ) -> Path:
-    """Train a gate on the patients under `data`, choose its threshold, and score it on patients kept out.
+    """Train a gate on the patients under `data`, set its threshold, and score it on test patients.
 
     Args:
-        out: receives what `helpers.learn.run_folder` lists. A finished one with the same parameters is left, a stopped
-            one goes on.
+        data: the folder of the patients.
+        out: receives the files that `helpers.learn.run_folder` lists. A finished training with the same parameters is
+            left as it is; one that was stopped is resumed.
         network: a name in `helpers.runtime.options.NETWORKS`.
         size: pixels along each side of the 192 mm window; the network's own if none is given.
-        weights: file of ImageNet weights, for "base" alone; without, what Kaggle has attached, else from scratch. Its
-            input needs no further normalising: z-scored, it has mean 0 and deviation 1, as ImageNet's pictures have.
-        minutes: wall time from `started` (else from now) until the folder is finished; 30 epochs without it.
+        weights: file of ImageNet weights, for "base" alone; without, those that Kaggle has attached, else training from
+            scratch. Z-scored slices need no further normalisation: mean 0 and deviation 1, as ImageNet's pictures have.
+        minutes: wall time from `started` until the folder is finished; 30 epochs without it.
         augmentation: a name in `helpers.runtime.options.AUGMENTATIONS`.
-        split: who trains, validates and tests; made from ids and seed if none is given.
-        slices: where the slice store lies or shall lie; in `out`, for the time of the training, if none is given.
-        log: told what happens, a line at a time.
+        seed: of the split, the initial weights, the order of slices and their augmentation.
+        started: the moment from which minutes count, as `time.monotonic` gives it; now without.
+        log: called with a line of progress.
+        split: training, validation and test patients; made from ids and seed if none is given.
+        slices: folder of the slice store, made if it is missing; in `out`, for the time of the training, if none is
+            given.
         devices: where to train, see `helpers.learn.devices.configure`.
+
+    Returns:
+        `out`.
 
     Raises:
         DataError: the data cannot be used as it is (each finding is named), `out` holds another training, or the
@@ -108,9 +115,9 @@ def train_gate(
             gate = Gate(recipe.build(size, len(MODALITIES)), MODALITIES, grid)
         if network == "base":
             imagenet.load(gate.network, weights, log)
-        validating, tested = ([p for p in patients if p.id in group] for group in (split.validation, split.test))
+        validation, tested = ([p for p in patients if p.id in group] for group in (split.validation, split.test))
         budget.reserve = seconds_to_score(
-            lambda some: [predict_case(gate, patient) for patient in some], [*tested, *validating]
+            lambda some: [predict_case(gate, patient) for patient in some], [*tested, *validation]
         )
         fit_gate(
             gate.network,
@@ -126,7 +133,7 @@ def train_gate(
             checkpoint,
         )
         save_model(gate.network, out / "model.keras")
-        threshold = choose_threshold([predict_case(gate, patient) for patient in validating])
+        threshold = choose_threshold([predict_case(gate, patient) for patient in validation])
         write_run(out, "gate", parameters, split, **training_provenance(store, split), threshold=threshold)
 
     def score() -> None:
@@ -138,11 +145,16 @@ def train_gate(
 def train_gate_folds(
     data: str | os.PathLike, out: str | os.PathLike, folds: int, seed: int = 0, log: Log = print, **settings: Any
 ) -> dict:
-    """Train `folds` gates so that every patient is tested once, by a gate that never saw it.
+    """Cross-validation: train `folds` gates, so that every patient is tested once, by a gate that never saw it.
 
-    Folds that are finished in `out` are kept, so the command goes on where it was stopped.
+    Folds that are finished in `out` are not trained again, so the same command resumes.
 
     Args:
+        data: the folder of the patients.
+        out: receives a folder for each fold, and `metrics.json`.
+        folds: how many.
+        seed: of the split, and of each training.
+        log: called with a line of progress.
         settings: further arguments of `train_gate`; `minutes` counts for each fold.
 
     Returns:
@@ -151,8 +163,8 @@ def train_gate_folds(
     """
 
     def pool(results: list[dict]) -> dict:
-        everyone = [SlicePredictions.from_json(patient) for result in results for patient in result["patients"]]
-        return {**pooled(everyone), "threshold": [result["threshold"] for result in results]}
+        predictions = [SlicePredictions.from_json(patient) for result in results for patient in result["patients"]]
+        return {**pooled(predictions), "threshold": [result["threshold"] for result in results]}
 
     return cross_validate(train_gate, pool, _patients(data), out, folds, seed, log=log, data=data, **settings)
 
@@ -167,54 +179,69 @@ def evaluate_gate(
     """Score a trained gate on the patients under `data`.
 
     Args:
-        split: "test", the patients that training kept out; or "all", every patient of a folder the gate never saw.
+        gate_dir: folder of a `train gate`.
+        data: the folder of the patients.
+        split: "test", the test patients of the training; or "all", every patient of a folder that the gate never saw.
         json_path: where to write the result as well.
+        log: called with a line of progress.
 
     Returns:
-        `n` patients; `slices`, how many there are, show brain and hold tumour; `auc` and the other scores of
-        `helpers.measure.classification.summarise`; `trivial`, the gate that lets every slice with brain pass;
-        `threshold`; `patients`, each patient's slices with brain, their truth and their probabilities; `run`.
+        `n` patients; `slices`, the numbers of all, of those with brain and of those with tumour; `auc` and the other
+        scores of `helpers.measure.classification.summarise`; `trivial`, the gate that predicts tumour in every slice
+        with brain; `threshold`; `patients`, the ground truth and the probabilities of each patient's slices with brain;
+        `run`, the provenance.
 
     Raises:
         DataError: as `helpers.learn.test_cases.select_test_patients`.
     """
     gate = Gate.load(gate_dir)
-    chosen = select_test_patients(gate_dir, data, split, gate.modalities, OPTIONAL)
+    patients = select_test_patients(gate_dir, data, split, gate.modalities, OPTIONAL)
     rows = []
-    for done, patient in enumerate(chosen, start=1):
+    for done, patient in enumerate(patients, start=1):
         rows.append(predict_case(gate, patient))
-        log(f"scored {done} of {len(chosen)} patients")
-    result = {**pooled(rows), "threshold": gate.threshold, "run": score_provenance(gate_dir, split, chosen)}
+        log(f"scored {done} of {len(patients)} patients")
+    result = {**pooled(rows), "threshold": gate.threshold, "run": score_provenance(gate_dir, split, patients)}
     if json_path:
         write_json(result, Path(json_path))
     return result
 
 
 def choose_threshold(patients: Sequence[SlicePredictions]) -> float:
-    """The highest threshold at which 98 % (`SENSITIVITY`) of these patients' slices with tumour pass."""
+    """The highest threshold with a sensitivity of at least 98 % (`SENSITIVITY`) over these patients' slices.
+
+    Args:
+        patients: the predictions for validation patients.
+    """
     truth = np.concatenate([patient.truth for patient in patients])
     return threshold_for(truth, np.concatenate([patient.probabilities for patient in patients]), SENSITIVITY)
 
 
 def pooled(patients: Sequence[SlicePredictions]) -> dict:
-    """One table of patients that were examined each for itself; they may come from several folds."""
-    asked, without = sum(p.truth.size for p in patients), sum(p.without_brain for p in patients)
+    """The scores over the slices of all patients, who may come from several folds.
+
+    Args:
+        patients: the predictions for each patient.
+
+    Returns:
+        As `evaluate_gate`, without `threshold` and `run`.
+    """
+    scored, without = sum(p.truth.size for p in patients), sum(p.without_brain for p in patients)
     return {
         "n": len(patients),
-        "slices": {"all": asked + without, "brain": asked, "tumour": sum(int(p.truth.sum()) for p in patients)},
+        "slices": {"all": scored + without, "brain": scored, "tumour": sum(int(p.truth.sum()) for p in patients)},
         **summarise(patients),
-        "trivial": {"auc": 0.5, "sensitivity": 1.0, "specificity": 0.0, "skipped": without / (asked + without)},
+        "trivial": {"auc": 0.5, "sensitivity": 1.0, "specificity": 0.0, "skipped": without / (scored + without)},
         "patients": [patient.to_json() for patient in patients],
     }
 
 
 def _patients(data: str | os.PathLike) -> tuple[Patient, ...]:
-    """Those that `train brain` would take, so that the same seed gives both the same split."""
+    """The patients that `train brain` would take, so that the same seed gives both the same split."""
     return read_catalogue(data).require(tuple(modality for modality in MODALITIES if modality not in OPTIONAL))
 
 
 def _validation(gate: Gate, store: Store, split: Split) -> dict[str, float]:
     rows = np.array([row for row in store.rows(split.validation) if store.has_brain[row]])
-    plain = replace(gate, flip=False)  # half the time, and it is only to follow the training
+    plain = replace(gate, flip=False)  # half the time, and it only monitors the training
     truth, predicted = store.voxels_per_class[rows, 1:].any(axis=1), plain.slice_probabilities(store.images[rows])
     return {"val_loss": float(metrics.log_loss(truth, predicted)), "val_auc": auc(truth, predicted)}

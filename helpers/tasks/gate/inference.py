@@ -1,7 +1,8 @@
-"""The gate: is there tumour in this slice? Only what passes it goes on to the U-Net.
+"""Inference of the gate, a classifier of slices: only slices that it predicts as tumour are segmented by the U-Net.
 
-It looks at FLAIR, T1ce and, where there is one, T2; a patient without T2 is shown zeros there, and in training T2 is
-taken from half of the slices, so that its absence says nothing. Slices without brain are held back unseen.
+Its input is FLAIR, T1ce and, where there is one, T2; a missing T2 is replaced by zeros, and in training T2 is removed
+from half of the slices, so that its absence carries no information. Slices without brain are negative without
+inference.
 """
 
 import os
@@ -26,14 +27,14 @@ OPTIONAL = ("t2",)
 
 @dataclass(frozen=True)
 class Gate:
-    """A trained gate with everything needed to use it.
+    """A trained gate with everything needed for inference.
 
     Attributes:
-        network: (batch, size, size, modalities) to (batch, 2), the probabilities of no and yes.
-        modalities: the volumes it looks at, in this order; it is shown zeros for an `OPTIONAL` one that is missing.
-        grid: the window it sees.
-        threshold: the probability from which a slice passes.
-        flip: average the answer with that to the mirrored head (left to right).
+        network: (batch, size, size, modalities) to (batch, 2), the probabilities of no tumour and tumour.
+        modalities: the volumes that are its input, in this order; an `OPTIONAL` one that is missing is zeros.
+        grid: the window that is its input.
+        threshold: the probability from which a slice is positive, and segmented.
+        flip: average the prediction with that of the mirrored head, left to right (test-time augmentation).
     """
 
     network: keras.Model
@@ -44,7 +45,10 @@ class Gate:
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> "Gate":
-        """Load what `train gate` left in a folder.
+        """Load the model of a `train gate`.
+
+        Args:
+            folder: of the training.
 
         Raises:
             DataError: the folder holds no finished training of a gate.
@@ -55,42 +59,70 @@ class Gate:
         return cls(load_network(folder), tuple(parameters["modalities"]), grid, run["threshold"])
 
     def slice_probabilities(self, images: np.ndarray) -> np.ndarray:
-        """(slices, size, size, modalities), z-scored, to (slices,) float32; 0 for slices without brain."""
+        """The probability of tumour in each slice; 0 for slices without brain.
+
+        Args:
+            images: (slices, size, size, modalities), z-scored.
+
+        Returns:
+            (slices,) float32.
+        """
         probabilities = np.zeros(len(images), np.float32)
-        shown = np.flatnonzero(images.any(axis=(1, 2, 3)))
-        result = predict_batches(self.network, images[shown])
+        with_brain = np.flatnonzero(images.any(axis=(1, 2, 3)))
+        result = predict_batches(self.network, images[with_brain])
         if self.flip:  # rows run from the patient's one side to the other
-            result = (result + predict_batches(self.network, images[shown][:, ::-1])) / 2
-        probabilities[shown] = result[:, 1]
+            result = (result + predict_batches(self.network, images[with_brain][:, ::-1])) / 2
+        probabilities[with_brain] = result[:, 1]
         return probabilities
 
     def probabilities(self, scan: Scan) -> np.ndarray:
-        """(slices,) float32 in file order: how likely each slice holds tumour; 0 where it shows no brain.
+        """The probability of tumour in each slice of a scan; 0 where it shows no brain.
+
+        Args:
+            scan: a patient with the modalities of the gate; `OPTIONAL` ones may be missing.
+
+        Returns:
+            (slices,) float32, in file order.
 
         Raises:
             DataError: the scan lacks a modality that is not optional, or its brain does not fit the window.
         """
-        held = [modality for modality in self.modalities if modality in scan.modalities]
-        if missing := [modality for modality in self.modalities if modality not in (*held, *OPTIONAL)]:
+        present = [modality for modality in self.modalities if modality in scan.modalities]
+        if missing := [modality for modality in self.modalities if modality not in (*present, *OPTIONAL)]:
             raise DataError(
                 f"{scan.id}: this gate wants {', '.join(self.modalities)}; {', '.join(missing)} is missing."
             )
-        images = np.stack([scan.image(modality) for modality in held], axis=-1)
+        images = np.stack([scan.image(modality) for modality in present], axis=-1)
         centre = self.grid.brain_centre(images, scan.spacing, scan.id)
-        whole = np.zeros((*images.shape[:3], len(self.modalities)), np.float32)
-        whole[..., [self.modalities.index(modality) for modality in held]] = zscore(images)
-        return self.slice_probabilities(self.grid.down(whole, scan.spacing, centre))
+        complete = np.zeros((*images.shape[:3], len(self.modalities)), np.float32)
+        complete[..., [self.modalities.index(modality) for modality in present]] = zscore(images)
+        return self.slice_probabilities(self.grid.down(complete, scan.spacing, centre))
 
     def predict(self, scan: Scan) -> np.ndarray:
-        """(slices,) bool: the slices to outline."""
+        """The slices to segment: those with brain whose probability reaches the threshold.
+
+        Args:
+            scan: as in `probabilities`.
+
+        Returns:
+            (slices,) bool, in file order.
+
+        Raises:
+            DataError: as `probabilities`.
+        """
         probabilities = self.probabilities(scan)
         return (probabilities >= self.threshold) & (probabilities > 0)
 
 
 def predict_case(gate: Gate, patient: Patient) -> SlicePredictions:
-    """What a gate says of a patient's slices that show brain, or hold tumour all the same, beside the truth."""
+    """The predictions of a gate for a patient's slices that show brain, or hold tumour all the same, and ground truth.
+
+    Args:
+        gate: the model.
+        patient: has a segmentation.
+    """
     scan = read_scan(patient, gate.modalities, optional=OPTIONAL)
     truth = scan.seg.any(axis=(0, 1))
-    asked = scan.images.any(axis=(0, 1, 3)) | truth
-    said = gate.probabilities(scan)
-    return SlicePredictions(patient.id, truth[asked], said[asked], gate.threshold, int((~asked).sum()))
+    scored = scan.images.any(axis=(0, 1, 3)) | truth
+    predicted = gate.probabilities(scan)
+    return SlicePredictions(patient.id, truth[scored], predicted[scored], gate.threshold, int((~scored).sum()))

@@ -1,8 +1,8 @@
-"""Training a network to say whether a slice holds tumour.
+"""Training the gate, a classifier of slices with tumour.
 
-The mask of a slice says more than yes or no. So a transformer's patches are classified as well, each by the tissue it
-covers: a head that is thrown away afterwards, from which a network of a million parameters learns where to look with
-a dozen patients.
+The mask of a slice has more information than the slice's label. So a transformer's patches are classified as well, each
+by the tissue it covers: an auxiliary head, which is dropped afterwards, and from which a network of a million
+parameters learns the tumour's location with a dozen patients.
 """
 
 import math
@@ -32,18 +32,19 @@ BATCH = 32
 """Slices in a batch."""
 
 WEIGHT_DECAY = 0.05
-"""Of AdamW, as transformers are trained from scratch (Touvron et al. 2021, DeiT, table 9)."""
+"""Weight decay of AdamW, as transformers are trained from scratch (Touvron et al. 2021, DeiT, table 9)."""
 
 TISSUE = 10.0
 """Weight of the patches' loss: most patches are plain background, which makes its mean small."""
 
 _MIN_PIXELS = 0.1
-"""Pixels of tumour from which a slice holds some: less is what resampling leaves of a tumour that was moved away."""
+"""Pixels of tumour from which a slice is positive: less is what resampling leaves of a tumour that augmentation moved
+out of the window."""
 
 
 @dataclass(frozen=True)
 class GateNetwork:
-    """A network that can be a gate, and how it is trained.
+    """An architecture of the gate and its hyperparameters.
 
     Attributes:
         build: from size and channels to the network.
@@ -57,7 +58,7 @@ class GateNetwork:
 
 
 COMPACT = GateNetwork(partial(transformer, shape="compact", dropout=0.1), 5e-4, 96)
-BASE = GateNetwork(partial(transformer, shape="base", dropout=0.1), 1e-4, 224)  # wants a GPU, and ImageNet's weights
+BASE = GateNetwork(partial(transformer, shape="base", dropout=0.1), 1e-4, 224)  # needs a GPU, and ImageNet's weights
 CNN = GateNetwork(convnet, 1e-3, 96)
 
 
@@ -76,21 +77,21 @@ def fit_gate(
 ) -> pd.DataFrame:
     """Train with AdamW until the budget is spent.
 
-    The last weights are kept. With two or three patients to choose by, the best epoch is the luckiest one.
+    The result is the last weights. With two or three validation patients, the best epoch would be the best by chance.
 
     Args:
-        network: (batch, size, size, modalities) to (batch, 2), the probabilities of no and yes. Where it has a layer
-            called `norm`, the tokens that layer gives, less the first, are taken for the patches, row by row.
+        network: (batch, size, size, modalities) to (batch, 2), the probabilities of no tumour and tumour. Where it has
+            a layer called `norm`, that layer's tokens, less the first, are taken for the patches, row by row.
         store: the slices of all patients in the split.
-        split: who trains and who validates.
+        split: training and validation patients.
         budget: how long.
         validate: scores the network after each epoch.
         augmentation: a name in `helpers.runtime.options.AUGMENTATIONS`.
-        optional: channels that are set to 0 in half of the slices, so that their absence says nothing.
+        optional: channels that are set to 0 in half of the slices, so that their absence carries no information.
         learning_rate: the highest.
         seed: of the order of slices and of their augmentation.
         log: called with one line an epoch.
-        checkpoint: keeps the training, and goes on with the one it holds; nothing is kept without.
+        checkpoint: saves the training, and resumes the one in its file; nothing is saved without.
 
     Returns:
         The history, see `helpers.learn.training_loop.fit`: loss and what `validate` gives.
@@ -113,7 +114,7 @@ def fit_gate(
 
 
 class GateTrainer(AugmentedModel):
-    """Trains a network on augmented slices, with the ground truth taken from their masks.
+    """Trains a network on augmented slices; the ground truth comes from their masks.
 
     Args:
         network: as in `fit_gate`.
@@ -126,7 +127,12 @@ class GateTrainer(AugmentedModel):
         self.optional, self.seeds = optional, keras.random.SeedGenerator(seed)
 
     def call(self, batch: Mapping[str, keras.KerasTensor], training: bool = False) -> dict[str, keras.KerasTensor]:
-        """Probabilities of the slices and of their patches, and the soft labels, see `slice_loss`."""
+        """Probabilities of the slices and of their patches, and the soft labels: the arguments of `slice_loss`.
+
+        Args:
+            batch: as `helpers.learn.batches.training_batches` yields it, each array of shape (batch, ...).
+            training: whether dropout is on, and optional channels are removed.
+        """
         images, soft_labels = augment(batch)
         for channel in self.optional if training else ():
             present = keras.random.uniform((ops.shape(images)[0], 1, 1, 1), seed=self.seeds) < 0.5
@@ -147,34 +153,38 @@ class GateTrainer(AugmentedModel):
         return PrecomputedLoss()(ops.zeros_like(losses), losses)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict:
-        """The loss alone: what the gate is worth is told by validation patients."""
+        """The loss alone; scores are computed on validation patients."""
         return self.get_metrics_result()
 
 
 def slice_loss(
     soft_labels: keras.KerasTensor, prediction: keras.KerasTensor, tissue: keras.KerasTensor | None = None
 ) -> keras.KerasTensor:
-    """Cross-entropy of the prediction, and of the tissue in the patches: one value for each slice, (batch,).
+    """Cross-entropy of the slice's label, and of the tissue in its patches.
 
     Args:
-        soft_labels: (batch, size, size, 4), the truth, see `helpers.data.store`.
-        prediction: (batch, 2), probabilities of no and yes.
-        tissue: (batch, rows, columns, 4), probabilities of each class in each patch.
+        soft_labels: (batch, size, size, 4), ground truth, see `helpers.data.store`.
+        prediction: (batch, 2), probabilities of no tumour and tumour.
+        tissue: (batch, rows, columns, 4), probabilities of each class in each patch; without it the slice's label alone
+            counts.
+
+    Returns:
+        (batch,), one value a slice.
     """
-    holds = ops.cast(ops.sum(soft_labels[..., 1:], axis=(1, 2, 3)) > _MIN_PIXELS, "int32")  # (batch,)
-    loss = keras.losses.sparse_categorical_crossentropy(holds, prediction)
+    positive = ops.cast(ops.sum(soft_labels[..., 1:], axis=(1, 2, 3)) > _MIN_PIXELS, "int32")  # (batch,)
+    loss = keras.losses.sparse_categorical_crossentropy(positive, prediction)
     if tissue is None:
         return loss
     patch = soft_labels.shape[1] // tissue.shape[1]
     covered = ops.average_pool(soft_labels, patch, patch)  # (batch, rows, columns, 4)
     divergence = keras.losses.categorical_crossentropy(covered, tissue) - keras.losses.categorical_crossentropy(
         covered, covered
-    )  # less the entropy of mixed patches, which nobody could know better
+    )  # less the entropy of mixed patches, the least that the cross-entropy can be
     return loss + TISSUE * ops.mean(divergence, axis=(1, 2))
 
 
 def _patch_tissue_head(network: keras.Model) -> dict[str, keras.KerasTensor]:
-    """`tissue`, (batch, rows, columns, 4), what each patch holds, by a head on its token; empty without tokens."""
+    """`tissue`, (batch, rows, columns, 4), the classes in each patch, by a head on its token; empty without tokens."""
     if "norm" not in {layer.name for layer in network.layers}:
         return {}
     tokens = network.get_layer("norm").output[:, 1:]  # (batch, patches, width), without the class token

@@ -1,4 +1,4 @@
-"""The lungs as two commands: train on the X-rays of one hospital or of both, score a model in either."""
+"""Lung segmentation as commands: train on the X-rays of one hospital or of both, evaluate a model in either."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -52,24 +52,33 @@ def train_lungs(
     epochs: int | None = None,
     devices: str = "auto",
 ) -> Path:
-    """Train the U-Net on the X-rays of a hospital, and score it on X-rays kept out, in every hospital there is.
+    """Train the U-Net on the X-rays of a hospital, and score it on the test X-rays of every hospital there is.
 
     Args:
-        out: receives what `helpers.learn.run_folder` lists, and `mean_mask.png`, the mean of the training masks, which
-            cut at one half is the trivial outline. A training with the same parameters that is finished is left as it
-            is; one that was stopped goes on.
+        data: the folder of the X-rays.
+        out: receives the files that `helpers.learn.run_folder` lists, and `mean_mask.png`, the mean of the training
+            masks, which thresholded at one half is the trivial prediction. A training with the same parameters that is
+            finished is left as it is; one that was stopped is resumed.
         site: "montgomery", "shenzhen" or "both".
-        size: pixels along each side of the square that the network sees.
-        filters: features of the U-Net's first level. normalise: with batch normalisation.
-        augmentation, loss: names in `helpers.prepare.augment.AUGMENTATIONS` and `helpers.learn.losses.LOSSES`.
-        minutes: wall time from `started` (else from now) until the folder is finished; or epochs: of 20 steps. Without
-            either, 500 steps.
+        size: pixels along each side of the network's square input.
+        filters: features of the U-Net's first level.
+        normalise: with batch normalisation.
+        augmentation: a name in `helpers.runtime.options.AUGMENTATIONS`.
+        loss: a name in `helpers.runtime.options.LOSSES`.
+        minutes: wall time from `started` until the folder is finished.
         init: a folder with the model to begin with, which brings its own size, filters and normalisation; the learning
-            rate is then a third of the usual one.
-        labelled: learn from so many training X-rays alone, the first in the seed's order. No validation X-ray is then
-            looked at: nobody who has K outlined radiographs has others to watch the training by.
-        split: who trains, validates and tests in both hospitals; that of `init`, else one made from ids and seed.
-        log: told what happens, a line at a time.
+            rate is then a third of the usual one (fine-tuning).
+        labelled: learn from so many training X-rays alone, the first in the seed's order. There is then no validation:
+            whoever has K radiographs with masks has none left to validate on.
+        seed: of the split, the initial weights, the order of X-rays and their augmentation.
+        started: the moment from which minutes count, as `time.monotonic` gives it; now without.
+        log: called with a line of progress.
+        split: training, validation and test X-rays of both hospitals; that of `init`, else one made from ids and seed.
+        epochs: of 20 steps; where no minutes are given. Without either, 500 steps.
+        devices: where to train, see `helpers.learn.devices.configure`.
+
+    Returns:
+        `out`.
 
     Raises:
         DataError: the data cannot be used as it is (each finding is named), a hospital is not among them, or `out`
@@ -86,9 +95,11 @@ def train_lungs(
     if init:
         size, filters, normalise = (before["parameters"][key] for key in ("size", "filters", "normalise"))
     split = split or _split(catalogue, xrays, seed, init)
-    if told := sorted(set(split.test) & set(before["learned_from"])):
-        raise DataError.listing(f"{init} learned from {len(told)} X-rays that this split tests; give its split:", told)
-    learns = _training_split(xrays, split, labelled, seed)
+    if leaked := sorted(set(split.test) & set(before["learned_from"])):
+        message = f"{init} learned from {len(leaked)} X-rays that this split tests; give its split:"
+        error = DataError.listing(message, leaked)
+        raise error
+    training_split = _training_split(xrays, split, labelled, seed)
     parameters = {
         "site": site,
         "size": size,
@@ -105,9 +116,9 @@ def train_lungs(
     }
 
     def learn(checkpoint: Checkpoint) -> None:
-        chosen = {*learns.train, *learns.validation}
+        used = {*training_split.train, *training_split.validation}
         store = open_radiographs(
-            [xray for xray in xrays if xray.id in chosen],
+            [xray for xray in xrays if xray.id in used],
             out / "slices",
             size,
             lambda done, total: log(f"prepared {done} of {total} X-rays") if done % 50 == 0 or done == total else None,
@@ -115,7 +126,7 @@ def train_lungs(
         with scope():
             network = load_network(init) if init else unet(size, 1, 1, filters, normalise=normalise)
         rate = LEARNING_RATE / 3 if init else LEARNING_RATE
-        mean = np.rint(store.soft_labels[store.rows(learns.train), ..., 1].mean(axis=0)).astype(np.uint8)
+        mean = np.rint(store.soft_labels[store.rows(training_split.train), ..., 1].mean(axis=0)).astype(np.uint8)
         tested = [xray for xray in catalogue.xrays if xray.id in set(split.test) and xray.mask]
         if not tested:
             raise DataError(f"No X-ray on the test side of this split has a mask under {catalogue.folder}.")
@@ -123,11 +134,11 @@ def train_lungs(
         budget.reserve = seconds_to_score(
             lambda some: score_radiographs(segmenter, mean / 255, some, lambda done: None), tested, CHUNK
         )
-        fit_lungs(network, store, learns, budget, augmentation, loss, rate, seed, log, checkpoint)
+        fit_lungs(network, store, training_split, budget, augmentation, loss, rate, seed, log, checkpoint)
         save_model(network, out / "model.keras")
         with atomic_path(out / "mean_mask.png") as scratch:
             Image.fromarray(mean).save(scratch)
-        learned_from = {**before["learned_from"], **patient_hashes(store, sorted(chosen))}
+        learned_from = {**before["learned_from"], **patient_hashes(store, sorted(used))}
         write_run(out, "lungs", parameters, split, learned_from)
 
     def score() -> None:
@@ -144,32 +155,37 @@ def evaluate_lungs(
     json_path: str | os.PathLike | None = None,
     log: Log = print,
 ) -> dict:
-    """Score a trained folder on the X-rays under `data`, each on its own grid.
+    """Score a trained model on the X-rays under `data`, each on its own grid.
 
     Args:
-        split: "test", the X-rays that training kept out; or "all", every X-ray of a folder the model never saw. Those
-            without a mask are not scored.
+        model_dir: folder of a `train lungs`, or of an adaptation.
+        data: the folder of the X-rays.
+        split: "test", the test X-rays of the training; or "all", every X-ray of a folder that the model never saw.
+            Those without a mask are not scored.
         site: a hospital, or "both" for whichever are there.
         json_path: where to write the result as well.
+        log: called with a line of progress.
 
     Returns:
-        What `helpers.measure.radiographs.by_site` gives, and `run`.
+        What `helpers.measure.radiographs.by_site` gives, and `run`, the provenance.
 
     Raises:
-        DataError: as `helpers.learn.test_cases.select_test_patients`; or there is no mask to score with.
+        DataError: as `helpers.learn.test_cases.select_test_cases`; or there is no mask to score with.
     """
     segmenter = LungSegmenter.load(model_dir)
     names = sites(site)
     where, prefix = (None, "") if len(names) > 1 else (site, PREFIXES[site])
     catalogue = read_chest(data, where)
     radiographs = catalogue.require(where, mask=False)
-    chosen = select_test_cases(
+    selected = select_test_cases(
         model_dir, data, split, radiographs, lambda xray: radiograph_hash(read_image(xray.image)), prefix
     )
-    outlined = set(catalogue.require(where))
-    scored = [xray for xray in chosen if xray in outlined]
+    with_mask = set(catalogue.require(where))
+    scored = [xray for xray in selected if xray in with_mask]
     if not scored:
-        raise DataError(f"None of the {len(chosen)} X-rays to score under {data} has a mask; give a folder with masks.")
+        raise DataError(
+            f"None of the {len(selected)} X-rays to score under {data} has a mask; give a folder with masks."
+        )
     mean = np.asarray(Image.open(Path(model_dir) / "mean_mask.png"), np.float32) / 255
     rows = score_radiographs(segmenter, mean, scored, lambda done: log(f"scored {done} of {len(scored)} X-rays"))
     result = {**by_site(rows), "run": score_provenance(model_dir, split, scored)}
@@ -181,8 +197,11 @@ def evaluate_lungs(
 def sites(site: str) -> tuple[str, ...]:
     """The hospitals that a name stands for.
 
+    Args:
+        site: "montgomery", "shenzhen" or "both".
+
     Raises:
-        ValueError: for none.
+        ValueError: there is no such site.
     """
     if site not in (BOTH, *SITES.values()):
         raise ValueError(f"site {site!r}; expected {', '.join(SITES.values())} or {BOTH}.")
@@ -190,28 +209,38 @@ def sites(site: str) -> tuple[str, ...]:
 
 
 def _initial_run(init: str | os.PathLike | None) -> dict:
-    """The run of the model to begin with."""
+    """The `run.json` of the model to begin with; without one, a run that has learned from nobody.
+
+    Raises:
+        DataError: its radiographs are preprocessed by histogram matching.
+    """
     run = read_run(init, "lungs") if init else {"learned_from": {}}
     if run.get("prepare"):
         raise DataError(
-            f"{init} sees radiographs in other greys ({', '.join(run['prepare'])}); begin with a model that does not."
+            f"{init} takes radiographs with other grey levels ({', '.join(run['prepare'])}); begin with a model that "
+            "does not."
         )
     return run
 
 
 def _split(catalogue: ChestCatalogue, xrays: Sequence[XRay], seed: int, init: str | os.PathLike | None) -> Split:
-    """That of the model to begin with if it knows these X-rays, else one of all there are, with a mask or without."""
+    """The split of the model to begin with if it has these X-rays, else one of all X-rays, with or without a mask."""
     if init:
-        held = load_split(Path(init) / "split.json")
-        if {xray.id for xray in xrays} <= {*held.train, *held.validation, *held.test}:
-            return held
+        split = load_split(Path(init) / "split.json")
+        if {xray.id for xray in xrays} <= {*split.train, *split.validation, *split.test}:
+            return split
     return split_radiographs(catalogue.xrays, seed)
 
 
 def _training_split(xrays: Sequence[XRay], split: Split, labelled: int | None, seed: int) -> Split:
-    """Whom to learn from and whom to watch, of these X-rays."""
-    there = {xray.id for xray in xrays}
-    train, validation = ([i for i in side if i in there] for side in (split.train, split.validation))
+    """The training and validation sides of a split, of these X-rays alone; no test side.
+
+    Raises:
+        DataError: too few X-rays are on the training side.
+        ValueError: `labelled` is below 1.
+    """
+    present = {xray.id for xray in xrays}
+    train, validation = ([i for i in side if i in present] for side in (split.train, split.validation))
     if labelled is not None:
         if labelled < 1:
             raise ValueError(f"labelled is {labelled}; expected at least 1 X-ray to learn from.")
@@ -219,5 +248,5 @@ def _training_split(xrays: Sequence[XRay], split: Split, labelled: int | None, s
             raise DataError(f"{labelled} X-rays to learn from were asked for; the training side has {len(train)}.")
         train, validation = sorted(train, key=lambda identity: shuffled(identity, seed))[:labelled], []
     if not train:
-        raise DataError(f"None of the {len(there)} X-rays with a mask is on the training side of this split.")
+        raise DataError(f"None of the {len(present)} X-rays with a mask is on the training side of this split.")
     return Split(tuple(sorted(train)), tuple(validation), (), seed)

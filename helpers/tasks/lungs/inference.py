@@ -1,4 +1,4 @@
-"""From a chest radiograph to the lungs on the radiograph's own grid, and how well they are outlined."""
+"""Inference: from a chest radiograph to the lungs on the radiograph's own grid; and scores against ground truth."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -18,18 +18,18 @@ from helpers.runtime.errors import DataError
 from helpers.runtime.threads import map_threads
 
 CHUNK = 32
-"""Radiographs that are outlined at once."""
+"""Radiographs that are segmented at once."""
 
 
 @dataclass(frozen=True)
 class LungSegmenter:
-    """A trained network with everything needed to use it.
+    """A trained network with everything needed for inference.
 
     Attributes:
         network: (batch, size, size, 1) to the probability of lung, (batch, size, size, 1).
-        size: pixels along each side of what it sees.
-        reference_histogram: where the greys of a radiograph are first made those of others, their shares, (256,) as
-            `helpers.prepare.histogram_matching.histogram` gives them.
+        size: pixels along each side of its input.
+        reference_histogram: (256,), where radiographs are first matched to the grey levels of others, as
+            `helpers.prepare.histogram_matching.histogram` gives it.
     """
 
     network: keras.Model
@@ -38,50 +38,85 @@ class LungSegmenter:
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> "LungSegmenter":
-        """Load what `train lungs` left in a folder.
+        """Load the model of a `train lungs`, or of an adaptation.
+
+        Args:
+            folder: of the training.
 
         Raises:
-            DataError: the folder holds no finished training of lungs, or radiographs are to be prepared in a way that
-                is not known here.
+            DataError: the folder holds no finished training of lungs, or its radiographs need a preprocessing that this
+                version does not have.
         """
         run = read_run(folder, "lungs")
         prepare = dict(run.get("prepare") or {})
-        greys = prepare.pop("histogram", None)
+        histogram = prepare.pop("histogram", None)
         if prepare:
             raise DataError(
                 f"{folder} wants radiographs prepared by {', '.join(prepare)}, which this version cannot; update it."
             )
-        return cls(load_network(folder), run["parameters"]["size"], None if greys is None else tuple(greys))
+        return cls(load_network(folder), run["parameters"]["size"], None if histogram is None else tuple(histogram))
 
     def preprocess(self, radiograph: np.ndarray) -> np.ndarray:
-        """What the network is shown of a radiograph: (rows, columns) uint8 to (size, size, 1) float32."""
+        """The input of the network from a radiograph.
+
+        Args:
+            radiograph: (rows, columns) uint8.
+
+        Returns:
+            (size, size, 1) float32.
+        """
         return preprocess(
             radiograph if self.reference_histogram is None else match_histogram(radiograph, self.reference_histogram),
             self.size,
         )
 
-    def network_probabilities(self, seen: np.ndarray) -> np.ndarray:
-        """The probability of lung on the network's grid: (radiographs, size, size, 1) to (radiographs, size, size)
-        float32."""
-        return predict_batches(self.network, seen)[..., 0]
+    def network_probabilities(self, images: np.ndarray) -> np.ndarray:
+        """The probability of lung on the network's grid.
+
+        Args:
+            images: (radiographs, size, size, 1), preprocessed.
+
+        Returns:
+            (radiographs, size, size) float32.
+        """
+        return predict_batches(self.network, images)[..., 0]
 
     def probabilities(self, radiograph: np.ndarray) -> np.ndarray:
-        """The probability of lung on the radiograph's own grid: (rows, columns) uint8 to (rows, columns) float32."""
+        """The probability of lung on the radiograph's own grid.
+
+        Args:
+            radiograph: (rows, columns) uint8.
+
+        Returns:
+            (rows, columns) float32.
+        """
         return to_native_grid(self.network_probabilities(self.preprocess(radiograph)[None])[0], radiograph.shape)
 
     def predict(self, radiograph: np.ndarray) -> np.ndarray:
-        """The lungs: (rows, columns) uint8 to (rows, columns) bool; probabilities are resized first, then cut."""
+        """The lung mask; probabilities are resized first, then thresholded at one half.
+
+        Args:
+            radiograph: (rows, columns) uint8.
+
+        Returns:
+            (rows, columns) bool.
+        """
         return self.probabilities(radiograph) > 0.5
 
 
 def score_radiographs(
     segmenter: LungSegmenter, mean: np.ndarray, xrays: Sequence[XRay], progress: Callable[[int], None]
 ) -> list[dict]:
-    """Outline and score each X-ray, as `helpers.measure.radiographs.by_site` wants them.
+    """Segment each X-ray and score it against its ground truth.
 
     Args:
-        mean: (size, size), the mean of the training masks: the trivial outline, cut at one half.
-        progress: told how many are done.
+        segmenter: the model to score.
+        mean: (size, size), the mean of the training masks; thresholded at one half it is the trivial prediction.
+        xrays: with masks.
+        progress: called with the number of X-rays done.
+
+    Returns:
+        One row an X-ray, as `helpers.measure.radiographs.by_site` takes them.
     """
 
     def read(xray: XRay) -> np.ndarray:
@@ -90,15 +125,15 @@ def score_radiographs(
     def score(case: tuple[XRay, np.ndarray]) -> dict:
         xray, probabilities = case
         truth = read_mask(xray.mask)
-        mine, trivial = (
+        scores, trivial = (
             score_radiograph(truth, to_native_grid(one, truth.shape) > 0.5) for one in (probabilities, mean)
         )
-        return {"id": xray.id, "site": xray.site, **mine, "trivial": trivial}
+        return {"id": xray.id, "site": xray.site, **scores, "trivial": trivial}
 
     rows: list[dict] = []
     for start in range(0, len(xrays), CHUNK):
-        some = xrays[start : start + CHUNK]
-        probabilities = segmenter.network_probabilities(np.stack(list(map_threads(read, some))))
-        rows += map_threads(score, zip(some, probabilities, strict=True))
+        chunk = xrays[start : start + CHUNK]
+        probabilities = segmenter.network_probabilities(np.stack(list(map_threads(read, chunk))))
+        rows += map_threads(score, zip(chunk, probabilities, strict=True))
         progress(len(rows))
     return rows

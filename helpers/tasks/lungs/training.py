@@ -1,4 +1,4 @@
-"""Training a network to outline lungs: Adam, steps in short epochs, and the curves of figure 14."""
+"""Training a network to segment lungs: Adam, short epochs, and the curves of the paper's figure 14."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -41,8 +41,9 @@ def fit_lungs(
 ) -> pd.DataFrame:
     """Train with Adam until the budget is spent.
 
-    The last weights are kept. With the learning rate at zero the last epochs hardly differ, and the best of many by a
-    dozen validation radiographs would be the luckiest; besides, who tunes on five has none to choose by.
+    The result is the last weights. With the learning rate at zero the last epochs hardly differ, and the best of many
+    on a dozen validation radiographs would be the best by chance; besides, fine-tuning on five leaves none to validate
+    on.
 
     Args:
         network: (batch, size, size, 1) to the probability of lung, (batch, size, size, 1).
@@ -54,12 +55,12 @@ def fit_lungs(
         learning_rate: the highest.
         seed: of the order of radiographs and of their augmentation.
         log: called with one line an epoch.
-        checkpoint: keeps the training, and goes on with the one it holds; nothing is kept without.
+        checkpoint: saves the training, and resumes the one in its file; nothing is saved without.
         steps: batches in an epoch.
 
     Returns:
         The history, see `helpers.learn.training_loop.fit`: loss, accuracy, dice, jaccard of the augmented training
-        radiographs, and with val_ before, the same of the validation radiographs. Scores are means over radiographs.
+        radiographs, and with the prefix val_ the same of the validation radiographs. Scores are means over radiographs.
     """
     check_divisible(network, BATCH)
     criterion = options.load(options.LOSSES, loss, "loss")()
@@ -82,8 +83,17 @@ def fit_lungs(
 def validation_scores(
     network: keras.Model, store: Store, ids: Sequence[str], loss: keras.losses.Loss
 ) -> dict[str, float]:
-    """Means over radiographs of loss, accuracy, Dice and Jaccard, on the network's grid; nothing where there are no
-    radiographs."""
+    """Means over radiographs of loss, accuracy, Dice and Jaccard, on the network's grid.
+
+    Args:
+        network: (batch, size, size, 1) to the probability of lung.
+        store: of the radiographs.
+        ids: the radiographs; may be empty.
+        loss: gives one value a sample.
+
+    Returns:
+        val_loss, val_accuracy, val_dice and val_jaccard; an empty dict without radiographs.
+    """
     if not ids:
         return {}
     rows = store.rows(ids)
@@ -94,20 +104,44 @@ def validation_scores(
 
 
 def accuracy(y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
-    """Share of pixels on the right side of one half: (batch, size, size, 2) twice to (batch,)."""
+    """Pixel accuracy of each radiograph's lung mask, thresholded at one half.
+
+    Args:
+        y_true: (batch, size, size, 2), soft labels, lung the last.
+        y_pred: (batch, size, size, 2), probabilities.
+
+    Returns:
+        (batch,).
+    """
     truth, predicted = _masks(y_true, y_pred)
     return ops.mean(ops.cast(ops.equal(truth, predicted), "float32"), axis=(1, 2))
 
 
 def dice(y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
-    """Dice of the lungs of each radiograph, cut at one half: (batch, size, size, 2) twice to (batch,)."""
+    """Dice of each radiograph's lung mask, thresholded at one half; 1 where both masks are empty.
+
+    Args:
+        y_true: (batch, size, size, 2), soft labels, lung the last.
+        y_pred: (batch, size, size, 2), probabilities.
+
+    Returns:
+        (batch,).
+    """
     truth, predicted = _masks(y_true, y_pred)
     true_positive, total = ops.sum(truth * predicted, axis=(1, 2)), ops.sum(truth + predicted, axis=(1, 2))
     return ops.where(total > 0, 2 * true_positive / ops.maximum(total, 1), 1.0)
 
 
 def jaccard(y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
-    """Jaccard index of the lungs of each radiograph; J = D / (2 - D)."""
+    """Jaccard index of each radiograph's lung mask, J = D / (2 - D).
+
+    Args:
+        y_true: (batch, size, size, 2), soft labels, lung the last.
+        y_pred: (batch, size, size, 2), probabilities.
+
+    Returns:
+        (batch,).
+    """
     d = dice(y_true, y_pred)
     return d / (2 - d)
 
