@@ -44,7 +44,7 @@ class Budget:
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.seconds is None):
             raise ValueError("Give either a number of epochs or a time; neither or both were given.")
-        self._first = self.started, 0.0  # when this session's first batch was shown, and the epochs done before
+        self._first = self.started, 0.0  # when this session's first batch began, and the epochs done before
 
     @classmethod
     def of(cls, minutes: float | None, epochs: int, started: float | None = None) -> "Budget":

@@ -30,8 +30,10 @@ def device_environments(devices: str = "auto") -> list[dict[str, str]]:
     if kind == "cpu":
         visible = ["-1"] * count
     else:
-        seen = os.environ.get("CUDA_VISIBLE_DEVICES")
-        visible = (seen.split(",") if seen is not None else [str(number) for number in range(len(gpus()))])[:count]
+        inherited = os.environ.get("CUDA_VISIBLE_DEVICES")
+        visible = (inherited.split(",") if inherited is not None else [str(number) for number in range(len(gpus()))])[
+            :count
+        ]
     threads = str(max(1, (os.cpu_count() or 1) // max(1, len(visible))))
     return [{"CUDA_VISIBLE_DEVICES": one, "TF_NUM_INTRAOP_THREADS": threads} for one in visible]
 

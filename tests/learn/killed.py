@@ -49,20 +49,20 @@ def train_and_kill(slices: Path, split: Path, out: Path, epochs: int, kills: int
         For each kill the step of the checkpoint that it left, and whether it struck while one was written.
     """
     rng, struck = random.Random(seed), []
-    kept, half_written = out / "checkpoint.npz", out / ".part.checkpoint.npz"
+    saved, half_written = out / "checkpoint.npz", out / ".part.checkpoint.npz"
     command = [sys.executable, "-m", "tests.learn.killed", "train", *map(str, (slices, split, out, epochs))]
     while True:
         running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if len(struck) < kills:
-            _wait_for_changes(kept, rng.randint(1, 3), running)
+            _wait_for_changes(saved, rng.randint(1, 3), running)
             time.sleep(rng.uniform(0, 0.06))
             running.kill()
-        said, complained = running.communicate()
+        output, errors = running.communicate()
         if running.returncode == 0:
             return struck
         if running.returncode != -9:
-            raise RuntimeError(f"The training failed by itself:\n{said}{complained}")
-        struck.append((step(kept), half_written.exists()))
+            raise RuntimeError(f"The training failed by itself:\n{output}{errors}")
+        struck.append((step(saved), half_written.exists()))
 
 
 def step(path: Path) -> int:

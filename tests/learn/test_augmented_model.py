@@ -36,7 +36,7 @@ def test_loss_and_metrics_are_those_of_varied_images_against_varied_shares(batch
 
 
 def test_step_is_the_plain_networks_on_the_same_floats(batch):
-    """Varied inside the step or before it: the network learns the same."""
+    """Augmented inside the step or before it: the network learns the same."""
     inside, model = _compiled()
     model.train_on_batch(batch)
     outside, _ = _compiled()
@@ -58,7 +58,7 @@ def test_xla_takes_the_whole_step(batch):
 
 
 def test_images_enter_the_network_whole_under_half_precision(batch):
-    """The numbers of a variation are not rounded to 16 bits on their way in."""
+    """The parameters of an augmentation are not rounded to 16 bits on their way in."""
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
         _, model = _compiled()
@@ -69,7 +69,7 @@ def test_images_enter_the_network_whole_under_half_precision(batch):
 
 
 def test_one_channel_learns_as_two_that_sum_to_one(batch):
-    """A sigmoid is judged as background and the rest: by the same loss, and by metrics of both."""
+    """A sigmoid is scored as background and the rest: by the same loss, and by metrics of both."""
     lungs = {
         **batch,
         "soft_labels": np.stack([255 - batch["soft_labels"][..., 1], batch["soft_labels"][..., 1]], axis=-1),

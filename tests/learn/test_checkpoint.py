@@ -121,16 +121,16 @@ def test_crash_after_every_third_step_leaves_no_trace(whole, tmp_path):
 @pytest.mark.parametrize("stop", [3, 4, 6])
 def test_ctrl_c_loses_nothing_and_says_how_to_go_on(whole, tmp_path, stop):
     """Even where checkpoints are rare."""
-    told = {3: "0 epochs and 3 of 4 steps", 4: "1 epoch", 6: "1 epoch and 2 of 4 steps"}[stop]
+    progress = {3: "0 epochs and 3 of 4 steps", 4: "1 epoch", 6: "1 epoch and 2 of 4 steps"}[stop]
     with (
-        pytest.raises(KeyboardInterrupt, match=f"^Stopped after {told}; the same command goes on from there"),
+        pytest.raises(KeyboardInterrupt, match=f"^Stopped after {progress}; the same command goes on from there"),
         Checkpoint(tmp_path) as checkpoint,
     ):
         _train(checkpoint, callbacks=[_At(stop, _interrupt)])
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    said = []
-    _assert_same(_train(Checkpoint(tmp_path, log=said.append)), whole)
-    assert said == [f"Going on after {told}."]
+    lines = []
+    _assert_same(_train(Checkpoint(tmp_path, log=lines.append)), whole)
+    assert lines == [f"Going on after {progress}."]
 
 
 def test_second_ctrl_c_does_not_wait(tmp_path):

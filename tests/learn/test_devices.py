@@ -51,12 +51,12 @@ def test_loss_that_is_one_number_would_take_twice_the_step(found):
 
 
 def test_each_device_answers_for_its_part(found):
-    answers = found["answers"]
-    assert answers["shape"] == [5, 16, 16, 4]
-    assert answers["few"] == [1, 16, 16, 4]
-    assert answers["apart"] < 1e-6
-    assert answers["replicas"] == [2, 1]
-    assert answers["obvious"] == [10, 16, 16, 4]  # what `ask` is there for
+    predictions = found["predictions"]
+    assert predictions["shape"] == [5, 16, 16, 4]
+    assert predictions["few"] == [1, 16, 16, 4]
+    assert predictions["apart"] < 1e-6
+    assert predictions["replicas"] == [2, 1]
+    assert predictions["obvious"] == [10, 16, 16, 4]  # what `predict_distributed` is for
 
 
 def test_overflow_on_the_second_device_skips_the_step(found):
@@ -106,11 +106,11 @@ def test_jax_trains_the_same_on_two_devices_and_in_two_processes(written, tmp_pa
         )
     for process in started:
         _finish(process)
-    told = {name: json.loads((tmp_path / name / "history.json").read_text()) for name in runs}
-    assert [told[name]["replicas"] for name in runs] == [1, 2, 2, 2]
-    assert told["one"]["moved"] > 0.01
+    results = {name: json.loads((tmp_path / name / "history.json").read_text()) for name in runs}
+    assert [results[name]["replicas"] for name in runs] == [1, 2, 2, 2]
+    assert results["one"]["moved"] > 0.01
     for name in list(runs)[1:]:
-        _histories(told["one"]["rows"], told[name]["rows"])
+        _histories(results["one"]["rows"], results[name]["rows"])
         with np.load(tmp_path / "one" / "weights.npz") as one, np.load(tmp_path / name / "weights.npz") as other:
             assert max(np.abs(one[key] - other[key]).max() for key in one) < BY_ADAM
 
@@ -122,8 +122,8 @@ def _start(script: str, arguments: list[str], **variables: str) -> subprocess.Po
 
 
 def _finish(process: subprocess.Popen) -> None:
-    said, _ = process.communicate(timeout=1200)
-    assert process.returncode == 0, said[-4000:]
+    output, _ = process.communicate(timeout=1200)
+    assert process.returncode == 0, output[-4000:]
 
 
 def _same(case: dict) -> None:

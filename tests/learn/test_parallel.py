@@ -12,21 +12,21 @@ TWO = [{"CUDA_VISIBLE_DEVICES": "-1"}, {"CUDA_VISIBLE_DEVICES": "7"}]
 
 
 def test_every_job_runs_on_a_place_of_its_own_and_speaks_by_name():
-    said = []
+    lines = []
     jobs = {f"job {number}": partial(look_round, 0.3) for number in range(3)}
-    found = parallel.run_parallel(jobs, TWO, said.append)
+    found = parallel.run_parallel(jobs, TWO, lines.append)
     assert set(found) == set(jobs)
     assert {one["gpu"] for one in found.values()} == {"-1", "7"}
     assert len({one["process"] for one in found.values()}) == 2
-    assert sorted(said) == [f"job {number}: here" for number in range(3)]
+    assert sorted(lines) == [f"job {number}: here" for number in range(3)]
 
 
 def test_job_that_fails_is_told_and_no_other_begins():
-    said = []
+    lines = []
     jobs = {"bad": fail, "running": partial(look_round, 0.5), "waiting": partial(look_round, 0)}
     with pytest.raises(ValueError, match="as it should"):
-        parallel.run_parallel(jobs, TWO, said.append)
-    assert said == ["running: here"]
+        parallel.run_parallel(jobs, TWO, lines.append)
+    assert lines == ["running: here"]
 
 
 def test_places_are_the_gpus_that_may_be_seen(monkeypatch):

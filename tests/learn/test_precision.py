@@ -88,9 +88,9 @@ def test_losses_sum_in_float32(name, dtype):
     """A sum over 512 x 512 pixels overflows float16, and bfloat16 stops counting at 256."""
     rng = np.random.default_rng(0)
     truth = np.eye(4, dtype=np.float32)[rng.integers(0, 4, (1, 512, 512))]
-    said = keras.ops.cast(keras.ops.softmax(keras.ops.convert_to_tensor(2 * truth)), dtype)
-    loss = LOSSES[name].load()().call(truth, said)
-    expected = LOSSES[name].load()().call(truth, keras.ops.cast(said, "float32"))
+    predicted = keras.ops.cast(keras.ops.softmax(keras.ops.convert_to_tensor(2 * truth)), dtype)
+    loss = LOSSES[name].load()().call(truth, predicted)
+    expected = LOSSES[name].load()().call(truth, keras.ops.cast(predicted, "float32"))
     assert keras.backend.standardize_dtype(loss.dtype) == "float32"
     assert float(loss[0]) == pytest.approx(float(expected[0]), rel=1e-4)
 

@@ -39,10 +39,10 @@ NETWORKS = {
     "transformer": lambda: transformer(SIZE, 2, shape=TINY, dropout=0.0),
     "convnet": lambda: convnet(SIZE, 2, filters=2, dropout=0.0),
 }
-ASKED = ("transformer", "convnet")  # of a slice, not of its pixels
+CLASSIFIERS = ("transformer", "convnet")  # of a slice, not of its pixels
 
 
-def slices(classes: int = 4, varied: bool = False) -> tf.data.Dataset:
+def slices(classes: int = 4, augmented: bool = False) -> tf.data.Dataset:
     """Batches as `training_batches` yields them, of noise."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, classes, (5 * BATCH, SIZE, SIZE))
@@ -51,7 +51,7 @@ def slices(classes: int = 4, varied: bool = False) -> tf.data.Dataset:
         "soft_labels": np.eye(classes, dtype=np.uint8)[labels] * np.uint8(255),
     }
     arrays["soft_labels"][::2, ..., 1:], arrays["soft_labels"][::2, ..., 0] = 0, 255  # every second slice shows nothing
-    if varied:
+    if augmented:
         arrays |= draw(rng, len(labels), SIZE, 2).arrays()
     return tf.data.Dataset.from_tensor_slices(arrays).batch(BATCH).repeat()
 
@@ -97,17 +97,17 @@ class OneNumber(keras.losses.Loss):
         return keras.ops.mean(DiceCrossEntropy().call(y_true, y_pred))
 
 
-def answers() -> dict:
-    """A network on two devices is asked, the way it is done and the obvious way."""
+def predictions() -> dict:
+    """Inference on two devices, by `predict_distributed` and the obvious way."""
     _, _, _, network = descend("2", NETWORKS["unet"], with_loss(DiceCrossEntropy()), slices(), 1)
     configure("1")
     alone = NETWORKS["unet"]()
     alone.set_weights(network.get_weights())
     batch = np.random.default_rng(1).normal(size=(5, SIZE, SIZE, 2)).astype(np.float32)
-    expected, said = alone.predict_on_batch(batch), predict_distributed(network, batch)
+    expected, predicted = alone.predict_on_batch(batch), predict_distributed(network, batch)
     return {
-        "shape": said.shape,
-        "apart": float(np.abs(said - expected).max()),
+        "shape": predicted.shape,
+        "apart": float(np.abs(predicted - expected).max()),
         "obvious": network.predict_on_batch(batch).shape,
         "few": predict_distributed(network, batch[:1]).shape,
         "replicas": [replicas(network), replicas(alone)],
@@ -171,13 +171,13 @@ def main(slices_at: str, split_at: str, folder: Path) -> None:
     found["networks"] = {
         name: compared(
             build,
-            examined if name in ASKED else with_loss(DiceCrossEntropy()),
-            slices(2 if name == "unet, one class" else 4, varied=name == "unet"),
+            examined if name in CLASSIFIERS else with_loss(DiceCrossEntropy()),
+            slices(2 if name == "unet, one class" else 4, augmented=name == "unet"),
         )
         for name, build in NETWORKS.items()
     }
     found["one number"] = compared(small, with_loss(OneNumber()), slices(), 1)
-    found["answers"] = answers()
+    found["predictions"] = predictions()
     found["overflow"] = {"ours": overflow(LossScale), "keras": overflow(keras.optimizers.LossScaleOptimizer)}
     configure("1")
     outside = small()

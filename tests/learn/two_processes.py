@@ -42,8 +42,8 @@ def main(slices: str, split: str, folder: Path, devices: str) -> None:
         )
     moved = max(float(np.abs(a - b).max()) for a, b in zip(start, network.get_weights(), strict=True))
     np.savez(folder / "weights.npz", *network.get_weights())
-    told = {"replicas": replicas(network), "moved": moved, "rows": history.drop(columns="seconds").to_dict("list")}
-    (folder / "history.json").write_text(json.dumps(told, default=float))
+    results = {"replicas": replicas(network), "moved": moved, "rows": history.drop(columns="seconds").to_dict("list")}
+    (folder / "history.json").write_text(json.dumps(results, default=float))
 
 
 if __name__ == "__main__":

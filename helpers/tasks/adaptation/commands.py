@@ -167,7 +167,7 @@ def _check(
     run = read_run(model_dir, "lungs")
     if (site := run["parameters"]["site"]) != source_site:
         raise DataError(
-            f"{model_dir} was trained at {site}; it can be moved from there, not from {source_site}. Train one at "
+            f"{model_dir} was trained at {site}; it can be adapted from there, not from {source_site}. Train one at "
             f"{source_site}, or name another folder."
         )
     if "adapted" in run["parameters"]:

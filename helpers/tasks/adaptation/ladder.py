@@ -65,7 +65,7 @@ EXPERIMENTS: dict[str, Experiment] = {
                    settings={"augmentation": "none", "normalise": True}),
         Experiment("statistics", "the target's own batch statistics", "normalised", "statistics"),
         Experiment("reversal", "a discriminator, its gradient reversed", "source", "reversal"),
-        Experiment("adda-bottleneck", "ADDA that sees the bottleneck alone", "source", "adda",
+        Experiment("adda-bottleneck", "ADDA on the bottleneck alone", "source", "adda",
                    settings={"settings": {"levels": [4]}}),
         Experiment("adda", "ADDA: an encoder for the target, inverted labels", "source", "adda"),
         Experiment("adda+anchor", "the same, anchored by the source's masks", "source", "adda+anchor"),

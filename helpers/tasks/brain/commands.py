@@ -202,8 +202,8 @@ def predict_brain(
         The files that were written.
 
     Raises:
-        DataError: a folder holds no patient the model can use, or one patient is there twice.
-        FileExistsError: an output is there already. Nothing is overwritten, and nothing is begun.
+        DataError: a folder holds no patient the model can use, or one patient is in them twice.
+        FileExistsError: an output exists already. Nothing is overwritten, and nothing is begun.
     """
     segmenter = Segmenter.load(model_dir)
     patients = [p for folder in folders for p in read_catalogue(folder).require(segmenter.modalities, seg=False)]

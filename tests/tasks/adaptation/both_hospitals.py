@@ -24,14 +24,14 @@ STEPS = {
 
 
 def start() -> keras.Model:
-    """A small network; its weights are drawn by NumPy, so that every backend begins alike."""
+    """A small network; its weights are drawn by NumPy, so that every backend begins with the same."""
     network = unet(SIZE, 1, 1, filters=2, dropout=0.0)
     draw(network, 0)
     return network
 
 
 def draw(part: keras.Model | keras.layers.Layer, seed: int) -> None:
-    """He's initial weights (2015), biases a little off zero so that each can be told to move."""
+    """He's initial weights (2015), biases a little off zero so that each can be seen to move."""
     rng = np.random.default_rng(seed)
     part.set_weights([rng.normal(0, np.sqrt(2 / np.prod(w.shape[:-1])) if w.ndim > 1 else 0.1, w.shape)
                       for w in part.get_weights()])  # fmt: skip

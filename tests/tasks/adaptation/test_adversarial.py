@@ -24,7 +24,7 @@ from helpers.tasks.adaptation.base import LayerwiseAdam
 from tests.tasks.adaptation.both_hospitals import COMPARED, made, radiographs, ready, start
 
 if keras.backend.backend() != "tensorflow":
-    pytest.skip("gradients are looked at with TensorFlow's tape", allow_module_level=True)
+    pytest.skip("gradients are computed with TensorFlow's tape", allow_module_level=True)
 
 
 def gradients(step, name, variables, batch=None):
@@ -60,10 +60,10 @@ def test_the_encoder_gets_the_discriminators_gradient_turned_round():
             for part in (encoder(step.network), step.discriminator)
         ]
 
-    (plain, judges), (turned, as_before) = found(-1.0), found(0.2)
+    (plain, weights), (turned, as_before) = found(-1.0), found(0.2)
     for one, other in zip(plain, turned, strict=True):
         np.testing.assert_allclose(other, -0.2 * one.numpy(), rtol=1e-3, atol=1e-5)
-    for one, other in zip(judges, as_before, strict=True):
+    for one, other in zip(weights, as_before, strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-3, atol=1e-5)
     assert max(np.abs(one).max() for one in plain) > 1e-4
 
@@ -96,12 +96,12 @@ def test_adda_whose_encoder_stands_still_is_the_source_model():
     network = start()
     before, step = network.get_weights(), ADDA(network)
     step.compile(LayerwiseAdam(1e-3, {"discriminator": 1.0, "": 0.0}), PrecomputedLoss())
-    judge = step.discriminator.get_weights()
+    before = step.discriminator.get_weights()
     for seed in range(3):
         step.train_on_batch(radiographs(seed))
     for one, was in zip(network.get_weights(), before, strict=True):
         np.testing.assert_array_equal(one, was)
-    assert any(not np.array_equal(one, was) for one, was in zip(step.discriminator.get_weights(), judge, strict=True))
+    assert any(not np.array_equal(one, was) for one, was in zip(step.discriminator.get_weights(), before, strict=True))
 
 
 def test_each_part_has_its_own_pace():
@@ -139,15 +139,15 @@ def test_on_shuffled_labels_there_is_nothing_to_learn(rng):
 def test_each_method_steps_in_half_precision(name, policy):
     """Its own sums, and the strength of a reversal, stay whole: they are what a step in float32 has, nearly."""
 
-    def told():
+    def classified():
         keras.utils.set_random_seed(0)
         step = ready(name)
         step.fraction_spent.assign(0.5)
         return step.train_on_batch(radiographs(0), return_dict=True)
 
-    whole = told()
+    whole = classified()
     with policy_scope(policy):
-        half = told()
+        half = classified()
     assert half["loss"] != whole["loss"]
     assert half["loss"] == pytest.approx(whole["loss"], rel=0.03)
 
@@ -176,10 +176,10 @@ def test_a_shift_of_greys_is_undone_where_an_anchor_holds():
 
 def dice(network, which):
     """Mean over 64 radiographs."""
-    said = network.predict_on_batch(radiographs(99, n=64)[which].astype(np.float32))[..., 0] > 0.5
+    predicted = network.predict_on_batch(radiographs(99, n=64)[which].astype(np.float32))[..., 0] > 0.5
     masks = made(99, 64)[1][..., 1] > 0
     truth = masks[:64] if which == "images" else masks[64:]
-    return np.mean(2 * (said & truth).sum(axis=(1, 2)) / (said.sum(axis=(1, 2)) + truth.sum(axis=(1, 2))))
+    return np.mean(2 * (predicted & truth).sum(axis=(1, 2)) / (predicted.sum(axis=(1, 2)) + truth.sum(axis=(1, 2))))
 
 
 @pytest.mark.parametrize("levels", [None, [0], [4], [0, 3], [1, 2, 4]])
@@ -207,8 +207,8 @@ def test_a_network_without_skips_is_refused():
 
 def test_a_radiographs_verdict_does_not_depend_on_its_neighbours():
     maps = encoder(start())(radiographs(0)["images"].astype(np.float32))
-    judge = Discriminator(4)
-    together, alone = judge(maps), judge([one[:1] for one in maps])
+    discriminator = Discriminator(4)
+    together, alone = discriminator(maps), discriminator([one[:1] for one in maps])
     np.testing.assert_allclose(alone, together[:1], atol=1e-5)
 
 

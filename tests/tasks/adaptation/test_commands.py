@@ -95,10 +95,10 @@ def test_what_comes_out_is_a_model_of_lungs(model, chests, tmp_path, short):
     }
     scores = evaluate_lungs(out, chests, site="shenzhen", log=lambda text: None)
     assert scores["sites"]["shenzhen"]["n"] >= 1
-    told = []
-    again = adapt(model, chests, "montgomery", "shenzhen", "mean-teacher", out, epochs=3, log=told.append)
+    lines = []
+    again = adapt(model, chests, "montgomery", "shenzhen", "mean-teacher", out, epochs=3, log=lines.append)
     assert again == out
-    assert "nothing to do" in told[0]
+    assert "nothing to do" in lines[0]
     assert not (out / "slices").exists()
 
 
@@ -152,7 +152,7 @@ def test_statistics_change_no_weight_that_learns(chests, tmp_path):
     ("change", "message"),
     [
         ({"method": "magic"}, "method 'magic' is not known; there are histogram, statistics, reversal, adda"),
-        ({"source_site": "shenzhen"}, "was trained at montgomery; it can be moved from there, not from shenzhen"),
+        ({"source_site": "shenzhen"}, "was trained at montgomery; it can be adapted from there, not from shenzhen"),
         ({"target_site": "chicago"}, "Unknown site 'chicago'; this set has montgomery and shenzhen"),
         ({"augmentation": "magic"}, "augmentation 'magic' is not known"),
         ({"method": "mean-teacher", "shuffled": True}, "has no discriminator"),

@@ -1,4 +1,4 @@
-"""Laws of the climb: every training once, what is finished kept, the table never behind. Nothing is trained here."""
+"""Laws of the ladder: every training once, finished ones not again, the table up to date. Nothing is trained here."""
 
 import inspect
 import json
@@ -20,7 +20,7 @@ RADIOGRAPHS = {site: [f"{prefix}_{n:04d}_0" for n in range(1, 9)] for prefix, si
 
 @dataclass
 class Workshop:
-    """Stands for training and scoring: notes what is asked, and gives every radiograph a Dice."""
+    """Stands for training and scoring: records the calls, and gives every radiograph a Dice."""
 
     done: list
 
@@ -66,7 +66,7 @@ def quiet(text):
     pass
 
 
-def test_every_rung_starts_from_one_below_it():
+def test_every_experiment_starts_from_one_below_it():
     names = list(EXPERIMENTS)
     assert all(
         experiment.start is None or names.index(experiment.start) < names.index(name)
@@ -75,11 +75,11 @@ def test_every_rung_starts_from_one_below_it():
     assert {"source", "target", "adda", "itself", "shuffled"} <= set(names)
 
 
-def test_what_a_rung_starts_from_is_trained_before_it(workshop, tmp_path):
+def test_what_an_experiment_starts_from_is_trained_before_it(workshop, tmp_path):
     run_ladder("data", tmp_path, DIRECTIONS[:1], ["xray-mean-teacher"], log=quiet)
-    (first, where, _), (second, road, settings) = workshop.done
+    (first, where, _), (second, direction, settings) = workshop.done
     assert first == run_folder(tmp_path, DIRECTIONS[0], "xray")
-    assert (where, road) == ("montgomery", "montgomery to shenzhen")
+    assert (where, direction) == ("montgomery", "montgomery to shenzhen")
     assert second == run_folder(tmp_path, DIRECTIONS[0], "xray-mean-teacher")
     assert (settings["start"], settings["method"]) == (first, "mean-teacher")
 
@@ -141,9 +141,9 @@ def test_the_command_goes_on_where_it_was_stopped(workshop, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("directions", "experiments", "message"),
     [
-        (DIRECTIONS, ["adda", "ada"], "'ada' is no rung; there are source, histogram"),
+        (DIRECTIONS, ["adda", "ada"], "'ada' is no experiment; there are source, histogram"),
         (["montgomery-montgomery"], ["adda"], "is no direction"),
-        (DIRECTIONS, [], "nothing is no rung"),
+        (DIRECTIONS, [], "nothing is no experiment"),
     ],
 )
 def test_unknown_experiments_and_directions_are_refused_before_training(workshop, tmp_path, directions, experiments,
@@ -186,7 +186,7 @@ def test_the_command_hands_on_what_it_was_given(monkeypatch, tmp_path):
         return {}
 
     monkeypatch.setattr(ladder, "run_ladder", recorded)
-    words = ["ladder", "--data", "xray", "--out", str(tmp_path), "--minutes", "2", "--rungs", "source,adda"]
+    words = ["ladder", "--data", "xray", "--out", str(tmp_path), "--minutes", "2", "--experiments", "source,adda"]
     result = CliRunner().invoke(app, [*words, "--seeds", "3"])
     assert result.exit_code == 0, result.output
     assert (given["experiments"], given["seeds"], given["minutes"]) == (["source", "adda"], 3, 2)

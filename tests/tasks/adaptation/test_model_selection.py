@@ -16,24 +16,24 @@ def pair(rows=(6, 20), n=1, size=32):
 
 
 @pytest.fixture
-def judge(monkeypatch):
-    """A judge, and a stand-in for the network: what it says of the source's radiographs, then of the target's."""
+def score(monkeypatch):
+    """A selector, and a stand-in for the network: its predictions at the source, then at the target."""
     truth = pair(n=4)
     soft_labels = np.stack([~truth, truth], axis=-1) * np.uint8(255)
     made = ModelSelector(np.zeros((4, 32, 32, 1)), soft_labels, np.full(9, truth.mean()), np.zeros((2, 32, 32, 1)))
 
-    def ask(here, there):
-        said = iter([here, there])
+    def select(source, target):
+        predictions = iter([source, target])
         monkeypatch.setattr(
-            model_selection, "lung_probabilities", lambda network, images: next(said).astype(np.float32)
+            model_selection, "lung_probabilities", lambda network, images: next(predictions).astype(np.float32)
         )
         return made(None)
 
-    return ask
+    return select
 
 
-def test_a_sure_network_that_finds_two_lungs_of_the_usual_size_could_not_be_better(judge):
-    row = judge(pair(n=4), pair(n=2))
+def test_a_sure_network_that_finds_two_lungs_of_the_usual_size_could_not_be_better(score):
+    row = score(pair(n=4), pair(n=2))
     assert row["val_dice"] == 1
     assert row["implausible_fraction"] == 0
     assert row["relative_entropy_gap"] == pytest.approx(0, abs=1e-3)
@@ -41,7 +41,7 @@ def test_a_sure_network_that_finds_two_lungs_of_the_usual_size_could_not_be_bett
 
 
 @pytest.mark.parametrize(
-    "there",
+    "target",
     [
         np.zeros((2, 32, 32)),
         np.ones((2, 32, 32)),
@@ -51,29 +51,29 @@ def test_a_sure_network_that_finds_two_lungs_of_the_usual_size_could_not_be_bett
     ],
     ids=["nothing", "everything", "too large", "too small", "one part"],
 )
-def test_what_could_be_no_lungs_is_odd(judge, there):
-    row = judge(pair(n=4), there)
+def test_what_cannot_be_lungs_is_implausible(score, target):
+    row = score(pair(n=4), target)
     assert row["implausible_fraction"] == 1
     assert row["selection_score"] <= 0.01
 
 
-def test_specks_are_no_parts(judge):
-    there = pair(n=2)
-    there[:, 0, 0] = True
+def test_specks_are_no_components(score):
+    target = pair(n=2)
+    target[:, 0, 0] = True
     assert (
-        judge(pair(n=4), there * 0.99)["implausible_fraction"] == 1
-    )  # one pixel more than the source's lungs, whose sizes are alike
-    there[:, 6, 4] = False
-    assert judge(pair(n=4), there * 0.99)["implausible_fraction"] == 0
+        score(pair(n=4), target * 0.99)["implausible_fraction"] == 1
+    )  # one pixel more than the source's lungs, whose sizes are the same
+    target[:, 6, 4] = False
+    assert score(pair(n=4), target * 0.99)["implausible_fraction"] == 0
 
 
-def test_who_is_surer_of_everything_is_not_better(judge):
-    """Doubt counts beyond that at home, so what both hospitals' radiographs share cancels."""
+def test_who_is_surer_of_everything_is_not_better(score):
+    """Entropy counts beyond that at the source, so what both hospitals' radiographs share cancels."""
     lungs = pair(n=4)
-    rows = [judge(np.where(lungs, p, 0.01), np.where(lungs[:2], p, 0.01)) for p in (0.7, 0.99)]
+    rows = [score(np.where(lungs, p, 0.01), np.where(lungs[:2], p, 0.01)) for p in (0.7, 0.99)]
     assert [row["relative_entropy_gap"] for row in rows] == pytest.approx([0, 0], abs=1e-6)
     assert rows[0]["selection_score"] == pytest.approx(rows[1]["selection_score"], abs=1e-6)
-    assert judge(lungs, np.where(lungs[:2], 0.7, 0.01))["relative_entropy_gap"] > 0.1
+    assert score(lungs, np.where(lungs[:2], 0.7, 0.01))["relative_entropy_gap"] > 0.1
 
 
 def test_doubt_grows_towards_one_half_and_finding_nothing_is_no_way_out():

@@ -1,4 +1,4 @@
-"""Laws of the table: one row a rung, radiographs paired, and a dash where a number would say nothing."""
+"""Laws of the table: one row an experiment, radiographs paired, and a dash where a number would say nothing."""
 
 import json
 
@@ -15,7 +15,7 @@ LEVELS = {"source": (0.95, 0.80), "adda": (0.94, 0.86), "target": (0.85, 0.90)} 
 
 @pytest.fixture
 def scores():
-    """Two seeds of each rung, 20 radiographs in each hospital, hard ones hard for all."""
+    """Two seeds of each experiment, 20 radiographs in each hospital, hard ones hard for all."""
     rng, rows = np.random.default_rng(0), []
     hard = {(site, i): rng.normal(0, 0.03) for site in "ab" for i in range(20)}
     for experiment, levels in LEVELS.items():
@@ -28,26 +28,26 @@ def scores():
     return pd.DataFrame(rows)
 
 
-def test_every_rung_has_its_row_with_both_hospitals(scores):
+def test_every_experiment_has_its_row_with_both_hospitals(scores):
     rows = summarise(scores, "a", "b")
     assert [row["experiment"] for row in rows] == list(LEVELS)
-    for row, (home, away) in zip(rows, LEVELS.values(), strict=True):
+    for row, (at_source, at_target) in zip(rows, LEVELS.values(), strict=True):
         assert row["seeds"] == [0, 1]
-        assert row["source"]["mean"] == pytest.approx(home, abs=0.02)
-        assert row["target"]["mean"] == pytest.approx(away, abs=0.02)
+        assert row["source"]["mean"] == pytest.approx(at_source, abs=0.02)
+        assert row["target"]["mean"] == pytest.approx(at_target, abs=0.02)
         assert np.mean(row["target"]["by_seed"]) == pytest.approx(row["target"]["mean"])
     assert json.loads(json.dumps(rows)) == rows
 
 
 def test_the_interval_is_over_radiographs_not_over_trainings(scores):
-    adda = scores.query("rung == 'adda' and site == 'b'").groupby("radiograph", sort=False)["dice"].mean()
+    adda = scores.query("experiment == 'adda' and site == 'b'").groupby("radiograph", sort=False)["dice"].mean()
     row = summarise(scores, "a", "b")[1]
     assert row["target"]["ci95"] == pytest.approx(bootstrap_ci(adda))
 
 
 def test_the_gap_is_closed_from_source_to_target(scores):
-    soft_labels = [row["gap"]["share"] for row in summarise(scores, "a", "b")]
-    assert soft_labels == [0, pytest.approx(0.6, abs=0.05), 1]
+    shares = [row["gap"]["share"] for row in summarise(scores, "a", "b")]
+    assert shares == [0, pytest.approx(0.6, abs=0.05), 1]
 
 
 def test_the_order_of_the_radiographs_makes_no_difference(scores):
@@ -57,13 +57,13 @@ def test_the_order_of_the_radiographs_makes_no_difference(scores):
         assert row["source_change"]["mean"] == pytest.approx(other["source_change"]["mean"])
 
 
-def test_change_at_home_is_against_the_plain_model(scores):
+def test_change_at_the_source_is_against_the_source_model(scores):
     rows = summarise(scores, "a", "b")
     assert rows[0]["source_change"] == {"mean": 0.0, "ci95": [0.0, 0.0]}
     assert rows[1]["source_change"]["mean"] == pytest.approx(rows[1]["source"]["mean"] - rows[0]["source"]["mean"])
 
 
-def test_rungs_are_compared_over_the_seeds_that_all_have(scores):
+def test_experiments_are_compared_over_the_seeds_that_all_have(scores):
     """A seed by which all were better says nothing for those that have it."""
     lucky = scores.assign(dice=scores["dice"] + 0.05 * (scores["seed"] == 1))
     some = lucky[(lucky["experiment"] != "adda") | (lucky["seed"] == 0)]
@@ -97,9 +97,9 @@ def test_the_oracle_stands_apart(scores):
     assert rows[1]["target"] == summarise(scores, "a", "b")[1]["target"]
 
 
-def test_rungs_that_were_scored_on_other_radiographs_are_refused(scores):
+def test_experiments_that_were_scored_on_other_radiographs_are_refused(scores):
     with pytest.raises(DataError, match="adda: not scored on all the radiographs"):
-        summarise(scores.query("not (rung == 'adda' and radiograph == 'b3')"), "a", "b")
+        summarise(scores.query("not (experiment == 'adda' and radiograph == 'b3')"), "a", "b")
     with pytest.raises(DataError, match="no scores in c"):
         summarise(scores, "a", "c")
 

@@ -18,9 +18,9 @@ from helpers.tasks.brain.training import Recipe, fit_brain, validation_scores
 def trained(store, split, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     keras.utils.set_random_seed(0)
-    model, said = unet(32, 2, filters=4), []
-    history = fit_brain(model, store, split, folder, Budget(epochs=8), log=said.append)
-    return model, folder, history, said
+    model, lines = unet(32, 2, filters=4), []
+    history = fit_brain(model, store, split, folder, Budget(epochs=8), log=lines.append)
+    return model, folder, history, lines
 
 
 def test_loss_falls_and_tumour_is_found(trained):
@@ -31,8 +31,8 @@ def test_loss_falls_and_tumour_is_found(trained):
 
 def test_best_model_by_validation_dice_is_kept(trained, store, split):
     model, folder, history, _ = trained
-    kept = keras.models.load_model(folder / "model.keras", compile=False)
-    for candidate in (kept, model):
+    saved = keras.models.load_model(folder / "model.keras", compile=False)
+    for candidate in (saved, model):
         segmenter = Segmenter(candidate, ("flair", "t1ce"), store.grid, flip=False)
         scores = validation_scores(segmenter, store, split.validation, DiceCrossEntropy())
         assert scores["val_dice"] == pytest.approx(history.val_dice.max(), abs=1e-6)
@@ -45,12 +45,12 @@ def test_history_file_is_the_history(trained):
 
 
 def test_each_epoch_is_told_with_the_time_that_is_left(trained):
-    said = trained[3]
-    assert len(said) == 8
+    lines = trained[3]
+    assert len(lines) == 8
     assert re.fullmatch(
         r"epoch 6: loss 0\.\d+, validation Dice WT 0\.\d+, TC 0\.\d+, ET 0\.\d+, "
         r"\d+ s \(75% of the budget, \d+ (s|min) left\)",
-        said[5],
+        lines[5],
     )
 
 

@@ -1,4 +1,4 @@
-"""Laws of the gate: what it is shown and what it answers."""
+"""Laws of the gate: its input and its predictions."""
 
 import dataclasses
 import json
@@ -29,17 +29,17 @@ def gate():
 
 
 def _without(scan, modality):
-    kept = [kind for kind in scan.modalities if kind != modality]
-    images = np.stack([scan.image(kind) for kind in kept], axis=-1)
-    return dataclasses.replace(scan, images=images, modalities=tuple(kept))
+    present = [kind for kind in scan.modalities if kind != modality]
+    images = np.stack([scan.image(kind) for kind in present], axis=-1)
+    return dataclasses.replace(scan, images=images, modalities=tuple(present))
 
 
 def test_answers_come_one_a_slice_in_file_order(gate, scan):
-    said = gate.probabilities(scan)
-    assert said.shape == scan.images.shape[2:3]
-    assert said.dtype == np.float32
+    predicted = gate.probabilities(scan)
+    assert predicted.shape == scan.images.shape[2:3]
+    assert predicted.dtype == np.float32
     upside_down = dataclasses.replace(scan, images=scan.images[:, :, ::-1])
-    np.testing.assert_allclose(gate.probabilities(upside_down), said[::-1], atol=1e-5)
+    np.testing.assert_allclose(gate.probabilities(upside_down), predicted[::-1], atol=1e-5)
 
 
 def test_order_in_which_modalities_were_read_does_not_matter(gate, scan):
@@ -54,9 +54,9 @@ def test_mirrored_head_gets_the_same_answers(gate, scan):
 
 def test_missing_t2_is_shown_as_zeros(gate, scan):
     blank = dataclasses.replace(scan, images=scan.images * np.array([1, 1, 0], np.float32))
-    said = gate.probabilities(_without(scan, "t2"))
-    np.testing.assert_array_equal(said, gate.probabilities(blank))
-    assert not np.allclose(said, gate.probabilities(scan))
+    predicted = gate.probabilities(_without(scan, "t2"))
+    np.testing.assert_array_equal(predicted, gate.probabilities(blank))
+    assert not np.allclose(predicted, gate.probabilities(scan))
 
 
 def test_missing_flair_is_refused(gate, scan):
@@ -73,11 +73,11 @@ def test_slices_without_brain_never_pass(gate, scan):
 
 def test_answers_hold_the_truth_of_every_slice_with_brain(gate, phantoms, scan):
     patient = read_catalogue(phantoms).patients[0]
-    said = predict_case(gate, patient)
+    predicted = predict_case(gate, patient)
     brain = scan.images.any(axis=(0, 1, 3))
-    np.testing.assert_array_equal(said.truth, scan.seg.any(axis=(0, 1))[brain])
-    np.testing.assert_array_equal(said.probabilities, gate.probabilities(scan)[brain])
-    assert said.without_brain == (~brain).sum()
+    np.testing.assert_array_equal(predicted.truth, scan.seg.any(axis=(0, 1))[brain])
+    np.testing.assert_array_equal(predicted.probabilities, gate.probabilities(scan)[brain])
+    assert predicted.without_brain == (~brain).sum()
 
 
 def test_training_of_another_task_is_refused(tmp_path):

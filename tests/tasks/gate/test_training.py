@@ -1,4 +1,4 @@
-"""Laws of the gate's training: what its loss asks, and that an optional channel is often taken away."""
+"""Laws of the gate's training: its loss, and that an optional channel is removed from half of the slices."""
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ from helpers.models.transformer import Shape, transformer
 from helpers.tasks.gate.training import GateTrainer, fit_gate, slice_loss
 
 
-def _shares(n=2, size=16):
+def _soft_labels(n=2, size=16):
     """The first slice holds a square of oedema, the others none."""
     soft_labels = np.zeros((n, size, size, 4), np.float32)
     soft_labels[..., 0] = 1
@@ -26,26 +26,26 @@ def _patches(soft_labels, patch=8):
 
 
 def test_loss_is_the_cross_entropy_of_yes_for_slices_with_tumour():
-    answer = np.array([[0.2, 0.8], [0.7, 0.3]], np.float32)
-    np.testing.assert_allclose(slice_loss(_shares(), answer), -np.log([0.8, 0.7]), rtol=1e-5)
+    prediction = np.array([[0.2, 0.8], [0.7, 0.3]], np.float32)
+    np.testing.assert_allclose(slice_loss(_soft_labels(), prediction), -np.log([0.8, 0.7]), rtol=1e-5)
 
 
-def test_right_answers_cost_nothing_even_where_a_patch_is_mixed():
-    soft_labels, answer = _shares(), np.array([[0, 1], [1, 0]], np.float32)
-    np.testing.assert_allclose(slice_loss(soft_labels, answer, _patches(soft_labels)), 0, atol=1e-5)
+def test_right_predictions_cost_nothing_even_where_a_patch_is_mixed():
+    soft_labels, prediction = _soft_labels(), np.array([[0, 1], [1, 0]], np.float32)
+    np.testing.assert_allclose(slice_loss(soft_labels, prediction, _patches(soft_labels)), 0, atol=1e-5)
 
 
 def test_wrong_tissue_costs_the_slice_it_is_in():
-    soft_labels, answer = _shares(), np.array([[0, 1], [1, 0]], np.float32)
+    soft_labels, prediction = _soft_labels(), np.array([[0, 1], [1, 0]], np.float32)
     tissue = _patches(soft_labels)
     tissue[0, 0, 0] = 0.97, 0.01, 0.01, 0.01
-    first, second = np.array(slice_loss(soft_labels, answer, tissue))
+    first, second = np.array(slice_loss(soft_labels, prediction, tissue))
     assert first > 0.1
     assert second == pytest.approx(0, abs=1e-5)
 
 
 def _means(channels=3):
-    """A network that tells the means of the last two channels."""
+    """A network that outputs the means of the last two channels."""
     inputs = keras.Input((8, 8, channels))
     return keras.Model(inputs, ops.mean(inputs, axis=(1, 2))[:, -2:])
 
@@ -57,37 +57,37 @@ def _batch(n=400):
 
 
 def test_optional_channel_is_taken_from_half_of_the_slices_in_training_only():
-    examined = GateTrainer(_means(), optional=(2,))
-    always, optional = np.array(examined(_batch(), training=True)["answer"]).T
+    trainer = GateTrainer(_means(), optional=(2,))
+    always, optional = np.array(trainer(_batch(), training=True)["prediction"]).T
     assert (always == 1).all()
     assert set(np.unique(optional)) == {0, 1}
     assert 0.4 < optional.mean() < 0.6
-    _, optional = np.array(examined(_batch(), training=False)["answer"]).T
+    _, optional = np.array(trainer(_batch(), training=False)["prediction"]).T
     assert (optional == 1).all()
 
 
-def test_patches_of_a_transformer_are_asked_in_their_places():
+def test_patches_of_a_transformer_are_classified_in_their_places():
     network = transformer(32, 3, shape=Shape(8, 16, 1, 2))
     batch = {"images": np.zeros((2, 32, 32, 3), np.float16), "soft_labels": np.zeros((2, 32, 32, 4), np.uint8)}
-    said = GateTrainer(network)(batch)
-    assert said["answer"].shape == (2, 2)
-    assert said["tissue"].shape == (2, 4, 4, 4)
+    outputs = GateTrainer(network)(batch)
+    assert outputs["prediction"].shape == (2, 2)
+    assert outputs["tissue"].shape == (2, 4, 4, 4)
     assert len(network.outputs) == 1
 
 
 class _StopsAt(Checkpoint):
-    """Loses its power after so many steps, once they are kept."""
+    """Crashes after so many steps, once they are saved."""
 
     stop = 4
 
-    def on_train_batch_end(self, batch, logs=None):
-        super().on_train_batch_end(batch, logs)
+    def save(self, trainer, seconds, within_epoch):
+        super().save(trainer, seconds, within_epoch)
         if self.step == self.stop:
             raise RuntimeError("the power went")
 
 
 def test_training_that_was_stopped_ends_as_one_that_was_not(store, split, tmp_path):
-    """Dropout, the missing of a channel and the head on the patches go on where they were."""
+    """Dropout, the removal of a channel and the head on the patches are resumed where they were."""
 
     def train(checkpoint):
         keras.utils.set_random_seed(0)
