@@ -163,7 +163,7 @@ def test_broken_input_stops_predict(trained, spoiled, tmp_path):
 
 
 def test_folds_test_everybody_once_and_go_on_where_they_stopped(phantoms, tmp_path, monkeypatch):
-    monkeypatch.setattr("helpers.tasks.brain.commands.Budget", lambda **_: Budget(epochs=1))
+    monkeypatch.setattr(Budget, "of", lambda *_, **__: Budget(epochs=1))
     said = []
     settings = {"size": 16, "filters": 2, "minutes": 1}
     result = train_brain_folds(phantoms, tmp_path / "cv", 2, log=said.append, **settings)

@@ -33,7 +33,7 @@ def some_t2(phantoms, tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(some_t2, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(commands, "Budget", lambda **_: Budget(epochs=2))
+        patch.setattr(Budget, "of", lambda *_, **__: Budget(epochs=2))
         return train_gate(some_t2, tmp_path_factory.mktemp("gate") / "run", **SETTINGS)
 
 
@@ -115,7 +115,7 @@ def test_weights_are_not_silently_ignored(some_t2, tmp_path):
 
 
 def test_folds_test_everybody_once_each_at_its_own_threshold(some_t2, tmp_path, monkeypatch):
-    monkeypatch.setattr(commands, "Budget", lambda **_: Budget(epochs=1))
+    monkeypatch.setattr(Budget, "of", lambda *_, **__: Budget(epochs=1))
     result = train_gate_folds(some_t2, tmp_path / "cv", 2, **SETTINGS)
     assert len({patient["id"] for patient in result["patients"]}) == result["n"] == 8
     thresholds = [Gate.load(tmp_path / "cv" / f"fold_{fold}_of_2").threshold for fold in (1, 2)]

@@ -34,7 +34,7 @@ def hospitals(tmp_path_factory):
 @pytest.fixture(autouse=True, scope="module")
 def short():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(commands, "Budget", lambda **_: Budget(epochs=2))
+        patch.setattr(Budget, "of", lambda *_, **__: Budget(epochs=2))
         yield
 
 
