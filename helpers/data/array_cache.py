@@ -6,15 +6,14 @@ processes may build the same one at once. Checksums detect a damaged one.
 
 import json
 import os
-import platform
 import shutil
-import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from helpers.runtime.disk import explain_full_disk
 from helpers.runtime.errors import DataError
+from helpers.runtime.outputs import scratch_folder
 from helpers.runtime.threads import map_threads
 
 
@@ -39,18 +38,12 @@ def get_or_build(folder: Path, wanted: dict, write: Callable[[Path], list[dict]]
         if {key: manifest.get(key) for key in wanted} == wanted:
             return manifest
     folder.parent.mkdir(parents=True, exist_ok=True)
-    ours = f".{folder.name}-{platform.node()}-"  # the process and a few letters follow
-    _remove_abandoned(folder.parent, ours)
-    with explain_full_disk(folder):
-        scratch = Path(tempfile.mkdtemp(prefix=f"{ours}{os.getpid()}-", dir=folder.parent))
-        try:
-            entries = write(scratch)
-            checksums = {path.name: _checksum(path) for path in sorted(scratch.glob("*.npy"))}
-            manifest = {**wanted, "patients": entries, "checksums": checksums}
-            (scratch / "manifest.json").write_text(json.dumps(manifest, indent=1))
-            _move_into_place(scratch, folder)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+    with explain_full_disk(folder), scratch_folder(folder) as scratch:
+        entries = write(scratch)
+        checksums = {path.name: _checksum(path) for path in sorted(scratch.glob("*.npy"))}
+        manifest = {**wanted, "patients": entries, "checksums": checksums}
+        (scratch / "manifest.json").write_text(json.dumps(manifest, indent=1))
+        _move_into_place(scratch, folder)
     return read_manifest(folder)
 
 
@@ -112,34 +105,28 @@ def map_cases(one: Callable[[int], dict], n: int, progress: Callable[[int, int],
     return entries
 
 
-def file_signature(path: Path | None) -> list | None:
-    """Path, size (bytes) and time of change (ns) of a file. They stand for its contents: hashing 42 GB takes minutes.
+def file_signatures(files: Mapping[str, Sequence[Path | None]]) -> dict[str, list[list | None]]:
+    """Path, size (bytes) and time of change (ns) of files. They stand for their contents: hashing 42 GB takes minutes.
+
+    The paths are relative to the folder that all files have in common: a cache may leave the machine, and the names of
+    the folders above it say who works where.
 
     Args:
-        path: the file; None gives None.
+        files: of each patient; None stands for a file that the patient lacks.
+
+    Returns:
+        For each patient a signature, or None, per file.
     """
-    if path is None:
-        return None
-    status = path.stat()
-    return [str(path.resolve()), status.st_size, status.st_mtime_ns]
+    real = {path: path.resolve() for paths in files.values() for path in paths if path is not None}
+    root = os.path.commonpath([path.parent for path in real.values()]) if real else ""
 
+    def sign(path: Path | None) -> list | None:
+        if path is None:
+            return None
+        status = path.stat()
+        return [real[path].relative_to(root).as_posix(), status.st_size, status.st_mtime_ns]
 
-def _remove_abandoned(parent: Path, ours: str) -> None:
-    """Remove the scratch folders of killed processes of this machine; they may be as large as the cache itself."""
-    for left in parent.glob(f"{ours}*"):
-        process = left.name.removeprefix(ours).partition("-")[0]
-        if os.name == "posix" and process.isdigit() and not _alive(int(process)):
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # a process of another user
-        pass
-    return True
+    return {identity: [sign(path) for path in paths] for identity, paths in files.items()}
 
 
 def _move_into_place(scratch: Path, folder: Path) -> None:

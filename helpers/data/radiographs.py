@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.data.array_cache import file_signature, get_or_build, map_cases
+from helpers.data.array_cache import file_signatures, get_or_build, map_cases
 from helpers.data.chest import PREFIXES, SITES, XRay, list_radiographs, read_xray
 from helpers.data.normalise import zscore
 from helpers.data.pictures import read_image
@@ -98,7 +98,7 @@ def open_radiographs(
         DataError: an X-ray has no mask or a file that cannot be used (all problems are listed), the store in `folder`
             is damaged, or the disk is full.
     """
-    wanted = _description(size, {xray.id: [file_signature(xray.image), file_signature(xray.mask)] for xray in xrays})
+    wanted = _description(size, file_signatures({xray.id: [xray.image, xray.mask] for xray in xrays}))
 
     def write(scratch: Path) -> list[dict]:
         square = len(xrays), size, size
@@ -185,7 +185,7 @@ def open_unlabelled(
         error = DataError.listing(f"{len(missing)} X-rays of {site} are not under {root}:", missing)
         raise error
     radiographs = [radiograph for radiograph in radiographs if ids is None or radiograph.id in set(ids)]
-    wanted = _description(size, {radiograph.id: [file_signature(radiograph.image)] for radiograph in radiographs})
+    wanted = _description(size, file_signatures({radiograph.id: [radiograph.image] for radiograph in radiographs}))
 
     def write(scratch: Path) -> list[dict]:
         (images,) = allocate_arrays(scratch, images=(np.float16, (len(radiographs), size, size, 1)))

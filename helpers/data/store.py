@@ -15,7 +15,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from helpers.data.array_cache import file_signature, get_or_build, map_cases
+from helpers.data.array_cache import file_signatures, get_or_build, map_cases
 from helpers.data.brats import Patient
 from helpers.data.normalise import zscore
 from helpers.data.out_of_distribution import fingerprint
@@ -142,7 +142,7 @@ def _description(patients: Sequence[Patient], modalities: tuple[str, ...], grid:
     return {
         "version": VERSION,
         "parameters": {"modalities": list(modalities), "size": grid.size, "extent_mm": grid.extent_mm},
-        "sources": {p.id: [file_signature(p.file(kind)) for kind in (*modalities, "seg")] for p in patients},
+        "sources": file_signatures({p.id: [p.file(kind) for kind in (*modalities, "seg")] for p in patients}),
     }
 
 

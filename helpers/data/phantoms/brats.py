@@ -6,8 +6,6 @@ for learning how things work and for tests, worthless for medicine.
 
 import json
 import os
-import shutil
-import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +18,9 @@ from helpers.data.phantoms.head import make_head
 from helpers.data.phantoms.scanner import scan
 from helpers.data.phantoms.shapes import FRAME_MM, grid_axes
 from helpers.data.phantoms.tumour import grow_tumour, plan_tumour
+from helpers.runtime.disk import explain_full_disk
 from helpers.runtime.errors import DataError
+from helpers.runtime.outputs import scratch_folder, writable_folder
 
 QUICK = {"patients": 20, "validation": 4, "shape": (120, 120, 62), "spacing": (2.0, 2.0, 2.5)}
 """Arguments of `make_brats` for a set that is made in seconds: the same frame on a coarser grid."""
@@ -46,8 +46,9 @@ def make_brats(
 ) -> Path:
     """Write a set of phantom patients, or return at once where `root` holds the same set.
 
-    The set is built beside `root` and moved into place, so an interrupted call leaves no partial set. A patient depends
-    on `seed` and its number alone: a larger set contains the smaller one, and another grid shows the same heads.
+    The set is built beside `root` and moved into place, so an interrupted call leaves no partial set; what a killed one
+    leaves is removed by the next. A patient depends on `seed` and its number alone: a larger set contains the smaller
+    one, and another grid shows the same heads.
 
     Args:
         root: folder to make; its layout is Kaggle's `awsaf49/brats20-dataset-training-validation`.
@@ -61,11 +62,12 @@ def make_brats(
         `root`.
 
     Raises:
-        DataError: `root` holds something else, or the arguments are out of range.
+        DataError: `root` holds something else or may not be written to, the arguments are out of range, or the disk is
+            full.
     """
     root = Path(root)
     spacing = tuple(float(step) for step in np.broadcast_to(spacing, 3))
-    _check(patients, validation, shape, spacing)
+    _check(patients, validation, shape, spacing, seed)
     note = {
         "what": "made-up patients, not for medical use",
         "version": _VERSION,
@@ -92,14 +94,16 @@ def build_beside(root: Path, note: dict, build: Callable[[Path, dict], None]) ->
         `root`.
 
     Raises:
-        DataError: `root` holds something else.
+        DataError: `root` holds something else or may not be written to, or the disk is full.
         OSError: the set cannot be moved into place.
     """
+    root = root.expanduser()
     if _is_there(root, note):
         return root
+    writable_folder(root, beside=True)
     root.parent.mkdir(parents=True, exist_ok=True)
-    building = root.with_name(f".{root.name}.{uuid.uuid4().hex}")
-    try:
+    with explain_full_disk(root), scratch_folder(root) as scratch:
+        building = scratch / "set"  # readable by others, unlike the scratch folder
         build(building, note)
         (building / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
         try:
@@ -107,22 +111,35 @@ def build_beside(root: Path, note: dict, build: Callable[[Path, dict], None]) ->
         except OSError:
             if not _is_there(root, note):  # unless another process was faster with the same set
                 raise
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     return root
 
 
-def _check(patients: int, validation: int, shape: tuple[int, int, int], spacing: tuple[float, ...]) -> None:
+def _check(patients: int, validation: int, shape: tuple[int, int, int], spacing: tuple[float, ...], seed: int) -> None:
     if not 1 <= patients <= _CASE_355 or validation < 0:
         raise DataError(
             f"Cannot make {patients} patients and {validation} for validation; give 1 to {_CASE_355} and 0 up."
         )
+    check_seed(seed)
     extent = [n * step for n, step in zip(shape, spacing, strict=True)]
-    if any(abs(e - frame) > step for e, frame, step in zip(extent, FRAME_MM, spacing, strict=True)) or max(spacing) > 6:
+    outside = any(not abs(e - frame) <= step for e, frame, step in zip(extent, FRAME_MM, spacing, strict=True))
+    if outside or not max(spacing) <= 6:
         raise DataError(
             f"A grid of {tuple(shape)} voxels of {spacing} mm covers {extent} mm; a head needs {list(FRAME_MM)} mm and "
             "voxels of at most 6 mm, e.g. shape (120, 120, 62) with spacing (2.0, 2.0, 2.5)."
         )
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that NumPy does not take.
+
+    Args:
+        seed: of a set of phantoms.
+
+    Raises:
+        DataError: it is negative.
+    """
+    if seed < 0:
+        raise DataError(f"seed {seed}: expected 0 or more. Give another --seed.")
 
 
 def _is_there(root: Path, note: dict) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from helpers.data.chest import IMAGES, MASKS, READINGS, SITES, TEST
-from helpers.data.phantoms.brats import build_beside
+from helpers.data.phantoms.brats import build_beside, check_seed
 from helpers.data.phantoms.radiograph import plan_radiograph
 from helpers.data.phantoms.thorax import take_xray
 from helpers.runtime.errors import DataError
@@ -50,13 +50,16 @@ def make_chest(
         `root`.
 
     Raises:
-        DataError: `root` holds something else, or the arguments are out of range.
+        DataError: `root` holds something else or may not be written to, the arguments are out of range, or the disk is
+            full.
     """
-    if min(montgomery, shenzhen) < 0 or montgomery + shenzhen < 1 or max(montgomery, shenzhen) > 9999 or size < 64:
+    counts_fit = min(montgomery, shenzhen) >= 0 and montgomery + shenzhen >= 1 and max(montgomery, shenzhen) <= 9999
+    if not counts_fit or not 64 <= size <= 8192:
         raise DataError(
             f"Cannot make {montgomery} and {shenzhen} X-rays of {size} pixels; give 0 to 9999 of each hospital, one at "
-            "least, and 64 pixels or more."
+            "least, and 64 to 8192 pixels."
         )
+    check_seed(seed)
     note = {
         "what": "made-up chest X-rays, not for medical use",
         "version": _VERSION,

@@ -1,7 +1,12 @@
 """Laws of the phantom patients: on disk the real set, in the voxels a head with a glioma."""
 
+import errno
 import hashlib
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import nibabel as nib
@@ -240,3 +245,52 @@ def test_impossible_requests_are_refused(tmp_path, wrong):
     with pytest.raises(DataError, match=r"Cannot make|a head needs"):
         make_brats(tmp_path / "set", **{"patients": 1, "validation": 0, **COARSE, **wrong})
     assert not (tmp_path / "set").exists()
+
+
+def test_what_a_killed_call_left_is_removed_by_the_next(tmp_path):
+    code = "import sys; from helpers.data.phantoms.brats import make_brats; make_brats(sys.argv[1])"
+    killed = subprocess.Popen([sys.executable, "-c", code, tmp_path / "set"])
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".set*/*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    killed.kill()
+    killed.wait()
+    assert list(tmp_path.iterdir()) != []
+    make_brats(tmp_path / "set", patients=1, validation=0, **COARSE)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_a_full_disk_is_reported_in_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(nib, "save", full)
+    with pytest.raises(DataError, match=r"set cannot be written: the disk.* is full"):
+        make_brats(tmp_path / "set", patients=1, validation=0, **COARSE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_set_that_is_there_is_returned_where_nothing_may_be_written(root, monkeypatch):
+    monkeypatch.setattr(brats, "writable_folder", lambda *_, **__: pytest.fail("written"))
+    assert make_brats(root, patients=11, validation=1, **COARSE) == root
+
+
+def test_a_home_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert make_brats("~/set", patients=1, validation=0, **COARSE) == tmp_path / "set"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seed": -1}, "seed -1"),
+        ({"patients": 356}, "356 patients"),
+        ({"spacing": float("nan")}, "voxels of at most 6 mm"),
+        ({"spacing": -3.0}, "voxels of at most 6 mm"),
+    ],
+)
+def test_settings_out_of_range_are_refused(tmp_path, arguments, message):
+    with pytest.raises(DataError, match=message):
+        make_brats(tmp_path / "set", **{"patients": 1, "validation": 0, **COARSE, **arguments})
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,87 @@
+"""Output folders: tried before the work begins, and built in a scratch folder beside their final name."""
+
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from helpers.runtime.disk import explain_full_disk
+from helpers.runtime.errors import DataError
+
+
+def writable_folder(path: str | os.PathLike, option: str = "--out", beside: bool = False) -> Path:
+    """Try whether a folder can be made and written to, before work begins that would be lost; nothing is left there.
+
+    Args:
+        path: the folder, which need not exist; a leading `~` is expanded.
+        option: of the command line, for the message.
+        beside: the folder is built beside its final name and moved there, so that its parent must be writable instead.
+
+    Returns:
+        The path, expanded.
+
+    Raises:
+        DataError: a file is in the way, or the folder may not be written to.
+    """
+    try:
+        folder = Path(path).expanduser()
+        whole = folder.absolute()
+        place = next(one for one in (whole, *whole.parents)[beside:] if os.path.lexists(one))
+        if not place.is_dir():
+            reason = "is a file" if place.exists() else "is a link to nothing"
+            raise DataError(f"{folder} cannot be made: {place} {reason}. Name another folder by {option}.")
+        for name in whole.relative_to(place).parts:
+            with suppress(FileNotFoundError):
+                (place / name).lstat()  # the system refuses a name that is too long
+        with explain_full_disk(folder), tempfile.TemporaryFile(dir=place):
+            pass
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no user of the name after ~
+        reason = getattr(error, "strerror", None) or error
+        message = f"{path} cannot be written ({reason}). Name a folder that you may write to by {option}."
+        raise DataError(message) from error
+    return folder
+
+
+@contextmanager
+def scratch_folder(final: Path) -> Iterator[Path]:
+    """A folder beside `final` to build it in, which is removed when the block ends.
+
+    Its name holds the machine and the process, so that the folders of killed processes are recognised: those of this
+    `final` are removed first, since they may be as large as `final` itself.
+
+    Args:
+        final: what is built; its parent folder exists.
+
+    Yields:
+        The folder, empty, readable by this user alone.
+    """
+    ours = f".{final.name}-{platform.node()}-"  # the process and a few letters follow
+    _remove_abandoned(final.parent, ours)
+    scratch = Path(tempfile.mkdtemp(prefix=f"{ours}{os.getpid()}-", dir=final.parent))
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _remove_abandoned(parent: Path, ours: str) -> None:
+    """Remove the scratch folders of killed processes of this machine."""
+    if os.name != "posix":  # elsewhere signal 0 is no question: it ends the process
+        return
+    for left in parent.iterdir():  # no glob: the name may hold brackets
+        process = left.name.removeprefix(ours).partition("-")[0]
+        if left.name.startswith(ours) and process.isdigit() and not _alive(int(process)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # a process of another user
+        pass
+    return True
