@@ -44,11 +44,11 @@ def test_history_file_is_the_history(trained):
     assert list(history.epoch) == list(range(1, 9))
 
 
-def test_each_epoch_is_told_with_the_time_that_is_left(trained):
+def test_each_epoch_is_logged_with_the_time_that_is_left(trained):
     lines = trained[3]
     assert len(lines) == 8
     assert re.fullmatch(
-        r"epoch 6: loss 0\.\d+, validation Dice WT 0\.\d+, TC 0\.\d+, ET 0\.\d+, "
+        r"epoch 6: loss 0\.\d+, val_dice_wt 0\.\d+, val_dice_tc 0\.\d+, val_dice_et 0\.\d+, "
         r"\d+ s \(75% of the budget, \d+ (s|min) left\)",
         lines[5],
     )
