@@ -1,24 +1,26 @@
 """The chest catalogue: the X-rays of a folder, their hospitals, and the masks that belong to them.
 
 It reads the layout of Kaggle's *Chest X-ray Masks and Labels*, real or phantom: `Lung Segmentation/` with `CXR_png/`,
-`masks/`, `test/` and `ClinicalReadings/`, two full copies of it in one set. Exactly one copy is read. Of images only
-the header is read here; masks are small files and are read whole, so that a bad one is reported by name before a
-training starts.
+`masks/`, `test/` and `ClinicalReadings/`, two full copies of it in one set. Exactly one copy is read. NLM's own layout,
+with the halves of a mask in `ManualMask/leftMask/` and `ManualMask/rightMask/`, is read as well. Of images only the
+header is read here; masks are small files and are read whole, so that a bad one is reported by name before a training
+starts.
+
+What a folder holds is decided by `find_sets` alone, for the lessons, the commands and the audit.
 """
 
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from helpers.data.brats import Problem
-from helpers.data.pictures import UNREADABLE, pictures, read_image, read_mask
+from helpers.data.pictures import picture_size, pictures, read_image, read_mask
 from helpers.runtime.errors import DataError
 from helpers.runtime.threads import map_threads
 
@@ -26,7 +28,12 @@ IMAGES, MASKS, TEST, READINGS = "CXR_png", "masks", "test", "ClinicalReadings"
 SITES = {"MCUCXR": "montgomery", "CHNCXR": "shenzhen"}
 PREFIXES = {site: prefix for prefix, site in SITES.items()}
 LABELS = {"0": "normal", "1": "tuberculosis"}
-_INSIDE = {IMAGES, MASKS, TEST, READINGS}  # no copy of the set lies in these
+HALVES = "ManualMask/leftMask", "ManualMask/rightMask"
+_INSIDE = {IMAGES, MASKS, TEST, READINGS, "ManualMask"}  # no copy of the set lies in these
+_NO_PICTURES = {".txt", ".csv", ".md", ".json", ".db", ".ini", ".html", ".xml"}  # nobody misses these among X-rays
+_DICOM = {".dcm", ".dicom", ".ima"}
+_PICTURES = {".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"}
+_NAMED = 5  # files that a message names; the rest is counted
 
 _NAME = re.compile(r"^(?P<site>MCUCXR|CHNCXR)_\d+_(?P<label>[01])$")
 # "Patient's Sex: F" and "Patient's Age: 027Y" at Montgomery; "male 45yrs", "Femal, 16month" at Shenzhen.
@@ -49,6 +56,7 @@ class XRay:
         label: "normal" or "tuberculosis".
         age: years, of small children with a fraction; None where it is not recorded.
         sex: "female" or "male"; None where it is not recorded.
+        other_half: where the mask is stored as two lungs, the file of the second; else None.
     """
 
     id: str
@@ -58,6 +66,12 @@ class XRay:
     label: str
     age: float | None = None
     sex: str | None = None
+    other_half: Path | None = None
+
+    @property
+    def mask_files(self) -> tuple[Path, ...]:
+        """The files of its mask: none, one, or two halves."""
+        return tuple(path for path in (self.mask, self.other_half) if path is not None)
 
     @property
     def strata(self) -> tuple[str, ...]:
@@ -75,6 +89,7 @@ class ChestCatalogue:
         xrays: sorted by id.
         problems: files that cannot be used.
         copies: further copies of the set, which are not read.
+        notes: what else is to be known of the folder, e.g. which files in it are not read.
     """
 
     root: Path
@@ -82,6 +97,7 @@ class ChestCatalogue:
     xrays: tuple[XRay, ...]
     problems: tuple[Problem, ...]
     copies: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def without_mask(self) -> tuple[str, ...]:
@@ -116,9 +132,28 @@ class ChestCatalogue:
             raise DataError(
                 f"No X-ray {f'of {site} ' if site else ''}{'with a mask ' if mask else ''}under {self.folder}; it "
                 f"holds {', '.join(f'{counts[name]} of {name}' for name in SITES.values())}, "
-                f"{len(self.without_mask)} of them without a mask."
+                f"{len(self.without_mask)} of them without a mask.{''.join(f' {note}.' for note in self.notes)}"
             )
         return chosen
+
+    def skip_beyond(self, site: str | None) -> "ChestCatalogue":
+        """The catalogue for a run that asks for one hospital, in which faults of the other stop nothing.
+
+        X-rays of the other hospital with a problem are then X-rays without a mask; what is skipped stands in `notes`.
+
+        Args:
+            site: the hospital that was asked for; None for both, and then nothing is skipped.
+        """
+        skipped = [p for p in self.problems if site is not None and not p.patient.startswith(PREFIXES[site])]
+        if not skipped:
+            return self
+        at_fault = {problem.patient for problem in skipped}
+        return replace(
+            self,
+            xrays=tuple(replace(x, mask=None, other_half=None) if x.id in at_fault else x for x in self.xrays),
+            problems=tuple(problem for problem in self.problems if problem not in skipped),
+            notes=(*self.notes, f"{len(skipped)} file(s) are skipped, not being of {site}: {_some(skipped)}"),
+        )
 
     def table(self) -> pd.DataFrame:
         """A table with one row per X-ray: id, site, label, age, sex, and whether it has a mask."""
@@ -131,22 +166,66 @@ class ChestCatalogue:
         )
 
 
+def find_sets(root: str | os.PathLike) -> list[tuple[Path, frozenset[str]]]:
+    """Every folder at or below `root` with X-rays in its `CXR_png/`: what lessons, commands and audit take for a set.
+
+    Args:
+        root: a folder; searched to any depth, links followed once.
+
+    Returns:
+        (folder, names of its images), the fullest set first, among equals the one nearest to `root`.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DataError(f"There is no folder {root}. Give the folder that holds the chest X-rays.")
+    found = []
+    for folder, folders, _ in walk_once(root, _INSIDE):
+        if IMAGES in folders and (names := frozenset(path.name for path in pictures(folder / IMAGES))):
+            found.append((folder, names))
+    return sorted(found, key=lambda one: (-len(one[1]), len(one[0].parts), str(one[0])))
+
+
+def choose_set(root: str | os.PathLike) -> tuple[Path, tuple[Path, ...]]:
+    """The set at or below `root` that is read, and its further copies.
+
+    Args:
+        root: a folder, see `find_sets`.
+
+    Raises:
+        DataError: there is no such folder, no X-ray in it, or two different sets, of which one must be named.
+    """
+    found = find_sets(root)
+    if not found:
+        raise DataError(
+            f"No chest X-rays under {root}: expected Lung Segmentation/{IMAGES}/ with files such as CHNCXR_0001_0.png, "
+            f"and beside it {MASKS}/.{instead_of_set(Path(root))}"
+        )
+    (chosen, names), *others = found
+    if different := [str(folder) for folder, files in others if not files <= names]:
+        raise DataError(
+            f"{root} holds different sets ({chosen}, {', '.join(different)}); name one of these folders. To use both "
+            f"hospitals, put the files of all into one {IMAGES}/ and one {MASKS}/."
+        )
+    return chosen, tuple(folder for folder, _ in others)
+
+
 def read_chest(root: str | os.PathLike, site: str | None = None) -> ChestCatalogue:
     """Find the chest set at or below `root`, pair images with masks, and check both.
 
     Where `root` holds several copies, the one with most images is read; among equals the one nearest to `root`.
 
     Args:
-        root: a folder; searched to any depth.
+        root: a folder; searched to any depth, links followed once.
         site: read this hospital alone: no file of the other is opened, be it image or mask; None for both.
 
     Raises:
         DataError: there is no such folder, no X-ray in it, or two different sets, of which one must be named.
     """
     root = Path(root)
-    if not root.is_dir():
-        raise DataError(f"There is no folder {root}. Give the folder that holds the chest X-rays.")
-    folder, copies = _choose_copy(root)
+    folder, copies = choose_set(root)
     masks, problems = _pair(folder, site)
     xrays = []
     for path in _of(site, pictures(folder / IMAGES)):
@@ -155,9 +234,12 @@ def read_chest(root: str | os.PathLike, site: str | None = None) -> ChestCatalog
             problems.append(Problem(path.stem, path, ("image",), message))
             continue
         age, sex = _read_reading(folder / READINGS / f"{path.stem}.txt")
-        xrays.append(XRay(path.stem, path, masks.get(path.stem), *_site_of(path), age, sex))
+        mask, other_half = masks.get(path.stem, (None, None))
+        xrays.append(XRay(path.stem, path, mask, *_site_of(path), age, sex, other_half))
     problems += [problem for found in map_threads(_check, xrays) for problem in found]
-    return ChestCatalogue(root, folder, tuple(xrays), tuple(problems), copies)
+    notes = [note for name in (IMAGES, MASKS) if (note := unread_files(folder / name))]
+    notes += _masks_elsewhere(folder, {xray.id for xray in xrays if xray.mask is None})
+    return ChestCatalogue(root, folder, tuple(xrays), tuple(problems), copies, tuple(notes))
 
 
 def list_radiographs(root: str | os.PathLike) -> tuple[XRay, ...]:
@@ -172,7 +254,7 @@ def list_radiographs(root: str | os.PathLike) -> tuple[XRay, ...]:
     Raises:
         DataError: there is no X-ray under `root`, or there are two different sets.
     """
-    folder, _ = _choose_copy(Path(root))
+    folder, _ = choose_set(root)
     return tuple(
         XRay(path.stem, path, None, *_site_of(path)) for path in pictures(folder / IMAGES) if _NAME.match(path.stem)
     )
@@ -192,7 +274,7 @@ def read_xray(xray: XRay) -> tuple[np.ndarray, np.ndarray]:
     """
     if xray.mask is None:
         raise DataError(f"{xray.id} has no mask; choose among `require(mask=True)`.")
-    image, mask = read_image(xray.image), read_mask(xray.mask)
+    image, mask = read_image(xray.image), read_lungs(xray)
     if image.shape != mask.shape:
         raise DataError(
             f"{xray.mask}: shape {mask.shape}, but its image has {image.shape}; use the mask of this image."
@@ -200,23 +282,107 @@ def read_xray(xray: XRay) -> tuple[np.ndarray, np.ndarray]:
     return image, mask
 
 
-def _choose_copy(root: Path) -> tuple[Path, tuple[Path, ...]]:
-    found = []
-    for folder, folders, _ in os.walk(root):
-        here = IMAGES in folders
-        folders[:] = sorted(n for n in folders if not n.startswith((".", "__MACOSX")) and n not in _INSIDE)
-        if here and (names := {path.name for path in pictures(Path(folder) / IMAGES)}):
-            found.append((Path(folder), names))
-    if not found:
+def read_lungs(xray: XRay) -> np.ndarray:
+    """The mask of an X-ray, its halves joined where it is stored as two lungs.
+
+    Args:
+        xray: with a mask.
+
+    Returns:
+        (rows, columns) bool.
+
+    Raises:
+        DataError: a file cannot be used (see `read_mask`), or the halves differ in shape.
+    """
+    mask = read_mask(xray.mask)
+    if xray.other_half is None:
+        return mask
+    other = read_mask(xray.other_half)
+    if mask.shape != other.shape:
         raise DataError(
-            f"No chest X-ray under {root}: expected Lung Segmentation/{IMAGES}/ with files such as CHNCXR_0001_0.png, "
-            f"and beside it {MASKS}/."
+            f"{xray.other_half}: shape {other.shape}, but the other lung, {xray.mask}, has {mask.shape}; use the mask "
+            "of this image."
         )
-    found.sort(key=lambda one: (-len(one[1]), len(one[0].parts), str(one[0])))
-    (chosen, names), *others = found
-    if different := [str(folder) for folder, files in others if not files <= names]:
-        raise DataError(f"{root} holds different sets ({chosen}, {', '.join(different)}); name one of these folders.")
-    return chosen, tuple(folder for folder, _ in others)
+    return mask | other
+
+
+def walk_once(root: Path, skipped: Container[str] = ()) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """As `os.walk`, with links followed: every folder is entered once, first where it lies, then where a link leads.
+
+    Args:
+        root: a folder.
+        skipped: names of folders that are listed and not entered; hidden ones and `__MACOSX` never are.
+
+    Yields:
+        (folder, names of its folders, names of its files).
+    """
+    waiting, seen, above = [root], set(), set(Path(os.path.realpath(root)).parents)  # a link may lead up
+    while waiting:
+        for folder, folders, files in os.walk(waiting.pop(0)):
+            real = Path(os.path.realpath(folder))
+            if real in seen or real in above:
+                folders.clear()
+                continue
+            seen.add(real)
+            yield Path(folder), sorted(folders), sorted(files)
+            entered = [
+                name for name in sorted(folders) if not name.startswith((".", "__MACOSX")) and name not in skipped
+            ]
+            waiting += [Path(folder, name) for name in entered if os.path.islink(os.path.join(folder, name))]
+            folders[:] = [name for name in entered if not os.path.islink(os.path.join(folder, name))]
+
+
+def unread_files(folder: Path) -> str | None:
+    """A sentence that counts and names the pictures in a folder that are not PNG, and so are not read; None for none.
+
+    Args:
+        folder: subfolders are not searched.
+    """
+    files = [p for p in folder.glob("*") if p.suffix.lower() not in {".png", *_NO_PICTURES} and p.is_file()]
+    files = sorted(path for path in files if not path.name.startswith("."))
+    if not files:
+        return None
+    dicom = sum(map(_is_dicom, files))
+    what = "DICOM files" if dicom == len(files) else f"files that are not PNG ({dicom} of them DICOM)"
+    return f"{folder} holds {len(files)} {what}, which are not read: {_some(files)}. Export them as 8-bit PNG"
+
+
+def instead_of_set(root: Path) -> str:
+    """What a folder without a set holds instead, and what to do about it, as a sentence; empty for nothing known.
+
+    Args:
+        root: searched to any depth for files that are not read.
+    """
+    if pictures(root):
+        return (
+            f" It holds {len(pictures(root))} PNG files itself; "
+            + (f"name the folder that holds {IMAGES}." if root.name == IMAGES else f"put X-rays into {IMAGES}/.")
+        )  # fmt: skip
+    files = [folder / name for folder, _, names in walk_once(root) for name in names]
+    for what, found in (
+        ("DICOM files", [path for path in files if path.suffix.lower() in {"", *_DICOM} and _is_dicom(path)]),
+        ("pictures that are not PNG", [path for path in files if path.suffix.lower() in _PICTURES]),
+    ):
+        if found:
+            return f" It holds {len(found)} {what}, which are not read: {_some(found)}. Export them as 8-bit PNG."
+    return ""
+
+
+def _some(things: Iterable[Path | Problem]) -> str:
+    """The first few: of files the names, of problems all that they say."""
+    names = [thing.name if isinstance(thing, Path) else str(thing) for thing in things]
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+
+
+def _is_dicom(path: Path) -> bool:
+    """By the ending; without one, by the four letters that stand after the preamble."""
+    if path.suffix.lower() in _DICOM:
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
 
 
 def _site_of(path: Path) -> tuple[str, str]:
@@ -231,46 +397,72 @@ def _of(site: str | None, paths: Iterable[Path]) -> Iterator[Path]:
     return (path for path in paths if not (others and path.name.startswith(others)))
 
 
-def _pair(folder: Path, site: str | None) -> tuple[dict[str, Path], list[Problem]]:
-    """Masks by the id of their image; only the names from Shenzhen end in `_mask`."""
+def _pair(folder: Path, site: str | None) -> tuple[dict[str, tuple[Path, Path | None]], list[Problem]]:
+    """The one or two files of a mask by the id of its image; only the names from Shenzhen end in `_mask`."""
     images, masks, problems = {path.stem for path in pictures(folder / IMAGES)}, {}, []
     for path in _of(site, pictures(folder / MASKS)):
         identity = path.stem.removesuffix("_mask")
         if identity not in images:
             message = f"a mask without an image; expected {IMAGES}/{identity}.png"
         elif identity in masks:
-            message = f"a second mask beside {masks[identity].name}; keep one"
+            message = f"a second mask beside {masks[identity][0].name}; keep one"
         else:
-            masks[identity] = path
+            masks[identity] = path, None
             continue
         problems.append(Problem(identity, path, ("mask",), message))
+    left, right = ({path.stem: path for path in _of(site, pictures(folder / half))} for half in HALVES)
+    for identity in sorted({*left, *right} - set(masks)):
+        path, other = left.get(identity), right.get(identity)
+        if identity not in images:
+            message = f"a mask without an image; expected {IMAGES}/{identity}.png"
+        elif path is None or other is None:
+            message = f"one lung alone; expected the other in {HALVES[0 if path is None else 1]}/"
+        else:
+            masks[identity] = path, other
+            continue
+        problems.append(Problem(identity, path or other, ("mask",), message))
     return masks, problems
+
+
+def _masks_elsewhere(folder: Path, lacking: set[str]) -> Iterator[str]:
+    """A note for each other folder of the set that holds pictures with the names of X-rays without a mask."""
+    if not lacking:
+        return
+    for place, _, _ in walk_once(folder, _INSIDE):
+        count = sum(path.stem.removesuffix("_mask") in lacking for path in pictures(place))
+        if count:
+            yield f"{place} holds {count} pictures named as X-rays without a mask; masks are read from {MASKS}/ alone"
 
 
 def _check(xray: XRay) -> Iterator[Problem]:
     size = None
     try:
-        with Image.open(xray.image) as image:
-            size = image.size
-    except UNREADABLE as error:
-        yield Problem(xray.id, xray.image, ("image",), f"not a picture ({error}); copy or download it again")
+        size = picture_size(xray.image)
+    except DataError as error:
+        yield Problem(xray.id, xray.image, ("image",), str(error).removeprefix(f"{xray.image}: "))
     if xray.mask is None:
         return
     try:
-        columns, rows = read_mask(xray.mask).shape[::-1]
+        found = read_lungs(xray).shape
     except DataError as error:
-        yield Problem(xray.id, xray.mask, ("mask",), str(error).removeprefix(f"{xray.mask}: "))
+        path = next((path for path in xray.mask_files if str(error).startswith(f"{path}: ")), xray.mask)
+        yield Problem(xray.id, path, ("mask",), str(error).removeprefix(f"{path}: "))
         return
-    if size and size != (columns, rows):
-        message = f"its size is {columns} x {rows}, that of its image {size[0]} x {size[1]}; use the mask of this image"
+    if size and size != found:
+        (rows, columns), (of_rows, of_columns) = found, size
+        message = (
+            f"its size is {columns} x {rows}, that of its image {of_columns} x {of_rows}; use the mask of this image"
+        )
         yield Problem(xray.id, xray.mask, ("mask",), message)
 
 
 def _read_reading(path: Path) -> tuple[float | None, str | None]:
     """Age (years) and sex from a clinical reading; None for what it does not contain."""
-    if not path.is_file():
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # missing, as a rule
         return None, None
-    head = "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[:2])  # below stand the findings
+    head = "\n".join(text.splitlines()[:2])  # below stand the findings
     sex, age = _SEX.search(head), _AGE.search(head)
     years = int(age["number"]) / _PER_YEAR[age["unit"].lower()] if age else None
     return years, {"m": "male", "f": "female"}[sex["sex"][0].lower()] if sex else None

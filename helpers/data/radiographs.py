@@ -17,6 +17,7 @@ from helpers.data.array_cache import file_signatures, get_or_build, map_cases
 from helpers.data.chest import PREFIXES, SITES, XRay, list_radiographs, read_xray
 from helpers.data.normalise import zscore
 from helpers.data.pictures import read_image
+from helpers.data.plausibility import radiograph_notes, sentences
 from helpers.data.resample import axis_weights
 from helpers.data.splits import Split, make_split
 from helpers.data.store import VERSION, Store, opened
@@ -98,7 +99,7 @@ def open_radiographs(
         DataError: an X-ray has no mask or a file that cannot be used (all problems are listed), the store in `folder`
             is damaged, or the disk is full.
     """
-    wanted = _description(size, file_signatures({xray.id: [xray.image, xray.mask] for xray in xrays}))
+    wanted = _description(size, file_signatures({xray.id: [xray.image, *xray.mask_files] for xray in xrays}))
 
     def write(scratch: Path) -> list[dict]:
         square = len(xrays), size, size
@@ -203,6 +204,15 @@ def open_unlabelled(
     return UnlabelledStore(manifest, np.load(Path(folder) / "images.npy", mmap_mode="r"))
 
 
+def store_notes(store: Store | UnlabelledStore) -> list[str]:
+    """What is unusual about the radiographs of a store, as lines for a log: see `helpers.data.plausibility`.
+
+    Args:
+        store: of `open_radiographs` or `open_unlabelled`.
+    """
+    return sentences((identity, entry.get("notes", ())) for identity, entry in store.patients.items())
+
+
 def split_radiographs(xrays: Sequence[XRay], seed: int = 0, folds: int = 4, fold: int = 0) -> Split:
     """Split each hospital by itself, by patient and stratified by label, and unite the splits.
 
@@ -256,4 +266,5 @@ def _entry(xray: XRay, radiograph: np.ndarray, row: int) -> dict:
         "voxels": radiograph_hash(radiograph),
         "first": row,
         "count": 1,
+        **({"notes": list(notes)} if (notes := radiograph_notes(radiograph)) else {}),
     }

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from helpers.data import sets
 from helpers.data.brats import read_catalogue
+from helpers.data.chest import choose_set, find_sets
 from helpers.data.phantoms.brats import QUICK, make_brats
 from helpers.data.phantoms.chest import QUICK_CHEST, make_chest
 from helpers.data.sets import BRATS, CHEST, DataSet
-from helpers.runtime.errors import DataError
 
 _FOLDERS = {BRATS: "brats2020", CHEST: "chest", sets.BRATS_2019: "brats2019"}
 
@@ -52,14 +52,11 @@ def chest(folder: str | os.PathLike | None = None, download: bool = False) -> Pa
         download: download the set from Kaggle where it is neither attached nor on disk; else no network is used.
 
     Raises:
-        DataError: the folder that was named holds no X-rays, or the download failed.
+        DataError: the folder that was named holds no X-rays, or two different sets, as `choose_set` finds; or the
+            download failed.
     """
     if folder:
-        if not CHEST.held_by(folder):
-            raise DataError(
-                f"No chest X-rays in {folder}: expected a folder CXR_png with images such as CHNCXR_0001_0.png, at "
-                "most three folders deep. Name the folder that holds it."
-            )
+        choose_set(folder)
         print(f"{CHEST.title}: {folder}")
         return Path(folder)
     if found := find(CHEST, download):
@@ -81,12 +78,12 @@ def find(data: DataSet, download: bool = False) -> Path | None:
         DataError: the download failed.
     """
     for mount in data.mounts():
-        if data.held_by(mount):
+        if _holds(mount, data):
             print(f"{data.title}: the Kaggle set at {mount}")
             return mount
         print(f"{data.title}: {mount} is attached, but its files are not as expected; looking elsewhere")
     for place in _downloads(data):
-        if data.held_by(place):
+        if _holds(place, data):
             print(f"{data.title}: {place}")
             return place
     return bring(data) if download else None
@@ -107,6 +104,11 @@ def bring(data: DataSet, patients: int | None = None, to: str | os.PathLike | No
 
     name = _FOLDERS[data] if patients is None else f"{_FOLDERS[data]}_first_{patients}"
     return download(data, Path(to) if to else home() / name, patients)
+
+
+def _holds(place: Path, data: DataSet) -> bool:
+    """Whether a folder holds a set; of X-rays the catalogue decides, as it does where they are read."""
+    return place.is_dir() and bool(find_sets(place)) if data is CHEST else data.held_by(place)
 
 
 def _downloads(data: DataSet) -> list[Path]:

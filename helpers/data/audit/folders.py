@@ -12,9 +12,19 @@ import numpy as np
 
 from helpers.data.audit.perceptual_hash import PictureHash, near_duplicates, picture_hash
 from helpers.data.brats import MODALITIES, Patient, read_catalogue
-from helpers.data.chest import IMAGES, SITES, TEST, read_chest
+from helpers.data.chest import (
+    IMAGES,
+    SITES,
+    TEST,
+    find_sets,
+    instead_of_set,
+    read_chest,
+    unread_files,
+    walk_once,
+)
 from helpers.data.phantoms.brats import NOTE
 from helpers.data.pictures import pictures, read_image
+from helpers.data.plausibility import radiograph_notes, summarise
 from helpers.data.store import voxel_hashes
 from helpers.data.volumes import Scan, read_scan
 from helpers.runtime.errors import DataError
@@ -27,6 +37,7 @@ Progress = Callable[[str, int, int], None]
 """Called with the folder, the number of its patients that are read, and the number it has."""
 
 _Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -68,41 +79,64 @@ class Member:
     picture_hash: PictureHash | None = None
 
 
-def read_folder(folder: Path, progress: Progress) -> tuple[list[Member], list[Finding]]:
-    """The members of a folder of X-rays (the Kaggle layout, or loose PNG files) or of BraTS patients, and its findings.
+Reader = Callable[[Path, Progress], tuple[list[Member], list[Finding]]]
+"""Reads all of one kind that a folder holds."""
 
-    Every file is read to its end.
+
+def find_readers(folder: Path) -> list[Reader]:
+    """How to read a folder, by what it holds: the chest set, or else loose PNG files; and BraTS patients.
 
     Args:
-        folder: searched at any depth.
-        progress: called after each patient, see `Progress`.
+        folder: searched at any depth, links followed once.
 
     Raises:
         DataError: there is no such folder, or it holds neither radiographs nor patients.
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}. Give folders of patients, or of finished trainings.")
-    members, findings = [], []
-    if any(folder.rglob(IMAGES)):
-        _add(_read_chest_folder(folder, progress), members, findings)
+    readers: list[Reader] = []
+    if find_sets(folder):
+        readers.append(_read_chest_folder)
     elif pictures(folder):
-        _add(_read_pictures(folder, pictures(folder), progress), members, findings)
-    if any(folder.rglob("*.nii")) or any(folder.rglob("*.nii.gz")):
-        _add(_read_brats_folder(folder, progress), members, findings)
-    if not members and not findings:
-        raise DataError(f"Nothing to audit under {folder}: expected {IMAGES}/, PNG files, BraTS patients, or run.json.")
+        readers.append(_read_loose_pictures)
+    if any(name.endswith((".nii", ".nii.gz")) for _, _, names in walk_once(folder) for name in names):
+        readers.append(_read_brats_folder)
+    if not readers:
+        raise DataError(
+            f"Nothing to audit under {folder}: expected {IMAGES}/, PNG files, BraTS patients, or run.json."
+            f"{instead_of_set(folder)}"
+        )
+    return readers
+
+
+def read_folder(folder: Path, progress: Progress) -> tuple[list[Member], list[Finding]]:
+    """The members of a folder of X-rays (the Kaggle layout, or loose PNG files) or of BraTS patients, and its findings.
+
+    Every file is read to its end.
+
+    Args:
+        folder: searched at any depth, links followed once.
+        progress: called after each patient, see `Progress`.
+
+    Raises:
+        DataError: there is no such folder, or it holds neither radiographs nor patients.
+    """
+    members, findings = [], []
+    for reader in find_readers(folder):
+        try:
+            found_members, found = reader(folder, progress)
+        except DataError as error:  # the folder as a whole; the others are still audited
+            found_members, found = [], [Finding("error", "file at fault", str(folder), str(error))]
+        members += found_members
+        findings += found
     return members, findings
-
-
-def _add(found: tuple[list, list], members: list[Member], findings: list[Finding]) -> None:
-    members += found[0]
-    findings += found[1]
 
 
 def _read_chest_folder(folder: Path, progress: Progress) -> tuple[list[Member], list[Finding]]:
     catalogue = read_chest(folder)
     where = str(catalogue.folder)
     findings = [Finding("error", "file at fault", where, str(problem)) for problem in catalogue.problems]
+    findings += [Finding("note", "unread files", where, note) for note in catalogue.notes]
     for copy in catalogue.copies:
         message = f"its images have the names of those in {where}. Name one folder, never search both"
         findings.append(Finding("note", "unused copy", str(copy), message))
@@ -128,15 +162,27 @@ def _read_chest_folder(folder: Path, progress: Progress) -> tuple[list[Member], 
     return members, findings + _counts(where, counts, card)
 
 
-def _read_pictures(folder: Path, paths: list[Path], progress: Progress) -> tuple[list[Member], list[Finding]]:
-    def one(path: Path) -> Member | Finding:
-        try:
-            hashes = picture_hash(read_image(path))
-        except DataError as error:
-            return Finding("error", "file at fault", str(path.parent), f"{path.stem}: {error}")
-        return Member(folder, path.stem, frozenset([hashes.digest]), hashes)
+def _read_loose_pictures(folder: Path, progress: Progress) -> tuple[list[Member], list[Finding]]:
+    members, findings = _read_pictures(folder, pictures(folder), progress)
+    if note := unread_files(folder):
+        findings.append(Finding("note", "unread files", str(folder), note))
+    return members, findings
 
-    return _members_and_findings(_map_files(one, paths, folder, progress))
+
+def _read_pictures(folder: Path, paths: list[Path], progress: Progress) -> tuple[list[Member], list[Finding]]:
+    def one(path: Path) -> tuple[Member | Finding, tuple[str, ...]]:
+        try:
+            radiograph = read_image(path)
+        except DataError as error:
+            return Finding("error", "file at fault", str(path.parent), f"{path.stem}: {error}"), ()
+        hashes = picture_hash(radiograph)
+        return Member(folder, path.stem, frozenset([hashes.digest]), hashes), radiograph_notes(radiograph)
+
+    results = list(_map_files(one, paths, folder, progress))
+    members, findings = _members_and_findings(result for result, _ in results)
+    where = str(paths[0].parent) if paths else ""
+    notes = ((result.id, notes) for result, notes in results if isinstance(result, Member))
+    return members, findings + [Finding("note", kind, where, *found) for kind, *found in summarise(notes)]
 
 
 def _read_brats_folder(folder: Path, progress: Progress) -> tuple[list[Member], list[Finding]]:
@@ -168,7 +214,7 @@ def _read_brats_folder(folder: Path, progress: Progress) -> tuple[list[Member], 
                 Finding("note", "missing mask" if kind == "seg" else "missing file", where, message, tuple(lacking))
             )
     for patient in catalogue.patients:
-        if patient.seg and not re.fullmatch(rf"{re.escape(patient.id)}_seg\.nii(\.gz)?", patient.seg.name):
+        if patient.seg and not re.fullmatch(rf"{re.escape(patient.id)}[_-]seg\.nii(\.gz)?", patient.seg.name):
             message = (
                 f"{patient.id}: the segmentation is called {patient.seg.name}; it is found by pattern all the same"
             )
@@ -190,7 +236,11 @@ def _middle(scan: Scan) -> np.ndarray:
 def _phantom_note(folder: Path) -> dict:
     """The note of the phantom set that a folder belongs to; empty for real data."""
     note = next((one / NOTE for one in (folder, *folder.resolve().parents) if (one / NOTE).is_file()), None)
-    return json.loads(note.read_text(encoding="utf-8")) if note else {}
+    try:
+        content = json.loads(note.read_text(encoding="utf-8")) if note else {}
+    except (OSError, ValueError):  # damaged: then the set is compared with the card of the real one
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _counts(where: str, counts: dict[str, int], card: dict[str, int | None]) -> list[Finding]:
@@ -202,8 +252,8 @@ def _counts(where: str, counts: dict[str, int], card: dict[str, int | None]) -> 
 
 
 def _map_files(
-    one: Callable[[_Item], Member | Finding], items: list[_Item], folder: Path, progress: Progress
-) -> Iterable[Member | Finding]:
+    one: Callable[[_Item], _Result], items: list[_Item], folder: Path, progress: Progress
+) -> Iterable[_Result]:
     for done, result in enumerate(map_threads(one, items), start=1):
         progress(str(folder), done, len(items))
         yield result

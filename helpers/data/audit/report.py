@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers.data.audit.folders import Finding, Member, Progress, read_folder
+from helpers.data.audit.folders import Finding, Member, Progress, find_readers, read_folder
 from helpers.data.audit.perceptual_hash import near_duplicates
 from helpers.data.brats import read_name_mapping
 from helpers.data.splits import Split, load_split
@@ -59,6 +59,9 @@ def audit(
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise DataError(f"A folder was given twice: {', '.join(map(str, folders))}. Give each once.")
     members, findings, runs = [], [], []
+    for folder in folders:  # before any is read, which may take an hour
+        if not (folder / "run.json").is_file():
+            find_readers(folder)
     for folder in folders:
         if (folder / "run.json").is_file():
             run, found = _read_run(folder)
@@ -69,7 +72,8 @@ def audit(
         findings += found
     for run in runs:
         members += [Member(run.folder, i, frozenset(hashes.values())) for i, hashes in run.learned_from.items()]
-    findings += _overlaps(members, runs, _names(folders))
+    names, found = _names(folders)
+    findings += found + _overlaps(members, runs, names)
     return tuple(sorted(findings, key=lambda finding: finding.level))
 
 
@@ -109,11 +113,14 @@ def _read_run(folder: Path) -> tuple[_Run | None, list[Finding]]:
     try:
         split = load_split(folder / "split.json")
         run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        learned_from, statistics = run["learned_from"], run.get("statistics", {})
-    except (DataError, OSError, ValueError, KeyError) as error:
-        return None, [Finding("error", "file at fault", where, f"not a finished training ({error})")]
+        learned_from = {identity: dict(hashes) for identity, hashes in run["learned_from"].items()}
+        fitted_on = set(run.get("statistics", {}).get("fitted_on", []))
+        "".join(fitted_on.union(*(hashes.values() for hashes in learned_from.values())))  # TypeError: not all are text
+    except (DataError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        message = f"not a finished training ({error}); restore its run.json and split.json, or train again"
+        return None, [Finding("error", "file at fault", where, message)]
     findings = []
-    if beyond := sorted(set(statistics.get("fitted_on", [])) - set(split.train)):
+    if beyond := sorted(fitted_on - set(split.train)):
         message = f"preprocessing statistics were fitted on {len(beyond)} patients beyond the training split"
         findings.append(Finding("error", "statistics", where, message, tuple(beyond)))
     if tested := sorted(set(learned_from) & set(split.test)):
@@ -122,14 +129,23 @@ def _read_run(folder: Path) -> tuple[_Run | None, list[Finding]]:
     return _Run(folder, split, learned_from), findings
 
 
-def _names(folders: Sequence[Path]) -> dict[str, frozenset[str]]:
-    """All names of a patient, under each of its names: BraTS renamed its patients from year to year."""
+def _names(folders: Sequence[Path]) -> tuple[dict[str, frozenset[str]], list[Finding]]:
+    """All names of a patient, under each of its names: BraTS renamed its patients from year to year.
+
+    Tables of names that cannot be read are findings.
+    """
     names: dict[str, frozenset[str]] = {}
+    findings = []
     for folder in folders:
-        for _, ids in read_name_mapping(folder):
+        try:
+            rows = read_name_mapping(folder)
+        except (DataError, OSError, ValueError) as error:
+            findings.append(Finding("error", "file at fault", str(folder), f"a table of names cannot be read: {error}"))
+            continue
+        for _, ids in rows:
             for identity in ids:
                 names[identity] = names.get(identity, frozenset()).union(*map(_own_names, ids))
-    return names
+    return names, findings
 
 
 def _own_names(identity: str) -> frozenset[str]:
