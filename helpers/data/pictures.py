@@ -91,7 +91,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     darkest, brightest = pixels.min(), pixels.max()
     if darkest == brightest:
         raise DataError(f"{path}: every pixel is {darkest}; expected an X-ray. Copy or download it again.")
-    if ((pixels == darkest) | (pixels == brightest)).all():
+    if _two_valued(pixels[::16, ::16], darkest, brightest) and _two_valued(pixels, darkest, brightest):
         raise DataError(
             f"{path}: it has two grey levels, {darkest} and {brightest}, as a mask has; expected an X-ray. Put the "
             "X-ray in its place."
@@ -137,6 +137,10 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
     if fault := implausible_mask(lungs):
         raise DataError(f"{path}: {fault}")
     return lungs
+
+
+def _two_valued(pixels: np.ndarray, one: int, other: int) -> bool:
+    return bool(((pixels == one) | (pixels == other)).all())
 
 
 def _white(brightest: int) -> int:
