@@ -8,17 +8,19 @@ from typer.core import TyperGroup
 from helpers.cli import bench, course, train, use
 from helpers.cli.console import print_error
 from helpers.lessons.manifest import LessonError
+from helpers.runtime.interrupt import Terminated, terminate_as_interrupt
 
 
 class _Stoppable(TyperGroup):
-    """Ctrl-C ends any command in one line and status 130; a training says what it kept."""
+    """Ctrl-C ends any command in one line and status 130, SIGTERM with status 143; a training says what it kept."""
 
     def invoke(self, ctx: typer.Context) -> object:
         try:
-            return super().invoke(ctx)
+            with terminate_as_interrupt():
+                return super().invoke(ctx)
         except KeyboardInterrupt as stop:
             print(f"\n{stop}" if str(stop) else "\nStopped.")
-            raise typer.Exit(130) from None
+            raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
 
 
 app = typer.Typer(

@@ -35,8 +35,8 @@ class Checkpoint:
             fit(trainer, batches, steps, budget, checkpoint=checkpoint)
             scores = …
 
-    The file is deleted when the block ends well; it stays when the block is left by an error, by Ctrl-C, or when the
-    process is killed.
+    The file is deleted when the block ends well; it stays when the block is left by an error, by Ctrl-C or SIGTERM, or
+    when the process is killed.
 
     It holds all variables of the trainer, seed states included, and of its optimiser. So whatever changes in training
     must be a variable of a layer or a model that the trainer has as an attribute, and there before the first batch.
@@ -82,10 +82,10 @@ class Checkpoint:
     ) -> None:
         if self.path and kind is None:
             self.path.unlink(missing_ok=True)
-        if self.path and kind is KeyboardInterrupt:
+        if self.path and kind is not None and issubclass(kind, KeyboardInterrupt):  # SIGTERM is a kind of it
             after = f" after {self._words(self._written)}" if self._written else ""
             on = "goes on from there" if self.path.exists() else "begins anew, for there was nothing to keep yet"
-            raise KeyboardInterrupt(f"Stopped{after}; the same command {on}.")
+            raise kind(f"Stopped{after}; the same command {on}.")
 
     @property
     def pending(self) -> bool:

@@ -12,6 +12,7 @@ from helpers.data.brats import Patient
 from helpers.data.splits import make_split
 from helpers.learn.parallel import device_environments, run_parallel
 from helpers.runtime.disk import write_json
+from helpers.runtime.lock import lock_folder
 
 
 def cross_validate(
@@ -43,6 +44,9 @@ def cross_validate(
 
     Returns:
         What `out/metrics.json` holds.
+
+    Raises:
+        DataError: another process cross-validates in `out`.
     """
     out, environments = Path(out), device_environments(devices)
     parallel = folds > 1 and len(environments) > 1
@@ -54,15 +58,16 @@ def cross_validate(
         )
         for fold, folder in enumerate(folders)
     }
-    if parallel:
-        log(f"{len(environments)} folds at once, each on a device of its own.")
-        run_parallel(jobs, environments, log)
-    else:
-        for (name, job), folder in zip(jobs.items(), folders, strict=True):
-            log(f"{name}: {folder}")
-            job(log=log)
-    shutil.rmtree(out / "slices", ignore_errors=True)
-    results = [json.loads((folder / "metrics.json").read_text()) for folder in folders]
-    pooled = {**pool(results), "run": {"folds": [result["run"] for result in results]}}
-    write_json(pooled, out / "metrics.json")
+    with lock_folder(out, "cross-validates in"):
+        if parallel:
+            log(f"{len(environments)} folds at once, each on a device of its own.")
+            run_parallel(jobs, environments, log)
+        else:
+            for (name, job), folder in zip(jobs.items(), folders, strict=True):
+                log(f"{name}: {folder}")
+                job(log=log)
+        shutil.rmtree(out / "slices", ignore_errors=True)
+        results = [json.loads((folder / "metrics.json").read_text()) for folder in folders]
+        pooled = {**pool(results), "run": {"folds": [result["run"] for result in results]}}
+        write_json(pooled, out / "metrics.json")
     return pooled

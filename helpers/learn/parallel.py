@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from typing import Any
 
+from helpers.runtime.interrupt import Terminated
 from helpers.runtime.machine import gpus, parse_devices
 
 Log = Callable[[str], None]
@@ -43,7 +44,8 @@ def run_parallel(
 ) -> dict[str, Any]:
     """Call every job with `log`, as many at once as there are environments; a process that is free takes the next.
 
-    When a job fails, those that run are finished and no other is started. So it is with Ctrl-C, which the jobs get too.
+    When a job fails, those that run are finished and no other is started. So it is with Ctrl-C and SIGTERM, which the
+    jobs get too.
 
     Args:
         jobs: by name, each something that can be pickled: a function of a module, or a `partial` of one.
@@ -73,6 +75,10 @@ def run_parallel(
             forward_lines(0.2)
             for future in [one for one in running if one.done()]:
                 results[running.pop(future)] = future.result()
+    except Terminated:  # a terminal sends Ctrl-C to all its processes; SIGTERM reached this one alone
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
         forward_lines(0.1)

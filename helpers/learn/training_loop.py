@@ -17,7 +17,7 @@ import pandas as pd
 from helpers.learn.budget import LEARNING_RATE, Budget, WarmupCosine, current_learning_rate
 from helpers.learn.checkpoint import Checkpoint
 from helpers.runtime.disk import write_text
-from helpers.runtime.interrupt import defer_interrupt
+from helpers.runtime.interrupt import defer_interrupt, raise_interrupt
 
 CHECKPOINT_SHARE = 0.05
 """Of the time, that writing checkpoints may take: where one takes long, they are written more rarely."""
@@ -157,7 +157,7 @@ class _CheckpointWriter(keras.callbacks.Callback):
             return  # the end of the epoch follows at once, and is saved with its scores
         if self.interrupts:
             self._save()
-            raise KeyboardInterrupt
+            raise_interrupt(self.interrupts)
         if self._due(self.checkpoint.seconds) and not self.model.stop_training:
             self._save()
 
@@ -171,7 +171,7 @@ class _CheckpointWriter(keras.callbacks.Callback):
         if self._due(0) or self.checkpoint.finished or self.interrupts:
             self._save(within_epoch=False)
         if self.interrupts:
-            raise KeyboardInterrupt
+            raise_interrupt(self.interrupts)
 
     def _due(self, seconds: float) -> bool:
         waited = time.monotonic() - self._written

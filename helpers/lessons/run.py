@@ -18,6 +18,7 @@ from helpers.lessons.record import collect
 from helpers.lessons.report import METRICS, write_report
 from helpers.runtime import machine
 from helpers.runtime.disk import write_text
+from helpers.runtime.lock import lock_folder
 
 COLOURS = {"passed": "green", "out of band": "yellow", "failed": "red"}
 
@@ -77,10 +78,18 @@ def run_lessons(
 
     Raises:
         LessonError: a lesson, notebook, parameter, profile or baseline is not in order; nothing has run.
+        DataError: another process runs lessons into `out`.
     """
     console = Console()
     course = course or read_manifest()
     jobs = plan(names, profile, out, data, variant, notebooks, course)
+    with lock_folder(out, "runs lessons into"):
+        return _run_jobs(console, jobs, out, variant, again, course)
+
+
+def _run_jobs(
+    console: Console, jobs: list[Job], out: Path, variant: Variant, again: bool, course: Course
+) -> RunResult:
     _announce(console, jobs)
     finished, stopped = [], False
     try:

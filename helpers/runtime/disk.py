@@ -8,7 +8,10 @@ disk full does not fail, it ends the process (SIGBUS). So its space is allocated
 import errno
 import json
 import os
+import platform
+import secrets
 import shutil
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +21,16 @@ from numpy.typing import DTypeLike
 
 from helpers.runtime.errors import DataError
 
+_writing: set[str] = set()  # the scratch files that this process is writing
+
 
 @contextmanager
 def atomic_path(path: Path, wanted: int = 0) -> Iterator[Path]:
     """A scratch file beside `path`, moved into place when the block ends without an exception, and removed otherwise.
+
+    Each call has a scratch file of its own, so that several processes may write the same `path` at once: it is whole at
+    any moment, and in the end that of the last. The name holds the machine and the process; what a killed process of
+    this machine left of `path` is removed by the next write.
 
     Args:
         path: the final name; its folder exists.
@@ -33,19 +42,52 @@ def atomic_path(path: Path, wanted: int = 0) -> Iterator[Path]:
     Raises:
         DataError: the disk is full. The previous file at `path` is unchanged.
     """
-    scratch = path.with_name(f".part.{path.name}")  # some writers choose the format by the ending
-    with explain_full_disk(path, wanted):
-        try:
+    ours = f".part-{zlib.crc32(platform.node().encode()):08x}-"  # a name may have 255 bytes, so those of machines are cut
+    _remove_abandoned(path, ours)
+    # Some writers choose the format by the ending.
+    scratch = path.with_name(f"{ours}{os.getpid()}-{secrets.token_hex(4)}.{path.name}")
+    _writing.add(scratch.name)
+    try:
+        with explain_full_disk(path, wanted):
             yield scratch
             with scratch.open("rb+") as file:
                 os.fsync(file.fileno())  # otherwise a power loss may leave the new name without its contents
             os.replace(scratch, path)
-        finally:
-            scratch.unlink(missing_ok=True)
+    finally:
+        scratch.unlink(missing_ok=True)
+        _writing.discard(scratch.name)
+
+
+def is_running(process: int) -> bool:
+    """Whether there is a process of this number on this machine, whoever started it; POSIX alone.
+
+    Args:
+        process: its number.
+    """
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # a process of another user
+        pass
+    return True
+
+
+def _remove_abandoned(path: Path, ours: str) -> None:
+    """Remove the scratch files of `path` that killed processes of this machine left."""
+    if os.name != "posix" or not path.parent.is_dir():  # elsewhere signal 0 is no question: it ends the process
+        return
+    for name in os.listdir(path.parent):
+        process, _, rest = name.removeprefix(ours).partition("-")
+        if not (name.startswith(ours) and rest.partition(".")[2] == path.name and process.isdigit()):
+            continue
+        own = int(process) == os.getpid()  # in a container each process may have the number of the one before
+        if name not in _writing if own else not is_running(int(process)):
+            path.with_name(name).unlink(missing_ok=True)
 
 
 def write_text(text: str, path: Path) -> None:
-    """Write a text file whole or not at all; its folder is made if it does not exist.
+    """Write a text file (UTF-8) whole or not at all; its folder is made if it does not exist.
 
     Args:
         text: the contents.
@@ -61,9 +103,11 @@ def write_text(text: str, path: Path) -> None:
         ...     print((Path(folder) / "new" / "scores.csv").read_text())
         dice,0.91
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path, len(text)) as scratch:
-        scratch.write_text(text)
+    content = text.encode("utf-8", "backslashreplace")  # half a letter, as a file's name may hold it, has no UTF-8
+    with explain_full_disk(path, len(content)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path, len(content)) as scratch:
+        scratch.write_bytes(content)
 
 
 def write_json(content: dict, path: Path) -> None:
@@ -93,7 +137,7 @@ def explain_full_disk(path: Path, wanted: int = 0) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # zipfile and HDF5 raise others on top of the cause
-        if not _is_full_disk(error):
+        if isinstance(error, DataError) or not _is_full_disk(error):
             raise
         raise DataError(_describe_full_disk(path, getattr(error, "wanted", wanted))) from error
 
