@@ -111,11 +111,11 @@ def _one(system: System, patient: Patient, folder: Path) -> tuple[dict[str, Any]
     except DataError as error:
         return {"id": patient.id, "status": "refused", "warnings": [str(error)]}, []
     pictures = [_picture(figure, caption) for figure, caption in _figures(system, scan, result)]
-    mask = write_segmentation(folder / f"{patient.id}_seg.nii.gz", result.labels, scan.affine)
+    mask = write_segmentation(folder / patient.convention.seg_name(patient.id), result.labels, scan)
     entry = {
         "id": patient.id,
         "status": "outlined" if result.labels.any() else "no tumour found",
-        "warnings": result.warnings,
+        "warnings": [*scan.notes, *result.warnings],
         "mask": mask.name,
         "volumes_ml": {
             region: {key: round(ml, 2) for key, ml in volume.items()} for region, volume in result.volumes_ml.items()

@@ -36,7 +36,7 @@ def main(model: str, out: str, folders: list[str]) -> None:
         read = clock()
         labels = segmenter.predict(scan)
         outlined = clock()
-        write_segmentation(Path(out, f"{patient.id}_seg.nii.gz"), labels, scan.affine)
+        write_segmentation(Path(out, f"{patient.id}_seg.nii.gz"), labels, scan)
         written = clock()
         patients.append({"reading": read - started, "network": outlined - read, "writing": written - outlined})
     print(json.dumps({"imports": imported - start, "loading": loaded - imported, "patients": patients}))

@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
 from helpers.data.array_cache import file_signatures, get_or_build, map_cases
 from helpers.data.brats import Patient
+from helpers.data.nifti import read_geometry
 from helpers.data.normalise import zscore
 from helpers.data.out_of_distribution import fingerprint
 from helpers.data.resample import Grid, soft_labels_on
 from helpers.data.volumes import Scan, read_scan
 from helpers.runtime.disk import allocate_arrays
+from helpers.runtime.errors import DataError
 
-VERSION = 3
+VERSION = 4
 """Increased whenever the same sources give another store; a store of another version is rebuilt."""
 
 
@@ -156,7 +157,7 @@ def _write(
 ) -> list[dict]:
     # The number of slices is in the headers, so the arrays are laid out before the first volume is read and memory does
     # not grow with the number of patients.
-    counts = [int(_depth(patient.file("seg"))) for patient in patients]
+    counts = [_depth(patient.file("seg")) for patient in patients]
     first = np.concatenate([[0], np.cumsum(counts)])
     n, side = int(first[-1]), grid.size
     images, soft_labels = allocate_arrays(
@@ -193,4 +194,12 @@ def _write(
 
 
 def _depth(path: Path) -> int:
-    return nib.load(path).shape[2]
+    """The number of slices, in the axis order of the training set.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        return read_geometry(path).shape[2]
+    except DataError as error:
+        raise DataError(f"{path}: {error}.") from error

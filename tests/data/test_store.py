@@ -94,7 +94,7 @@ def test_store_of_version_2_is_rebuilt(three, tmp_path):
 
     store = _open(three, folder)
     assert store.manifest == new
-    assert store.manifest["version"] == VERSION == 3
+    assert store.manifest["version"] == VERSION == 4
     assert set(store.patients[three[0].id]["fingerprint"]) == {"head", *MODALITIES}
     assert sorted(path.name for path in folder.iterdir()) == [
         "has_brain.npy",
