@@ -203,6 +203,7 @@ def _read_brats_folder(folder: Path, progress: Progress) -> tuple[list[Member], 
     members, at_fault = _members_and_findings(_map_files(one, readable, folder, progress))
     members += [Member(folder, identity, frozenset()) for identity in sorted(broken)]  # still known by name
     findings += at_fault
+    findings += [Finding("note", "how it is read", where, note) for note in catalogue.notes]
 
     for kind in (*MODALITIES, "seg"):
         lacking = [p.id for p in catalogue.patients if p.file(kind) is None]
