@@ -15,6 +15,8 @@ from helpers.data.splits import make_split
 from helpers.data.store import open_store
 from tests.kaggle_server import kaggle  # noqa: F401 - a fixture
 
+os.environ["COURSE_PRECISION"] = "float32"  # the same on every chip; `tests/tasks/test_precisions.py` has the others
+
 MODALITIES = ("flair", "t1ce")
 
 

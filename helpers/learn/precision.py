@@ -12,6 +12,7 @@ bits unless 16 are clearly faster.
 Networks give their probabilities in float32 whatever the precision (see `helpers.models`), and losses sum in it.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,10 @@ import keras
 import numpy as np
 
 from helpers.learn.devices import all_replicas
+from helpers.runtime.errors import DataError
+
+POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
+"""The precisions that the course computes in, by the names of Keras's policies."""
 
 GAIN = 1.5
 """How many times as fast a CPU must compute in bfloat16 for it to be chosen: so much that a second trial agrees."""
@@ -32,8 +37,17 @@ GAIN = 1.5
 def select_policy() -> str:
     """The Keras policy for what the backend runs on: "mixed_float16", "mixed_bfloat16" or "float32".
 
-    It is decided once in a process; `helpers.learn.devices.configure` comes before.
+    It is decided once in a process; `helpers.learn.devices.configure` comes before. COURSE_PRECISION in the environment
+    overrides what the chip would choose.
+
+    Raises:
+        DataError: COURSE_PRECISION is none of these.
     """
+    wished = os.environ.get("COURSE_PRECISION")
+    if wished is not None:
+        if wished not in POLICIES:
+            raise DataError(f"COURSE_PRECISION is {wished!r}; expected {', '.join(POLICIES)}, or no such variable.")
+        return wished
     return policy_for(_capability(), cpu_flags(), keras.backend.backend() == "tensorflow" and _cpu_gains)
 
 

@@ -8,25 +8,34 @@ history.csv     one row an epoch
 metrics.json    the scores of the test patients; written last, so a folder that has it is finished
 """
 
+import hashlib
 import json
 import os
 import shutil
 import time
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import keras
 
 from helpers.data.out_of_distribution import fit_ranges
-from helpers.data.splits import Split, save_split
+from helpers.data.splits import Split, load_split, save_split
 from helpers.data.store import Store
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint, differences
 from helpers.learn.devices import configure, describe, processes
 from helpers.learn.precision import cast_model, policy_scope
+from helpers.learn.run_schema import METRICS, RUN, TASKS
 from helpers.runtime.disk import atomic_path, write_json
 from helpers.runtime.errors import DataError
+from helpers.runtime.json_files import check_json, read_json
+from helpers.runtime.lock import lock_folder
 from helpers.runtime.machine import versions
+from helpers.runtime.outputs import writable_folder
+from helpers.runtime.settings import expanded
+
+_RESTORE = "Copy the folder again, or train again."
 
 
 def run_training(
@@ -57,14 +66,13 @@ def run_training(
         `out`.
 
     Raises:
-        DataError: `out` holds another training, or several machines are given minutes.
+        DataError: `out` holds another training, another process trains into it, or several machines are given minutes.
     """
-    with Checkpoint(out, parameters, log) as checkpoint:
+    with lock_folder(out, "trains into"), Checkpoint(out, parameters, log) as checkpoint:
         if _is_finished(out, parameters):
             log(f"{out} holds this training, finished; nothing to do.")
         else:
             keras.utils.set_random_seed(seed)
-            out.mkdir(parents=True, exist_ok=True)
             configure(devices)
             if budget.seconds is not None and processes() > 1:
                 raise DataError("Several machines train for epochs, not for minutes: each would stop by its own clock.")
@@ -73,7 +81,7 @@ def run_training(
                 learn(checkpoint)
             score()
             log(f"{out} is finished after {(time.monotonic() - budget.started) / 60:.1f} minutes.")
-    shutil.rmtree(out / "slices", ignore_errors=True)
+        shutil.rmtree(out / "slices", ignore_errors=True)
     return out
 
 
@@ -102,6 +110,7 @@ def write_run(
         "device": describe(),
         "learned_from": dict(learned_from),
     }
+    run["digest"] = _digest(run)
     save_split(split, out / "split.json")
     write_json(run, out / "run.json")
     return run
@@ -137,56 +146,179 @@ def patient_hashes(store: Store, ids: Iterable[str]) -> dict[str, dict[str, str]
 
 
 def read_run(folder: str | os.PathLike, task: str | None = None) -> dict:
-    """Read `run.json`, also one that an older version of this package wrote.
+    """Read `run.json`, also one that an older version of this package wrote; nothing else reads it.
 
     Args:
-        folder: of a finished training.
+        folder: of a finished training; a leading `~` is expanded.
         task: "brain", "gate" or "lungs", the one it must be of; any without.
 
+    Returns:
+        Its content. What inference needs is there and as `helpers.learn.run_schema.RUN` has it. `learned_from`,
+        `precision`, `versions` and `device` may be empty: see `patients_learned_from`.
+
     Raises:
-        DataError: the folder holds no finished training, or one of another task.
+        DataError: the folder holds no finished training, one of another task, or a `run.json` that was damaged.
     """
-    folder = Path(folder)
-    try:
-        run = json.loads((folder / "run.json").read_text())
-        found = run["task"]
-    except (OSError, ValueError, KeyError) as error:
+    folder = expanded(folder)
+    path = folder / "run.json"
+    if not path.is_file():
+        reason = f"{path} is missing" if folder.is_dir() else "there is no such folder"
         raise DataError(
-            f"{folder} holds no finished training ({error}); expected model.keras and run.json, as "
+            f"{folder} holds no finished training ({reason}); expected model.keras and run.json, as "
             f"`python -m helpers train {task or '…'}` leaves them."
-        ) from error
-    if task not in (None, found):
-        raise DataError(f"{folder} holds a training of {found!r}; expected one of {task!r}. Give another folder.")
-    return _renamed(run)
+        )
+    run = read_json(path, {"type": "object", "required": ["task", "parameters"]}, _RESTORE)
+    if run["task"] not in TASKS:
+        raise DataError(f"{path}: task is {run['task']!r}; expected one of {', '.join(TASKS)}. {_RESTORE}")
+    if task not in (None, run["task"]):
+        raise DataError(f"{folder} holds a training of {run['task']!r}; expected one of {task!r}. Give another folder.")
+    recorded = run.get("digest")
+    made = _digest(run)
+    check_json(_renamed(run), path, RUN[run["task"]], _RESTORE)
+    if recorded not in (None, made):  # older versions recorded none
+        raise DataError(f"{path} was edited: digest {recorded} is recorded, but its content gives {made}. {_RESTORE}")
+    return {"precision": None, "versions": {}, "device": None, "learned_from": {}, **run}
+
+
+def _digest(run: Mapping[str, object]) -> str:
+    """Eight characters of a hash of a `run.json`: an edited one would describe another training than that of its model.
+
+    Args:
+        run: its content; a `digest` in it does not count.
+    """
+    content = json.dumps({name: run[name] for name in sorted(run) if name != "digest"}, sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
 def _renamed(run: dict) -> dict:
     """A `run.json` with the names of today, whichever version of this package wrote it."""
-    statistics, parameters, prepare = run.get("statistics", {}), run["parameters"], run.get("prepare") or {}
-    for entries, old, new in ((statistics, "familiar", "ranges"), (prepare, "greys", "histogram")):
+    parts = [_entry(run, "statistics"), _entry(run, "prepare")]
+    for entries, old, new in zip(parts, ("familiar", "greys"), ("ranges", "histogram"), strict=True):
         if old in entries:
             entries[new] = entries.pop(old)
-    for entries in (parameters, parameters.get("adapted", {}), parameters.get("adapted", {}).get("model", {})):
+    parameters = _entry(run, "parameters")
+    adapted = _entry(parameters, "adapted")
+    for entries in (parameters, adapted, _entry(adapted, "model")):
         if entries.get("augmentation") == "films":
             entries["augmentation"] = "xray"
     return run
 
 
-def load_network(folder: str | os.PathLike) -> keras.Model:
-    """Load `model.keras`, in the precision of this chip.
+def _entry(content: dict, name: str) -> dict:
+    """An entry that is an object; an empty one where it is none, which the schema refuses if need be."""
+    entry = content.get(name)
+    return entry if isinstance(entry, dict) else {}
+
+
+def patients_learned_from(folder: str | os.PathLike) -> dict[str, dict[str, str]]:
+    """The hashes of the voxels, by id, of all patients that a model was trained or tuned on.
 
     Args:
         folder: of a finished training.
 
     Raises:
-        DataError: it is missing or damaged.
+        DataError: `run.json` does not name them all, so that nobody knows whom the model may be scored on.
     """
-    path = Path(folder) / "model.keras"
+    folder = expanded(folder)
+    run, split = read_run(folder), read_split(folder)
+    known, learned = run["learned_from"], {*split.train, *split.validation}
+    if run["task"] == "lungs":  # it learns from one hospital of a split of both, or from a few of its radiographs
+        complete = bool(known) and not set(known).isdisjoint(learned)
+    else:
+        complete = bool(known) and learned <= set(known)
+    if not complete:
+        missing = len(learned - set(known))
+        raise DataError(
+            f"{folder / 'run.json'}: learned_from names {len(known)} patients, and {missing} of the {len(learned)} that "
+            f"the model was trained or tuned on are not among them; a score could be one of its own patients. {_RESTORE}"
+        )
+    return known
+
+
+def read_split(folder: str | os.PathLike) -> Split:
+    """Read the split of a finished training.
+
+    Args:
+        folder: of the training; a leading `~` is expanded.
+
+    Raises:
+        DataError: `split.json` is missing or damaged, or is not the one that the model was trained with.
+    """
+    folder = expanded(folder)
+    run, split = read_run(folder), load_split(folder / "split.json")
+    if (digest := run["parameters"].get("split", split.digest)) != split.digest:
+        raise DataError(
+            f"{folder / 'split.json'} is another split ({split.digest}) than the one of run.json ({digest}); restore the "
+            "original file."
+        )
+    if leaked := sorted(set(split.test) & set(run["learned_from"])):
+        message = f"{folder}: by run.json the model learned from {len(leaked)} of the patients that split.json tests:"
+        error = DataError.listing(message, leaked)
+        raise error
+    return split
+
+
+def read_metrics(folder: str | os.PathLike) -> dict:
+    """Read the scores of a finished training.
+
+    Args:
+        folder: of the training; a leading `~` is expanded.
+
+    Raises:
+        DataError: `metrics.json` is missing or damaged.
+    """
+    folder = expanded(folder)
+    task = read_run(folder)["task"]
+    cure = (
+        f"Score the model again: python -m helpers evaluate {folder} --data DIR --json {folder / 'metrics.json'}"
+        f"{' --site HOSPITAL' * (task == 'lungs')}."
+    )
+    return read_json(folder / "metrics.json", METRICS[task], cure, finite=False)
+
+
+def training_folder(out: str | os.PathLike) -> Path:
+    """Try whether a training can be written to its folder, before anything is read; a finished one is left alone.
+
+    Args:
+        out: the folder; a leading `~` is expanded.
+
+    Returns:
+        The path, expanded.
+
+    Raises:
+        DataError: the folder cannot be made or written to.
+    """
+    return expanded(out) if (expanded(out) / "metrics.json").is_file() else writable_folder(out)
+
+
+def load_network(folder: str | os.PathLike, build: Callable[[dict], keras.Model]) -> keras.Model:
+    """The network of a training, in the precision of this chip.
+
+    This package builds it from the parameters in `run.json`, and takes the weights alone from `model.keras`: the
+    configuration in that archive is bound to the Keras that wrote it (3.13 does not read that of 3.15). It is the
+    fallback where the parameters do not suffice, as in folders of older versions.
+
+    Args:
+        folder: of a finished training.
+        build: from the parameters to the untrained network.
+
+    Raises:
+        DataError: `model.keras` is missing, damaged, or holds another network than `run.json` describes.
+    """
+    path, parameters = Path(folder) / "model.keras", read_run(folder)["parameters"]
     try:
-        network = keras.models.load_model(path, compile=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be loaded ({error}); train again.") from error
-    return cast_model(network)
+        with policy_scope():
+            try:
+                network = build(parameters)
+            except KeyError:
+                return cast_model(keras.models.load_model(path, compile=False))
+        network.load_weights(path)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path} cannot be loaded as the network that run.json describes ({error}). Copy the folder again, "
+            "or train again."
+        ) from error
+    return network
 
 
 def save_model(model: keras.Model, path: Path) -> None:
@@ -214,4 +346,5 @@ def _is_finished(out: Path, parameters: dict) -> bool:
             f"{out} holds a finished training with other parameters ({differences(found, parameters)}). Choose another "
             "folder."
         )
+    read_metrics(out)  # raises where it is damaged: a folder is finished if this file is
     return True

@@ -32,7 +32,7 @@ from helpers.runtime.errors import DataError
 from helpers.tasks.adaptation.methods import Method, fit_adaptation
 from helpers.tasks.adaptation.model_selection import MAX_RADIOGRAPHS, ModelSelector
 from helpers.tasks.lungs.commands import evaluate_lungs
-from helpers.tasks.lungs.inference import CHUNK, LungSegmenter, score_radiographs
+from helpers.tasks.lungs.inference import CHUNK, LungSegmenter, build_network, score_radiographs
 
 BATCH = 16
 """Radiographs in a batch, of each hospital."""
@@ -109,7 +109,7 @@ def adapt(
     parameters = json.loads(json.dumps({**run["parameters"], "adapted": how}))  # as it is read back: lists for tuples
 
     def learn(checkpoint: Checkpoint) -> None:
-        network, size = load_network(model_dir), run["parameters"]["size"]
+        network, size = load_network(model_dir, build_network), run["parameters"]["size"]
         xrays = read_chest(data, source_site).require(source_site)
         trained_on, tested = ([xray for xray in xrays if xray.id in side] for side in (split.train, split.test))
         learned_or_validated = {*split.train, *split.validation}

@@ -5,22 +5,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from helpers.data.brats import read_catalogue
+from helpers.data.brats import MODALITIES, Patient, read_catalogue
+from helpers.data.patients import Refusal, select_patients
 from helpers.data.resample import Grid
 from helpers.data.splits import Split, make_split
 from helpers.data.store import open_store
-from helpers.data.volumes import read_scan, write_segmentation
+from helpers.data.volumes import Scan, read_scan, unusual_voxels, write_segmentation
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.cross_validation import cross_validate
 from helpers.learn.devices import scope
-from helpers.learn.run_folder import run_training, training_provenance, write_run
+from helpers.learn.run_folder import run_training, training_folder, training_provenance, write_run
 from helpers.learn.test_cases import score_provenance, seconds_to_score, select_test_patients
 from helpers.measure.evaluate import evaluate, pooled
-from helpers.models.unet import unet
-from helpers.runtime.disk import write_json
+from helpers.runtime.disk import explain_full_disk, write_json
 from helpers.runtime.errors import DataError
-from helpers.tasks.brain.inference import Segmenter
+from helpers.runtime.machine import parse_devices
+from helpers.runtime.outputs import scratch_folder, writable_file, writable_folder
+from helpers.runtime.settings import check_filters, check_names, check_seed, check_size, check_whole, expanded
+from helpers.runtime.threads import map_threads
+from helpers.tasks.brain.inference import Segmenter, build_network
+from helpers.tasks.brain.prediction_record import PredictionRecord
 from helpers.tasks.brain.training import Recipe, fit_brain
 
 Log = Callable[[str], None]
@@ -65,11 +70,13 @@ def train_brain(
         `out`.
 
     Raises:
-        DataError: the data cannot be used as it is (each finding is named), or `out` holds another training.
+        DataError: a setting is out of range or `out` cannot be written (found before anything is read), the data cannot
+            be used as it is (each finding is named), or `out` holds another training.
     """
+    _check_settings(modalities, size, filters, minutes, seed, devices)
     budget = Budget.of(minutes, epochs=30, started=started)
-    out, grid = Path(out), Grid(size)
-    patients = read_catalogue(data).require(modalities)
+    out, grid = training_folder(out), Grid(size)
+    patients = read_catalogue(expanded(data)).require(modalities)
     split, recipe = split or make_split(patients, seed), recipe or Recipe()
     parameters = {
         "modalities": list(modalities),
@@ -92,7 +99,7 @@ def train_brain(
         )
         tested = [patient for patient in patients if patient.id in split.test]
         with scope():
-            network = unet(size, len(modalities), filters=filters)
+            network = build_network(parameters)
         segmenter = Segmenter(network, modalities, grid)
         budget.reserve = seconds_to_score(
             lambda some: [segmenter.predict(read_scan(patient, modalities)) for patient in some], tested
@@ -130,8 +137,15 @@ def train_brain_folds(
 
     Returns:
         What `evaluate_brain` returns, over the test patients of all folds; also written to `out/metrics.json`.
+
+    Raises:
+        DataError: as `train_brain`; or there are fewer patients than folds.
     """
-    patients = read_catalogue(data).require(modalities)
+    given = {name: settings[name] for name in ("size", "filters", "minutes", "devices") if name in settings}
+    _check_settings(modalities, seed=seed, **given)
+    check_whole("folds", folds, 2, example=5)
+    out = writable_folder(out)
+    patients = read_catalogue(expanded(data)).require(modalities)
 
     def pool(results: list[dict]) -> dict:
         return pooled(
@@ -168,10 +182,12 @@ def evaluate_brain(
 
     Raises:
         DataError: test patients are missing; or, for "all", patients are there that the model was trained or tuned on,
-            recognised by id or by their voxels. Each is named.
+            recognised by id or by their voxels. Each is named. Or the folder of the model is damaged, or `json_path`
+            cannot be written.
     """
+    json_path = writable_file(json_path) if json_path else None
     segmenter = Segmenter.load(model_dir)
-    patients = select_test_patients(model_dir, data, split, segmenter.modalities)
+    patients = select_test_patients(model_dir, expanded(data), split, segmenter.modalities)
     result = evaluate(
         segmenter.predict,
         patients,
@@ -180,7 +196,7 @@ def evaluate_brain(
     )
     result["run"] = score_provenance(model_dir, split, patients)
     if json_path:
-        write_json(result, Path(json_path))
+        write_json(result, json_path)
     return result
 
 
@@ -190,33 +206,117 @@ def predict_brain(
     out: str | os.PathLike,
     log: Log = print,
 ) -> list[Path]:
-    """Inference: write `<patient>_seg.nii.gz` for every patient in the folders, on the patient's own grid and affine.
+    """Inference: write a mask for every patient in the folders, on the patient's own grid, as the patient's set has it.
+
+    The files of all patients are read first, and those that cannot be used are named before any mask is written. Then
+    the others get their masks. What is finished is kept when the command is given again: `predictions.json` records
+    the model and the files of each mask.
 
     Args:
         model_dir: folder of a `train brain`.
         folders: of patients; no ground truth is needed.
-        out: folder of the segmentations; made if it is missing.
+        out: folder of the segmentations, no patient's own; made if it is missing.
         log: called with a line for each patient.
 
     Returns:
-        The files that were written.
+        The masks, also those that were finished before.
 
     Raises:
-        DataError: a folder holds no patient the model can use, or one patient is in them twice.
-        FileExistsError: an output exists already. Nothing is overwritten, and nothing is begun.
+        DataError: some patients, or all, cannot be used (each is named, and the masks of the others are written); one
+            patient is in the folders twice; `out` is a patient's folder or may not be written to; the disk is full.
+        FileExistsError: a mask is there that this command has not made. Nothing is overwritten, and nothing is begun.
+        KeyboardInterrupt: Ctrl-C; the same command goes on.
     """
     segmenter = Segmenter.load(model_dir)
-    patients = [p for folder in folders for p in read_catalogue(folder).require(segmenter.modalities, seg=False)]
-    targets = {}
-    for patient in patients:
-        target = Path(out) / f"{patient.id}_seg.nii.gz"
-        if target in targets:
-            raise DataError(f"{patient.id} is there twice: {targets[target].folder} and {patient.folder}; give one.")
-        if target.exists():
-            raise FileExistsError(f"{target} is there already and is not overwritten; choose another --out.")
-        targets[target] = patient
-    for target, patient in targets.items():
-        scan = read_scan(patient, segmenter.modalities, seg=False)
-        write_segmentation(target, segmenter.predict(scan), scan.affine)
-        log(f"{patient.id}: {target}")
-    return list(targets)
+    out = writable_folder(out)
+    selection = select_patients(folders, segmenter.modalities, out)
+    record = PredictionRecord(out, model_dir, segmenter.modalities)
+    targets = {patient.id: out / patient.convention.seg_name(patient.id) for patient in selection.patients}
+    there = [patient for patient in selection.patients if os.path.lexists(targets[patient.id])]
+    finished = {patient.id for patient in there if record.holds(patient, targets[patient.id])}
+    if taken := [str(targets[patient.id]) for patient in there if patient.id not in finished]:
+        raise FileExistsError(
+            f"{', '.join(taken)}: {'this is' if len(taken) == 1 else 'these are'} there already, not as this model "
+            "makes it of these files, and not overwritten; choose another --out."
+        )
+    scans: dict[str, Scan] = {}
+
+    def refusal(patient: Patient) -> Refusal | None:
+        try:
+            scan = read_scan(patient, segmenter.modalities, seg=False)
+        except (DataError, MemoryError) as error:
+            return Refusal(patient.id, _reason(patient, error))
+        if len(selection.patients) == 1:  # of more, all volumes would not fit into memory
+            scans[patient.id] = scan
+        return None
+
+    begun = [patient for patient in selection.patients if patient.id not in finished]
+    refused = [*selection.refused, *filter(None, map_threads(refusal, begun))]
+    bad = {one.id for one in refused}
+    good = [patient for patient in selection.patients if patient.id not in bad]
+    if not good:
+        error = DataError.listing("None of these patients can be used; nothing was written:", _messages(refused))
+        raise error
+    if refused:
+        log(str(DataError.listing(f"{len(bad)} of {len(bad) + len(good)} cannot be used:", _messages(refused))))
+    for note in selection.notes:
+        log(note)
+    masks: list[Path] = []
+    try:
+        for patient in good:
+            target = targets[patient.id]
+            if patient.id in finished:
+                log(f"{patient.id}: {target}, finished before")
+            else:
+                try:
+                    scan = scans.pop(patient.id, None) or read_scan(patient, segmenter.modalities, seg=False)
+                    labels = segmenter.predict(scan)
+                except (DataError, MemoryError) as error:
+                    refused.append(Refusal(patient.id, _reason(patient, error)))
+                    log(refused[-1].message)
+                    continue
+                notes = [note for note in scan.notes if not any(note in line for line in selection.notes)]
+                with explain_full_disk(target):
+                    out.mkdir(parents=True, exist_ok=True)
+                    with scratch_folder(target) as scratch:
+                        record.publish(patient, write_segmentation(scratch / target.name, labels, scan), target)
+                log(f"{patient.id}: {target}" + "".join(f"\n  {note}" for note in (*notes, *unusual_voxels(scan))))
+            masks.append(target)
+    except KeyboardInterrupt as stop:
+        raise type(stop)(
+            f"Stopped after {len(masks)} of {len(good)} patients; the same command keeps their masks and goes on."
+        ) from None
+    if refused:
+        error = DataError.listing(
+            f"{len({one.id for one in refused})} patients have no mask; {len(masks)} have one in {out}. Mend or remove "
+            "these files, then give the same command again; it keeps the masks that are there:",
+            _messages(refused),
+        )
+        raise error
+    return masks
+
+
+def _messages(refused: Sequence[Refusal]) -> list[str]:
+    return [one.message for one in refused]
+
+
+def _reason(patient: Patient, error: DataError | MemoryError) -> str:
+    text = str(error) or "there is not enough memory for it"
+    return text if patient.id in text else f"{patient.id}: {text}"
+
+
+def _check_settings(
+    modalities: Sequence[str],
+    size: int = 96,
+    filters: int = 16,
+    minutes: float | None = None,
+    seed: int = 0,
+    devices: str = "auto",
+) -> None:
+    """Refuse what cannot be trained, before anything is read."""
+    check_names(modalities, MODALITIES, "modality")
+    check_size(size)
+    check_filters(filters)
+    check_seed(seed)
+    Budget.of(minutes, epochs=30)
+    parse_devices(devices)

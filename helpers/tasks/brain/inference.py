@@ -1,8 +1,10 @@
 """Inference: from a patient's volumes to a segmentation on the patient's own grid."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,7 +14,17 @@ from helpers.data.resample import Grid
 from helpers.data.volumes import Scan
 from helpers.learn.predict_batches import predict_batches
 from helpers.learn.run_folder import load_network, read_run
+from helpers.models.unet import unet
 from helpers.runtime.errors import DataError
+
+
+def build_network(parameters: Mapping[str, Any]) -> keras.Model:
+    """The untrained U-Net that the parameters of a `train brain` describe.
+
+    Args:
+        parameters: of its `run.json`: size, modalities, filters.
+    """
+    return unet(parameters["size"], len(parameters["modalities"]), filters=parameters["filters"])
 
 
 class MCDropoutModel(keras.Model):
@@ -70,7 +82,7 @@ class Segmenter:
         """
         parameters = read_run(folder, "brain")["parameters"]
         grid = Grid(parameters["size"], parameters["extent_mm"])
-        return cls(load_network(folder), tuple(parameters["modalities"]), grid)
+        return cls(load_network(folder, build_network), tuple(parameters["modalities"]), grid)
 
     def network_probabilities(self, images: np.ndarray) -> np.ndarray:
         """Class probabilities on the network's grid. Slices without brain are background, without inference.

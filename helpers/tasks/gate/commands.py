@@ -21,14 +21,17 @@ from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.cross_validation import cross_validate
 from helpers.learn.devices import scope
-from helpers.learn.run_folder import run_training, save_model, training_provenance, write_run
+from helpers.learn.run_folder import run_training, save_model, training_folder, training_provenance, write_run
 from helpers.learn.test_cases import score_provenance, seconds_to_score, select_test_patients
 from helpers.measure.classification import SlicePredictions, auc, summarise, threshold_for
 from helpers.models import imagenet
 from helpers.runtime import options
 from helpers.runtime.disk import write_json
 from helpers.runtime.errors import DataError
-from helpers.tasks.gate.inference import MODALITIES, OPTIONAL, Gate, predict_case
+from helpers.runtime.machine import parse_devices
+from helpers.runtime.outputs import writable_file, writable_folder
+from helpers.runtime.settings import check_seed, check_size, check_whole, expanded
+from helpers.tasks.gate.inference import MODALITIES, OPTIONAL, Gate, build_network, predict_case
 from helpers.tasks.gate.training import GateNetwork, fit_gate
 
 SENSITIVITY = 0.98
@@ -76,17 +79,14 @@ def train_gate(
         `out`.
 
     Raises:
-        DataError: the data cannot be used as it is (each finding is named), `out` holds another training, or the
-            network takes no weights.
-        ValueError: there is no such network.
+        DataError: a setting is out of range, there is no such network or it takes no weights, or `out` cannot be written
+            (found before anything is read); the data cannot be used as it is (each finding is named), or `out` holds
+            another training.
     """
+    size = _check_settings(network, size, weights, minutes, augmentation, seed, devices)
     recipe: GateNetwork = options.load(options.NETWORKS, network, "network")
-    options.check(options.AUGMENTATIONS, augmentation, "augmentation")
-    if weights and network != "base":
-        raise DataError(f"{weights}: weights are for the network 'base'; {network!r} learns from scratch.")
-    size = size or recipe.size
     budget = Budget.of(minutes, epochs=30, started=started)
-    out, grid = Path(out), Grid(size)
+    out, grid = training_folder(out), Grid(size)
     patients = _patients(data)
     split = split or make_split(patients, seed)
     parameters = {
@@ -112,9 +112,9 @@ def train_gate(
             OPTIONAL,
         )
         with scope():
-            gate = Gate(recipe.build(size, len(MODALITIES)), MODALITIES, grid)
+            gate = Gate(build_network(parameters), MODALITIES, grid)
         if network == "base":
-            imagenet.load(gate.network, weights, log)
+            imagenet.load(gate.network, expanded(weights) if weights else None, log)
         validation, tested = ([p for p in patients if p.id in group] for group in (split.validation, split.test))
         budget.reserve = seconds_to_score(
             lambda some: [predict_case(gate, patient) for patient in some], [*tested, *validation]
@@ -160,7 +160,14 @@ def train_gate_folds(
     Returns:
         What `evaluate_gate` returns, over the test patients of all folds, each at its own fold's threshold; also
         written to `out/metrics.json`.
+
+    Raises:
+        DataError: as `train_gate`; or there are fewer patients than folds.
     """
+    named = ("network", "size", "weights", "minutes", "augmentation", "devices")
+    _check_settings(seed=seed, **{name: settings[name] for name in named if name in settings})
+    check_whole("folds", folds, 2, example=5)
+    out = writable_folder(out)
 
     def pool(results: list[dict]) -> dict:
         predictions = [SlicePredictions.from_json(patient) for result in results for patient in result["patients"]]
@@ -192,17 +199,19 @@ def evaluate_gate(
         `run`, the provenance.
 
     Raises:
-        DataError: as `helpers.learn.test_cases.select_test_patients`.
+        DataError: as `helpers.learn.test_cases.select_test_patients`; or the folder of the gate is damaged, or
+            `json_path` cannot be written.
     """
+    json_path = writable_file(json_path) if json_path else None
     gate = Gate.load(gate_dir)
-    patients = select_test_patients(gate_dir, data, split, gate.modalities, OPTIONAL)
+    patients = select_test_patients(gate_dir, expanded(data), split, gate.modalities, OPTIONAL)
     rows = []
     for done, patient in enumerate(patients, start=1):
         rows.append(predict_case(gate, patient))
         log(f"scored {done} of {len(patients)} patients")
     result = {**pooled(rows), "threshold": gate.threshold, "run": score_provenance(gate_dir, split, patients)}
     if json_path:
-        write_json(result, Path(json_path))
+        write_json(result, json_path)
     return result
 
 
@@ -235,9 +244,42 @@ def pooled(patients: Sequence[SlicePredictions]) -> dict:
     }
 
 
+def _check_settings(
+    network: str = "compact",
+    size: int | None = None,
+    weights: str | os.PathLike | None = None,
+    minutes: float | None = None,
+    augmentation: str = "usual",
+    seed: int = 0,
+    devices: str = "auto",
+) -> int:
+    """Refuse what cannot be trained, before anything is read.
+
+    Returns:
+        The size, the network's own where none was given.
+
+    Raises:
+        DataError: a setting is out of range, or the network takes no weights.
+    """
+    recipe: GateNetwork = options.load(options.NETWORKS, network, "network")
+    options.check(options.AUGMENTATIONS, augmentation, "augmentation")
+    if weights and network != "base":
+        raise DataError(f"{weights}: weights are for the network 'base'; {network!r} learns from scratch.")
+    if weights and not expanded(weights).exists():
+        raise DataError(f"There is no file {weights}; give one of ImageNet weights, or leave out --weights.")
+    size = recipe.size if size is None else size
+    check_size(size, recipe.multiple)
+    check_seed(seed)
+    Budget.of(minutes, epochs=30)
+    parse_devices(devices)
+    return size
+
+
 def _patients(data: str | os.PathLike) -> tuple[Patient, ...]:
     """The patients that `train brain` would take, so that the same seed gives both the same split."""
-    return read_catalogue(data).require(tuple(modality for modality in MODALITIES if modality not in OPTIONAL))
+    return read_catalogue(expanded(data)).require(
+        tuple(modality for modality in MODALITIES if modality not in OPTIONAL)
+    )
 
 
 def _validation(gate: Gate, store: Store, split: Split) -> dict[str, float]:

@@ -6,7 +6,9 @@ inference.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,10 +21,21 @@ from helpers.data.volumes import Scan, read_scan
 from helpers.learn.predict_batches import predict_batches
 from helpers.learn.run_folder import load_network, read_run
 from helpers.measure.classification import SlicePredictions
+from helpers.runtime import options
 from helpers.runtime.errors import DataError
 
 MODALITIES = ("flair", "t1ce", "t2")
 OPTIONAL = ("t2",)
+
+
+def build_network(parameters: Mapping[str, Any]) -> keras.Model:
+    """The untrained network that the parameters of a `train gate` describe.
+
+    Args:
+        parameters: of its `run.json`: network, size, modalities.
+    """
+    recipe = options.load(options.NETWORKS, parameters["network"], "network")
+    return recipe.build(parameters["size"], len(parameters["modalities"]))
 
 
 @dataclass(frozen=True)
@@ -56,7 +69,7 @@ class Gate:
         run = read_run(folder, "gate")
         parameters = run["parameters"]
         grid = Grid(parameters["size"], parameters["extent_mm"])
-        return cls(load_network(folder), tuple(parameters["modalities"]), grid, run["threshold"])
+        return cls(load_network(folder, build_network), tuple(parameters["modalities"]), grid, run["threshold"])
 
     def slice_probabilities(self, images: np.ndarray) -> np.ndarray:
         """The probability of tumour in each slice; 0 for slices without brain.

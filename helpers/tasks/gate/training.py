@@ -50,14 +50,16 @@ class GateNetwork:
         build: from size and channels to the network.
         learning_rate: the highest.
         size: pixels along each side of the window.
+        multiple: sizes are multiples of it: of the pixels along each side of a patch, or of what poolings leave of one.
     """
 
     build: Callable[..., keras.Model]
     learning_rate: float
     size: int
+    multiple: int = 16
 
 
-COMPACT = GateNetwork(partial(transformer, shape="compact", dropout=0.1), 5e-4, 96)
+COMPACT = GateNetwork(partial(transformer, shape="compact", dropout=0.1), 5e-4, 96, multiple=8)
 BASE = GateNetwork(partial(transformer, shape="base", dropout=0.1), 1e-4, 224)  # needs a GPU, and ImageNet's weights
 CNN = GateNetwork(convnet, 1e-3, 96)
 

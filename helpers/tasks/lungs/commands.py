@@ -1,15 +1,31 @@
 """Lung segmentation as commands: train on the X-rays of one hospital or of both, evaluate a model in either."""
 
+import hashlib
+import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from helpers.data.chest import PREFIXES, SITES, ChestCatalogue, XRay, read_chest
+from helpers.data.chest import (
+    HALVES,
+    IMAGES,
+    MASKS,
+    PREFIXES,
+    SITES,
+    TEST,
+    ChestCatalogue,
+    XRay,
+    list_pictures,
+    read_chest,
+)
 from helpers.data.pictures import read_image
-from helpers.data.radiographs import open_radiographs, radiograph_hash, split_radiographs
+from helpers.data.plausibility import radiograph_notes, sentences
+from helpers.data.radiographs import open_radiographs, radiograph_hash, split_radiographs, store_notes, to_native_grid
 from helpers.data.splits import Split, load_split, shuffled
 from helpers.learn.budget import LEARNING_RATE, Budget
 from helpers.learn.checkpoint import Checkpoint
@@ -17,11 +33,12 @@ from helpers.learn.devices import scope
 from helpers.learn.run_folder import load_network, patient_hashes, read_run, run_training, save_model, write_run
 from helpers.learn.test_cases import score_provenance, seconds_to_score, select_test_cases
 from helpers.measure.radiographs import by_site
-from helpers.models.unet import unet
 from helpers.runtime import options
 from helpers.runtime.disk import atomic_path, write_json
 from helpers.runtime.errors import DataError
-from helpers.tasks.lungs.inference import CHUNK, LungSegmenter, score_radiographs
+from helpers.runtime.outputs import writable_folder
+from helpers.runtime.threads import map_threads
+from helpers.tasks.lungs.inference import CHUNK, LungSegmenter, build_network, score_radiographs
 from helpers.tasks.lungs.training import fit_lungs
 
 BOTH = "both"
@@ -31,6 +48,8 @@ EPOCHS = 25
 """How long to train where no minutes are given; 500 steps."""
 
 Log = Callable[[str], None]
+
+_MADE_BY = "made by"  # the entry of a mask's PNG that says of which model and radiograph it is
 
 
 def train_lungs(
@@ -89,8 +108,11 @@ def train_lungs(
     options.check(options.LOSSES, loss, "loss")
     options.check(options.AUGMENTATIONS, augmentation, "augmentation")
     augmentation = options.current_name(augmentation)
-    out, catalogue = Path(out), read_chest(data)
-    xrays = [xray for name in sites(site) for xray in catalogue.require(name)]
+    names = sites(site)
+    asked = None if site == BOTH else site
+    out, catalogue = Path(out), read_chest(data).skip_beyond(asked)
+    catalogue.require(asked)  # refuses files of no hospital too, where both are asked for: they would stop the scoring
+    xrays = [xray for name in names for xray in catalogue.require(name)]
     before = _initial_run(init)
     if init:
         size, filters, normalise = (before["parameters"][key] for key in ("size", "filters", "normalise"))
@@ -115,7 +137,12 @@ def train_lungs(
         "split": split.digest,
     }
 
+    admitted: list[XRay] = []
+
     def learn(checkpoint: Checkpoint) -> None:
+        for note in catalogue.notes:
+            log(f"Note: {note}.")
+        admitted[:] = tested = _admit(catalogue, split, asked, log)
         used = {*training_split.train, *training_split.validation}
         store = open_radiographs(
             [xray for xray in xrays if xray.id in used],
@@ -123,13 +150,12 @@ def train_lungs(
             size,
             lambda done, total: log(f"prepared {done} of {total} X-rays") if done % 50 == 0 or done == total else None,
         )
+        for note in store_notes(store):
+            log(note)
         with scope():
-            network = load_network(init) if init else unet(size, 1, 1, filters, normalise=normalise)
+            network = load_network(init, build_network) if init else build_network(parameters)
         rate = LEARNING_RATE / 3 if init else LEARNING_RATE
         mean = np.rint(store.soft_labels[store.rows(training_split.train), ..., 1].mean(axis=0)).astype(np.uint8)
-        tested = [xray for xray in catalogue.xrays if xray.id in set(split.test) and xray.mask]
-        if not tested:
-            raise DataError(f"No X-ray on the test side of this split has a mask under {catalogue.folder}.")
         segmenter = LungSegmenter(network, size)
         budget.reserve = seconds_to_score(
             lambda some: score_radiographs(segmenter, mean / 255, some, lambda done: None), tested, CHUNK
@@ -142,7 +168,7 @@ def train_lungs(
         write_run(out, "lungs", parameters, split, learned_from)
 
     def score() -> None:
-        evaluate_lungs(out, data, "test", json_path=out / "metrics.json", log=log)
+        _score(out, "test", admitted, out / "metrics.json", log)
 
     return run_training(out, parameters, budget, seed, learn, score, log, devices)
 
@@ -172,10 +198,11 @@ def evaluate_lungs(
     Raises:
         DataError: as `helpers.learn.test_cases.select_test_cases`; or there is no mask to score with.
     """
-    segmenter = LungSegmenter.load(model_dir)
     names = sites(site)
     where, prefix = (None, "") if len(names) > 1 else (site, PREFIXES[site])
-    catalogue = read_chest(data, where)
+    catalogue = read_chest(data, where).skip_beyond(where)
+    for note in catalogue.notes:
+        log(f"Note: {note}.")
     radiographs = catalogue.require(where, mask=False)
     selected = select_test_cases(
         model_dir, data, split, radiographs, lambda xray: radiograph_hash(read_image(xray.image)), prefix
@@ -186,12 +213,77 @@ def evaluate_lungs(
         raise DataError(
             f"None of the {len(selected)} X-rays to score under {data} has a mask; give a folder with masks."
         )
-    mean = np.asarray(Image.open(Path(model_dir) / "mean_mask.png"), np.float32) / 255
-    rows = score_radiographs(segmenter, mean, scored, lambda done: log(f"scored {done} of {len(scored)} X-rays"))
-    result = {**by_site(rows), "run": score_provenance(model_dir, split, scored)}
-    if json_path:
-        write_json(result, Path(json_path))
-    return result
+    return _score(model_dir, split, scored, json_path, log)
+
+
+def predict_lungs(
+    model_dir: str | os.PathLike,
+    folders: Sequence[str | os.PathLike],
+    out: str | os.PathLike,
+    log: Log = print,
+) -> tuple[list[Path], list[str]]:
+    """Write `<name>_mask.png` for every X-ray of the folders: lungs 255, the rest 0, at the X-ray's own size.
+
+    All X-rays are read before the first mask is written. Those that cannot be used are named then, and the others are
+    segmented. A mask that the same model made of the same X-ray is left as it is.
+
+    Args:
+        model_dir: folder of a `train lungs`, or of an adaptation.
+        folders: each holds X-rays: the chest set, whatever the names of its images, or loose PNG files.
+        out: receives the masks.
+        log: called with a line of progress.
+
+    Returns:
+        The masks, and what is wrong with each X-ray that was refused.
+
+    Raises:
+        DataError: a folder holds no X-ray, or none that can be used; two X-rays have the same name; or `out` holds the
+            X-rays or their masks.
+        FileExistsError: there is another file in place of a mask. Nothing is overwritten, and nothing is begun.
+    """
+    paths, notes = _named_pictures(folders)
+    out = writable_folder(out)
+    _refuse_among_data(out, paths.values())
+    segmenter = LungSegmenter.load(model_dir)
+    model = _digest((Path(model_dir) / "model.keras").read_bytes() + repr(segmenter.reference_histogram).encode())
+
+    def read(item: tuple[str, Path]) -> _Seen | str:
+        try:
+            radiograph = read_image(item[1])
+        except DataError as error:
+            return str(error)
+        made_by = {"model": model, **radiograph_hash(radiograph)}
+        return _Seen(item[0], radiograph.shape, made_by, segmenter.preprocess(radiograph), radiograph_notes(radiograph))
+
+    read_files = list(map_threads(read, paths.items()))
+    refused = [one for one in read_files if isinstance(one, str)]
+    seen = [one for one in read_files if isinstance(one, _Seen)]
+    heading = f"{len(refused)} of {len(paths)} X-rays cannot be used; mend or remove these files:"
+    if not seen:
+        error = DataError.listing(heading, refused)
+        raise error
+    targets = {one.id: out / f"{one.id}_mask.png" for one in seen}
+    todo = [one for one in seen if not targets[one.id].exists()]
+    for one in seen:
+        if one not in todo and _made_by(targets[one.id]) != one.made_by:
+            raise FileExistsError(f"{targets[one.id]} is there already and is not overwritten; choose another --out.")
+    for note in notes:
+        log(f"Note: {note}.")
+    if refused:
+        log(str(DataError.listing(heading, refused, limit=len(refused))))
+    for note in sentences((one.id, one.notes) for one in seen):
+        log(note)
+    if len(todo) < len(seen):
+        log(f"{len(seen) - len(todo)} masks of this model and these X-rays are in {out} already; they are left.")
+    out.mkdir(parents=True, exist_ok=True)
+    for start in range(0, len(todo), CHUNK):
+        chunk = todo[start : start + CHUNK]
+        probabilities = segmenter.network_probabilities(np.stack([one.image for one in chunk]))
+        for one, probability in zip(chunk, probabilities, strict=True):
+            lungs = to_native_grid(probability, one.shape) > 0.5
+            _write_mask(targets[one.id], lungs, one.made_by)
+            log(f"{one.id}: {targets[one.id]}" + ("" if lungs.any() else " (empty: no lungs were found)"))
+    return list(targets.values()), refused
 
 
 def sites(site: str) -> tuple[str, ...]:
@@ -206,6 +298,137 @@ def sites(site: str) -> tuple[str, ...]:
     if site not in (BOTH, *SITES.values()):
         raise ValueError(f"site {site!r}; expected {', '.join(SITES.values())} or {BOTH}.")
     return tuple(SITES.values()) if site == BOTH else (site,)
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A radiograph that was read: its shape, the origin of its mask, the network's input, and what is unusual."""
+
+    id: str
+    shape: tuple[int, int]
+    made_by: dict[str, str]
+    image: np.ndarray
+    notes: tuple[str, ...]
+
+
+def _named_pictures(folders: Sequence[str | os.PathLike]) -> tuple[dict[str, Path], list[str]]:
+    """The radiographs of the folders by name, and notes on files that are not read.
+
+    Raises:
+        DataError: a folder holds none, or two have the same name.
+    """
+    paths: dict[str, Path] = {}
+    notes: list[str] = []
+    for folder in folders:
+        found, more = list_pictures(folder)
+        notes += more
+        for path in found:
+            if path.stem in paths:
+                raise DataError(f"{path.stem} is there twice: {paths[path.stem]} and {path}; give one of the folders.")
+            paths[path.stem] = path
+    return paths, notes
+
+
+def _refuse_among_data(out: Path, paths: Iterable[Path]) -> None:
+    """Refuse to write masks among X-rays, or among masks of a set.
+
+    Raises:
+        DataError: `out` is, or lies in, a folder of the data.
+    """
+    places = {path.parent.resolve() for path in paths}
+    places |= {place.parent / name for place in places if place.name == IMAGES for name in (MASKS, TEST, *HALVES)}
+    here = out.resolve()
+    if place := next(
+        (place for place in places if here == place or (place.name == IMAGES and place in here.parents)), None
+    ):
+        raise DataError(
+            f"--out {out} is {place}, a folder of the data: masks there would be taken for X-rays, or for the ground "
+            "truth. Choose another --out."
+        )
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _made_by(path: Path) -> dict[str, str] | None:
+    """The model and the radiograph that a mask was made of; None for other files."""
+    try:
+        with Image.open(path) as image:
+            return json.loads(image.text[_MADE_BY])
+    except (OSError, ValueError, SyntaxError, AttributeError, KeyError):
+        return None
+
+
+def _write_mask(path: Path, lungs: np.ndarray, made_by: dict[str, str]) -> None:
+    """Write a mask, (rows, columns) bool, as a PNG with 0 and 255."""
+    text = PngInfo()
+    text.add_text(_MADE_BY, json.dumps(made_by))
+    with atomic_path(path, lungs.size) as scratch:
+        Image.fromarray(np.where(lungs, np.uint8(255), np.uint8(0))).save(scratch, pnginfo=text)
+
+
+def _admit(catalogue: ChestCatalogue, split: Split, asked: str | None, log: Log) -> list[XRay]:
+    """The X-rays that will be scored, each read to its end: a bad one is found before the first step, not after the last.
+
+    X-rays of a hospital that was not asked for are left out where they cannot be used.
+
+    Raises:
+        DataError: one that is asked for cannot be used, test X-rays are missing, or none has a mask.
+    """
+    test, there = set(split.test), {xray.id for xray in catalogue.xrays}
+    if missing := sorted(test - there):
+        error = DataError.listing(f"{len(missing)} test X-rays of the split are not under {catalogue.folder}:", missing)
+        raise error
+    tested = [xray for xray in catalogue.xrays if xray.id in test and xray.mask]
+
+    def fault(xray: XRay) -> str | None:
+        try:
+            read_image(xray.image)
+        except DataError as error:
+            return str(error)
+        return None
+
+    faults = {xray: found for xray, found in zip(tested, map_threads(fault, tested), strict=True) if found}
+    if needed := [found for xray, found in faults.items() if asked in (None, xray.site)]:
+        error = DataError.listing(f"{len(needed)} test X-rays cannot be used; mend or remove these files:", needed)
+        raise error
+    for xray, found in faults.items():
+        log(f"Note: {xray.id} of {xray.site}, which was not asked for, is not scored: {found}")
+    if not (tested := [xray for xray in tested if xray not in faults]):
+        raise DataError(f"No X-ray on the test side of this split has a mask under {catalogue.folder}.")
+    return tested
+
+
+def _score(
+    model_dir: str | os.PathLike, split: str, scored: Sequence[XRay], json_path: str | os.PathLike | None, log: Log
+) -> dict:
+    """Score a model on X-rays with masks, and write the result."""
+    segmenter = LungSegmenter.load(model_dir)
+    notes: dict[str, tuple[str, ...]] = {}
+    rows = score_radiographs(
+        segmenter, _mean_mask(model_dir), scored, lambda done: log(f"scored {done} of {len(scored)} X-rays"), notes
+    )
+    for note in sentences(notes.items()):
+        log(note)
+    result = {**by_site(rows), "run": score_provenance(model_dir, split, scored)}
+    if json_path:
+        write_json(result, Path(json_path))
+    return result
+
+
+def _mean_mask(model_dir: str | os.PathLike) -> np.ndarray:
+    """The mean of the training masks, (size, size) float32 from 0 to 1.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    path = Path(model_dir) / "mean_mask.png"
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image, np.float32) / 255
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"{path} cannot be read ({error}); restore it from a copy, or train again.") from error
 
 
 def _initial_run(init: str | os.PathLike | None) -> dict:

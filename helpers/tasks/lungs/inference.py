@@ -1,24 +1,36 @@
 """Inference: from a chest radiograph to the lungs on the radiograph's own grid; and scores against ground truth."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 
-from helpers.data.chest import XRay
-from helpers.data.pictures import read_image, read_mask
+from helpers.data.chest import XRay, read_lungs
+from helpers.data.pictures import read_image
+from helpers.data.plausibility import radiograph_notes
 from helpers.data.radiographs import preprocess, to_native_grid
 from helpers.learn.predict_batches import predict_batches
 from helpers.learn.run_folder import load_network, read_run
 from helpers.measure.radiographs import score_radiograph
+from helpers.models.unet import unet
 from helpers.prepare.histogram_matching import match_histogram
 from helpers.runtime.errors import DataError
 from helpers.runtime.threads import map_threads
 
 CHUNK = 32
 """Radiographs that are segmented at once."""
+
+
+def build_network(parameters: Mapping[str, Any]) -> keras.Model:
+    """The untrained U-Net that the parameters of a `train lungs` describe.
+
+    Args:
+        parameters: of its `run.json`: size, filters, normalise.
+    """
+    return unet(parameters["size"], 1, 1, parameters["filters"], normalise=parameters["normalise"])
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,11 @@ class LungSegmenter:
             raise DataError(
                 f"{folder} wants radiographs prepared by {', '.join(prepare)}, which this version cannot; update it."
             )
-        return cls(load_network(folder), run["parameters"]["size"], None if histogram is None else tuple(histogram))
+        return cls(
+            load_network(folder, build_network),
+            run["parameters"]["size"],
+            None if histogram is None else tuple(histogram),
+        )
 
     def preprocess(self, radiograph: np.ndarray) -> np.ndarray:
         """The input of the network from a radiograph.
@@ -105,7 +121,11 @@ class LungSegmenter:
 
 
 def score_radiographs(
-    segmenter: LungSegmenter, mean: np.ndarray, xrays: Sequence[XRay], progress: Callable[[int], None]
+    segmenter: LungSegmenter,
+    mean: np.ndarray,
+    xrays: Sequence[XRay],
+    progress: Callable[[int], None],
+    notes: dict[str, tuple[str, ...]] | None = None,
 ) -> list[dict]:
     """Segment each X-ray and score it against its ground truth.
 
@@ -114,17 +134,21 @@ def score_radiographs(
         mean: (size, size), the mean of the training masks; thresholded at one half it is the trivial prediction.
         xrays: with masks.
         progress: called with the number of X-rays done.
+        notes: receives by id what is unusual about an X-ray, see `helpers.data.plausibility.radiograph_notes`.
 
     Returns:
         One row an X-ray, as `helpers.measure.radiographs.by_site` takes them.
     """
 
     def read(xray: XRay) -> np.ndarray:
-        return segmenter.preprocess(read_image(xray.image))
+        radiograph = read_image(xray.image)
+        if notes is not None:
+            notes[xray.id] = radiograph_notes(radiograph)
+        return segmenter.preprocess(radiograph)
 
     def score(case: tuple[XRay, np.ndarray]) -> dict:
         xray, probabilities = case
-        truth = read_mask(xray.mask)
+        truth = read_lungs(xray)
         scores, trivial = (
             score_radiograph(truth, to_native_grid(one, truth.shape) > 0.5) for one in (probabilities, mean)
         )
