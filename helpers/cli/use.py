@@ -64,10 +64,17 @@ def evaluate(
 @app.command()
 def predict(
     model_dir: Annotated[Path, typer.Argument(help="A folder that `train` left.")],
-    patient_dirs: Annotated[list[Path], typer.Argument(help="Folders with patients.")],
+    patient_dirs: Annotated[list[Path], typer.Argument(help="Folders with patients; of lungs, with X-rays.")],
     out: Out,
 ) -> None:
-    """Outline tumours: writes <patient>_seg.nii.gz on each patient's own grid."""
+    """Outline tumours on each patient's own grid (<patient>_seg.nii.gz), or lungs on X-rays (<name>_mask.png)."""
+    from helpers.learn.run_folder import read_run
+
+    if read_run(model_dir)["task"] == "lungs":
+        from helpers.tasks.lungs.commands import predict_lungs
+
+        _, refused = predict_lungs(model_dir, patient_dirs, out, print)
+        raise typer.Exit(int(bool(refused)))
     from helpers.tasks.brain.commands import predict_brain
 
     predict_brain(model_dir, patient_dirs, out, print)

@@ -260,6 +260,25 @@ def list_radiographs(root: str | os.PathLike) -> tuple[XRay, ...]:
     )
 
 
+def list_pictures(root: str | os.PathLike) -> tuple[list[Path], list[str]]:
+    """Every radiograph of a folder, whatever its name: those of the chest set at or below it, else its own PNG files.
+
+    Args:
+        root: a folder, see `find_sets`.
+
+    Returns:
+        The files, and notes: which others are not read.
+
+    Raises:
+        DataError: there is no such folder, no radiograph in it, or two different sets, of which one must be named.
+    """
+    root = Path(root)
+    folder = choose_set(root)[0] / IMAGES if find_sets(root) else root
+    if not (found := pictures(folder)):
+        raise DataError(f"No X-ray in {root}: expected {IMAGES}/, or PNG files.{instead_of_set(root)}")
+    return found, [note for note in [unread_files(folder)] if note]
+
+
 def read_xray(xray: XRay) -> tuple[np.ndarray, np.ndarray]:
     """Read an X-ray and its mask.
 

@@ -26,17 +26,29 @@ from helpers.data.chest import (
 from helpers.data.pictures import read_image
 from helpers.data.plausibility import radiograph_notes, sentences
 from helpers.data.radiographs import open_radiographs, radiograph_hash, split_radiographs, store_notes, to_native_grid
-from helpers.data.splits import Split, load_split, shuffled
+from helpers.data.splits import Split, shuffled
 from helpers.learn.budget import LEARNING_RATE, Budget
 from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.devices import scope
-from helpers.learn.run_folder import load_network, patient_hashes, read_run, run_training, save_model, write_run
+from helpers.learn.run_folder import (
+    load_network,
+    patient_hashes,
+    patients_learned_from,
+    read_run,
+    read_split,
+    run_training,
+    save_model,
+    training_folder,
+    write_run,
+)
 from helpers.learn.test_cases import score_provenance, seconds_to_score, select_test_cases
 from helpers.measure.radiographs import by_site
 from helpers.runtime import options
 from helpers.runtime.disk import atomic_path, write_json
 from helpers.runtime.errors import DataError
-from helpers.runtime.outputs import writable_folder
+from helpers.runtime.machine import parse_devices
+from helpers.runtime.outputs import writable_file, writable_folder
+from helpers.runtime.settings import check_filters, check_seed, check_size, check_whole, expanded
 from helpers.runtime.threads import map_threads
 from helpers.tasks.lungs.inference import CHUNK, LungSegmenter, build_network, score_radiographs
 from helpers.tasks.lungs.training import fit_lungs
@@ -100,20 +112,26 @@ def train_lungs(
         `out`.
 
     Raises:
-        DataError: the data cannot be used as it is (each finding is named), a hospital is not among them, or `out`
+        DataError: a setting is out of range, there is no such site, or `out` cannot be written (found before anything
+            is read); the data cannot be used as it is (each finding is named), a hospital is not among them, or `out`
             holds another training.
-        ValueError: there is no such site, or `labelled` is below 1.
     """
+    names = sites(site)
+    check_size(size)
+    check_filters(filters)
+    check_seed(seed)
+    if labelled is not None:
+        check_whole("labelled", labelled, 1, example=10)
+    parse_devices(devices)
     budget = Budget.of(minutes, EPOCHS if epochs is None else epochs, started)
     options.check(options.LOSSES, loss, "loss")
     options.check(options.AUGMENTATIONS, augmentation, "augmentation")
     augmentation = options.current_name(augmentation)
-    names = sites(site)
     asked = None if site == BOTH else site
-    out, catalogue = Path(out), read_chest(data).skip_beyond(asked)
+    out, before = training_folder(out), _initial_run(init)
+    catalogue = read_chest(expanded(data)).skip_beyond(asked)
     catalogue.require(asked)  # refuses files of no hospital too, where both are asked for: they would stop the scoring
     xrays = [xray for name in names for xray in catalogue.require(name)]
-    before = _initial_run(init)
     if init:
         size, filters, normalise = (before["parameters"][key] for key in ("size", "filters", "normalise"))
     split = split or _split(catalogue, xrays, seed, init)
@@ -168,7 +186,7 @@ def train_lungs(
         write_run(out, "lungs", parameters, split, learned_from)
 
     def score() -> None:
-        _score(out, "test", admitted, out / "metrics.json", log)
+        _score(LungSegmenter.load(out), out, "test", admitted, out / "metrics.json", log)
 
     return run_training(out, parameters, budget, seed, learn, score, log, devices)
 
@@ -196,11 +214,14 @@ def evaluate_lungs(
         What `helpers.measure.radiographs.by_site` gives, and `run`, the provenance.
 
     Raises:
-        DataError: as `helpers.learn.test_cases.select_test_cases`; or there is no mask to score with.
+        DataError: as `helpers.learn.test_cases.select_test_cases`; or there is no mask to score with, the folder of the
+            model is damaged, there is no such site, or `json_path` cannot be written.
     """
-    names = sites(site)
+    names, json_path = sites(site), writable_file(json_path) if json_path else None
+    segmenter = LungSegmenter.load(model_dir)
+    read_mean_mask(model_dir)  # raises where it is damaged, before X-rays are read
     where, prefix = (None, "") if len(names) > 1 else (site, PREFIXES[site])
-    catalogue = read_chest(data, where).skip_beyond(where)
+    catalogue = read_chest(expanded(data), where).skip_beyond(where)
     for note in catalogue.notes:
         log(f"Note: {note}.")
     radiographs = catalogue.require(where, mask=False)
@@ -213,7 +234,7 @@ def evaluate_lungs(
         raise DataError(
             f"None of the {len(selected)} X-rays to score under {data} has a mask; give a folder with masks."
         )
-    return _score(model_dir, split, scored, json_path, log)
+    return _score(segmenter, model_dir, split, scored, json_path, log)
 
 
 def predict_lungs(
@@ -293,11 +314,34 @@ def sites(site: str) -> tuple[str, ...]:
         site: "montgomery", "shenzhen" or "both".
 
     Raises:
-        ValueError: there is no such site.
+        DataError: there is no such site.
     """
     if site not in (BOTH, *SITES.values()):
-        raise ValueError(f"site {site!r}; expected {', '.join(SITES.values())} or {BOTH}.")
+        raise DataError(f"site {site!r}; expected {', '.join(SITES.values())} or {BOTH}.")
     return tuple(SITES.values()) if site == BOTH else (site,)
+
+
+def read_mean_mask(model_dir: str | os.PathLike) -> np.ndarray:
+    """The mean of the training masks, thresholded at one half the trivial prediction.
+
+    Args:
+        model_dir: folder of a `train lungs`, or of an adaptation.
+
+    Returns:
+        (size, size) float32, from 0 to 1.
+
+    Raises:
+        DataError: `mean_mask.png` is missing, damaged, or of another size than the model's input.
+    """
+    path, size = expanded(model_dir) / "mean_mask.png", read_run(model_dir, "lungs")["parameters"]["size"]
+    cure = "restore it from a copy, or train again."
+    try:
+        with Image.open(path) as image:
+            if (found := (image.mode, *image.size)) == ("L", size, size):
+                return np.asarray(image, np.float32) / 255
+    except Exception as error:  # Pillow raises what it likes on a damaged file
+        raise DataError(f"{path} cannot be read ({error}); {cure}") from error
+    raise DataError(f"{path} is {found[0]} of {found[1]} x {found[2]} pixels; expected L of {size} x {size}; {cure}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -333,16 +377,14 @@ def _refuse_among_data(out: Path, paths: Iterable[Path]) -> None:
     """Refuse to write masks among X-rays, or among masks of a set.
 
     Raises:
-        DataError: `out` is, or lies in, a folder of the data.
+        DataError: `out` is a folder of the data.
     """
     places = {path.parent.resolve() for path in paths}
     places |= {place.parent / name for place in places if place.name == IMAGES for name in (MASKS, TEST, *HALVES)}
     here = out.resolve()
-    if place := next(
-        (place for place in places if here == place or (place.name == IMAGES and place in here.parents)), None
-    ):
+    if here in places:
         raise DataError(
-            f"--out {out} is {place}, a folder of the data: masks there would be taken for X-rays, or for the ground "
+            f"--out {out} is {here}, a folder of the data: masks there would be taken for X-rays, or for the ground "
             "truth. Choose another --out."
         )
 
@@ -369,7 +411,7 @@ def _write_mask(path: Path, lungs: np.ndarray, made_by: dict[str, str]) -> None:
 
 
 def _admit(catalogue: ChestCatalogue, split: Split, asked: str | None, log: Log) -> list[XRay]:
-    """The X-rays that will be scored, each read to its end: a bad one is found before the first step, not after the last.
+    """The X-rays that will be scored, each read to its end: a bad one is found before the first step of a training.
 
     X-rays of a hospital that was not asked for are left out where they cannot be used.
 
@@ -401,43 +443,37 @@ def _admit(catalogue: ChestCatalogue, split: Split, asked: str | None, log: Log)
 
 
 def _score(
-    model_dir: str | os.PathLike, split: str, scored: Sequence[XRay], json_path: str | os.PathLike | None, log: Log
+    segmenter: LungSegmenter,
+    model_dir: str | os.PathLike,
+    split: str,
+    scored: Sequence[XRay],
+    json_path: str | os.PathLike | None,
+    log: Log,
 ) -> dict:
     """Score a model on X-rays with masks, and write the result."""
-    segmenter = LungSegmenter.load(model_dir)
     notes: dict[str, tuple[str, ...]] = {}
     rows = score_radiographs(
-        segmenter, _mean_mask(model_dir), scored, lambda done: log(f"scored {done} of {len(scored)} X-rays"), notes
+        segmenter, read_mean_mask(model_dir), scored, lambda done: log(f"scored {done} of {len(scored)} X-rays"), notes
     )
     for note in sentences(notes.items()):
         log(note)
     result = {**by_site(rows), "run": score_provenance(model_dir, split, scored)}
     if json_path:
-        write_json(result, Path(json_path))
+        write_json(result, expanded(json_path))
     return result
-
-
-def _mean_mask(model_dir: str | os.PathLike) -> np.ndarray:
-    """The mean of the training masks, (size, size) float32 from 0 to 1.
-
-    Raises:
-        DataError: the file is missing or damaged.
-    """
-    path = Path(model_dir) / "mean_mask.png"
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image, np.float32) / 255
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{path} cannot be read ({error}); restore it from a copy, or train again.") from error
 
 
 def _initial_run(init: str | os.PathLike | None) -> dict:
     """The `run.json` of the model to begin with; without one, a run that has learned from nobody.
 
     Raises:
-        DataError: its radiographs are preprocessed by histogram matching.
+        DataError: it lacks a parameter, or its radiographs are preprocessed by histogram matching.
     """
-    run = read_run(init, "lungs") if init else {"learned_from": {}}
+    if not init:
+        return {"learned_from": {}}
+    run = {**read_run(init, "lungs"), "learned_from": patients_learned_from(init)}
+    if missing := [name for name in ("size", "filters", "normalise") if name not in run["parameters"]]:
+        raise DataError(f"{init}: its run.json lacks {', '.join(missing)}; begin with another model.")
     if run.get("prepare"):
         raise DataError(
             f"{init} takes radiographs with other grey levels ({', '.join(run['prepare'])}); begin with a model that "
@@ -449,7 +485,7 @@ def _initial_run(init: str | os.PathLike | None) -> dict:
 def _split(catalogue: ChestCatalogue, xrays: Sequence[XRay], seed: int, init: str | os.PathLike | None) -> Split:
     """The split of the model to begin with if it has these X-rays, else one of all X-rays, with or without a mask."""
     if init:
-        split = load_split(Path(init) / "split.json")
+        split = read_split(init)
         if {xray.id for xray in xrays} <= {*split.train, *split.validation, *split.test}:
             return split
     return split_radiographs(catalogue.xrays, seed)
@@ -460,13 +496,10 @@ def _training_split(xrays: Sequence[XRay], split: Split, labelled: int | None, s
 
     Raises:
         DataError: too few X-rays are on the training side.
-        ValueError: `labelled` is below 1.
     """
     present = {xray.id for xray in xrays}
     train, validation = ([i for i in side if i in present] for side in (split.train, split.validation))
     if labelled is not None:
-        if labelled < 1:
-            raise ValueError(f"labelled is {labelled}; expected at least 1 X-ray to learn from.")
         if labelled > len(train):
             raise DataError(f"{labelled} X-rays to learn from were asked for; the training side has {len(train)}.")
         train, validation = sorted(train, key=lambda identity: shuffled(identity, seed))[:labelled], []
