@@ -13,10 +13,10 @@ WANTED := --constraint constraints/lock.txt --editable '.[$(EXTRAS)]'
 KAGGLE_PYTHON ?= $(PYTHON)
 IMAGE := build/kaggle-image
 IN_IMAGE := tensorflow-cpu keras numpy scipy pandas scikit-image scikit-learn nibabel matplotlib seaborn h5py pillow \
-	protobuf simpleitk safetensors ipywidgets papermill 'ipykernel>=6.17'
+	protobuf simpleitk safetensors filelock jsonschema ipywidgets papermill 'ipykernel>=6.17'
 
 .DEFAULT_GOAL := help
-.PHONY: help env course test test-browser lessons unfilled solved kaggle build lint format lab lock clean
+.PHONY: help env course test faults test-browser lessons unfilled solved kaggle build lint format lab lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -40,6 +40,10 @@ course: env ## run all lessons on phantoms and write a report
 test: env lint lessons ## check the code, run the lessons with and without solutions, run the unit tests
 	@# Two at a time: most of a test is tracing and starting, on one core.
 	$(RUN) -m pytest --numprocesses 2 --dist loadfile
+	$(RUN) -m pytest --doctest-modules helpers --ignore helpers/bench/peers --quiet
+
+faults: env ## plant every fault that people's files and settings have, and print what is made of each
+	$(RUN) -m tests.faults
 
 test-browser: env ## open the lessons' viewers in JupyterLab in a headless Chromium, and use them
 	$(RUN) -m pytest tests/browser
@@ -54,6 +58,7 @@ solved: env ## run the quick lessons with the exercises solved
 	$(RUN) -m helpers run --profile quick --out runs/solutions --variant solution
 
 kaggle: env $(IMAGE)/installed ## run LESSONS as Kaggle runs them: its versions, the wheel, no network (writes /kaggle)
+	$(RUN) tests/keras_versions.py --image $(IMAGE)
 	$(RUN) tests/kaggle_run.py --image $(IMAGE) $(LESSONS)
 
 $(IMAGE)/installed: constraints/kaggle.txt
@@ -67,6 +72,7 @@ build: env ## write the notebooks from notebooks/src
 lint: env ## ruff on code and notebooks; notebooks agree with their sources
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) tests/docstrings.py
 	$(RUN) -m helpers build --check
 
 format: env ## let ruff mend and format code, then write the notebooks again

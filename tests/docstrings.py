@@ -18,7 +18,8 @@ ENTRY = r"^ {{4,}}(?:\w+, )*{name}(?:, \w+)*: (?P<text>.*(?:\n +(?!\w+: ).*)*)"
 def undescribed(path: Path) -> Iterator[str]:
     """The array arguments in a file of which no docstring gives a shape, each with its place."""
     for owner, function in _public(ast.parse(path.read_text(encoding="utf-8"))):
-        text = "\n".join(filter(None, (ast.get_docstring(function, clean=False), owner and ast.get_docstring(owner, False))))
+        docstrings = ast.get_docstring(function, clean=False), owner and ast.get_docstring(owner, clean=False)
+        text = "\n".join(filter(None, docstrings))
         for argument in [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]:
             if argument.annotation is None or not ARRAY.search(ast.unparse(argument.annotation)):
                 continue

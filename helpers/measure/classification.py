@@ -118,7 +118,7 @@ def specificity(truth: NDArray[np.bool_], passed: NDArray[np.bool_]) -> float:
     return float(1 - passed[~truth].mean())
 
 
-def threshold_for(truth: NDArray[np.bool_], probabilities: NDArray[np.floating], sensitivity: float = 0.98) -> float:
+def threshold_for(truth: NDArray[np.bool_], probabilities: NDArray[np.floating], sensitivity: float) -> float:
     """The highest threshold that reaches a sensitivity.
 
     Args:

@@ -76,7 +76,7 @@ segmenter = Segmenter(model, MODALITIES, grid)
 # %%
 from helpers.measure.classification import auc, threshold_for
 from helpers.models.transformer import Shape, transformer
-from helpers.tasks.gate.commands import SENSITIVITY
+from helpers.tasks.gate.training import SENSITIVITY
 from helpers.tasks.gate.inference import Gate
 from helpers.tasks.gate.training import fit_gate
 

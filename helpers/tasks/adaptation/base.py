@@ -4,7 +4,7 @@ A method minimises a weighted sum of terms, each with one value a radiograph. Al
 that it runs on TensorFlow and on JAX, on one device and on several.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -15,9 +15,7 @@ from helpers.learn.batches import xla_compiled
 from helpers.learn.budget import WarmupCosine
 from helpers.learn.precision import with_loss_scaling
 from helpers.prepare.augment import AugmentationParams, apply
-
-EMA_DECAY = 0.99
-"""Decay of an exponential moving average (EMA), a step: it averages over about a hundred steps."""
+from helpers.tasks.adaptation.ema import EMA_DECAY, ema_copy
 
 _TARGET = "target_"
 
@@ -62,30 +60,6 @@ def augment_unlabelled(radiographs: Mapping[str, keras.KerasTensor]) -> keras.Ke
         (batch, size, size, 1) float32.
     """
     return apply(ops.cast(radiographs["images"], "float32"), None, augmentation_params(radiographs))[0]
-
-
-def ema_copy(network: keras.Model, momentum: float) -> tuple[keras.Model, Callable[[], None]]:
-    """A copy of a network that becomes the exponential moving average (EMA) of its weights.
-
-    Args:
-        network: the one that learns.
-        momentum: decay of the average, a step.
-
-    Returns:
-        The copy, and the function that updates it by a step. It is a function, since Keras tracks whatever a model has
-        as an attribute.
-    """
-    mean = keras.models.clone_model(network)
-    mean.set_weights(network.get_weights())
-    mean.trainable = False
-    pairs = [*zip(mean.weights, network.weights, strict=True)]
-
-    def update_ema() -> None:
-        for average, new in pairs:
-            moved = momentum * ops.convert_to_tensor(average) + (1 - momentum) * ops.convert_to_tensor(new)
-            average.assign(ops.stop_gradient(moved))
-
-    return mean, update_ema
 
 
 class AdaptationModel(keras.Model):

@@ -13,25 +13,35 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from helpers.data.chest import PREFIXES, read_chest
 from helpers.data.pictures import read_image
 from helpers.data.radiographs import UnlabelledStore, open_radiographs, open_unlabelled
-from helpers.data.splits import Split, load_split
+from helpers.data.splits import Split
 from helpers.data.store import Store
 from helpers.learn.batches import adaptation_batches
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.devices import scope
-from helpers.learn.run_folder import load_network, patient_hashes, read_run, run_training, save_model, write_run
+from helpers.learn.run_folder import (
+    load_network,
+    patient_hashes,
+    patients_learned_from,
+    read_run,
+    read_split,
+    run_training,
+    save_model,
+    training_folder,
+    write_run,
+)
 from helpers.learn.test_cases import seconds_to_score
 from helpers.runtime import options
 from helpers.runtime.disk import write_text
 from helpers.runtime.errors import DataError
+from helpers.runtime.settings import check_seed, expanded
 from helpers.tasks.adaptation.methods import Method, fit_adaptation
 from helpers.tasks.adaptation.model_selection import MAX_RADIOGRAPHS, ModelSelector
-from helpers.tasks.lungs.commands import evaluate_lungs
+from helpers.tasks.lungs.commands import evaluate_lungs, read_mean_mask
 from helpers.tasks.lungs.inference import CHUNK, LungSegmenter, build_network, score_radiographs
 
 BATCH = 16
@@ -89,9 +99,11 @@ def adapt(
             network lacks what the method adapts; or `out` holds something else.
     """
     budget = Budget.of(minutes, EPOCHS if epochs is None else epochs, started)
+    check_seed(seed)
     augmentation = None if augmentation is None else options.current_name(augmentation)
-    model_dir, out = Path(model_dir), Path(out)
+    model_dir, data = expanded(model_dir), expanded(data)
     run, split = _check(model_dir, source_site, target_site, method, augmentation)
+    out = training_folder(out)
     if shuffled and not getattr(options.METHODS[method].load(), "adversarial", False):
         raise DataError(f"{method} has no discriminator, so there are no labels to shuffle.")
     how = {
@@ -112,12 +124,14 @@ def adapt(
         network, size = load_network(model_dir, build_network), run["parameters"]["size"]
         xrays = read_chest(data, source_site).require(source_site)
         trained_on, tested = ([xray for xray in xrays if xray.id in side] for side in (split.train, split.test))
+        if not tested:
+            raise DataError(f"No X-ray of {source_site} on the test side of this split has a mask under {data}.")
         learned_or_validated = {*split.train, *split.validation}
         source = open_radiographs([x for x in xrays if x.id in learned_or_validated], out / "slices" / "source", size)
         target = open_unlabelled(data, target_site, _at_site(target_site, split.train), out / "slices" / "target", size)
         log(f"{len(trained_on)} radiographs of {source_site} with masks, {len(target.ids)} of {target_site} without.")
+        mean = read_mean_mask(model_dir)
         shutil.copy(model_dir / "mean_mask.png", out / "mean_mask.png")
-        mean = np.asarray(Image.open(out / "mean_mask.png"), np.float32) / 255
         budget.reserve = seconds_to_score(
             lambda some: score_radiographs(LungSegmenter(network, size), mean, some, lambda done: None), tested, CHUNK
         )
@@ -164,15 +178,16 @@ def _check(
     for site in (source_site, target_site):
         if site not in PREFIXES:
             raise DataError(f"Unknown site {site!r}; this set has {' and '.join(PREFIXES)}.")
-    run = read_run(model_dir, "lungs")
-    if (site := run["parameters"]["site"]) != source_site:
+    run = {**read_run(model_dir, "lungs"), "learned_from": patients_learned_from(model_dir)}
+    read_mean_mask(model_dir)  # raises where it is damaged, before X-rays are read
+    if (site := run["parameters"].get("site")) != source_site:
         raise DataError(
             f"{model_dir} was trained at {site}; it can be adapted from there, not from {source_site}. Train one at "
             f"{source_site}, or name another folder."
         )
     if "adapted" in run["parameters"]:
         raise DataError(f"{model_dir} is an adaptation itself; start from the model that it came from.")
-    split = load_split(model_dir / "split.json")
+    split = read_split(model_dir)
     if not _at_site(target_site, split.train):
         raise DataError(
             f"The split of {model_dir} holds no radiograph of {target_site}; train where both hospitals lie."

@@ -19,8 +19,15 @@ import pandas as pd
 from helpers.data.chest import SITES, list_radiographs
 from helpers.data.radiographs import split_radiographs
 from helpers.data.splits import Split
+from helpers.learn.budget import Budget
+from helpers.learn.run_folder import read_metrics
+from helpers.learn.run_schema import SCORES
+from helpers.runtime import options
 from helpers.runtime.disk import write_text
 from helpers.runtime.errors import DataError
+from helpers.runtime.json_files import check_json, read_json
+from helpers.runtime.outputs import writable_folder
+from helpers.runtime.settings import check_filters, check_names, check_size, check_whole, expanded
 from helpers.tasks.adaptation.commands import adapt
 from helpers.tasks.adaptation.oracle import oracle
 from helpers.tasks.adaptation.results import summarise
@@ -119,10 +126,19 @@ def run_ladder(
         For each direction the rows of what is finished in `out`, as `helpers.tasks.adaptation.results` gives them.
 
     Raises:
-        DataError: no such experiment or direction, data that cannot be used, or `out` holds runs with other parameters.
+        DataError: no such experiment or direction, a setting out of range or an `out` that cannot be written (found
+            before anything is read); data that cannot be used, or `out` holds runs with other parameters, or damaged.
     """
-    _check_names(experiments, EXPERIMENTS, "experiment")
-    _check_names(directions, DIRECTIONS, "direction")
+    experiments, directions = [options.current_name(name) for name in experiments], list(directions)
+    check_names(experiments, list(EXPERIMENTS), "experiment")
+    check_names(directions, DIRECTIONS, "direction")
+    check_whole("seeds", seeds, 1, example=3)
+    Budget.of(minutes, 1 if epochs is None else epochs)
+    check_size(network.get("size", 128))
+    check_filters(network.get("filters", 16))
+    if unknown := sorted(network.keys() - {"size", "filters"}):
+        raise DataError(f"{', '.join(unknown)} is no setting of the ladder's network; there are size, filters.")
+    data, out = expanded(data), writable_folder(out)
     split = split or split_radiographs(list_radiographs(data), seed=0)
     made = {"minutes": minutes, "epochs": epochs, "split": split.digest, **network}
     wanted = set(experiments) | {EXPERIMENTS[name].start for name in experiments}
@@ -189,11 +205,20 @@ def radiograph_scores(out: str | os.PathLike, direction: str) -> pd.DataFrame:
 
 
 def _read_scores(path: Path) -> list[dict]:
-    """The radiographs of a `scores.json`; older versions of this package called them films."""
-    content = json.loads(path.read_text())
-    if "films" in content:
-        return [{"radiograph": one.pop("film"), **one} for one in content["films"]]
-    return content["radiographs"]
+    """The radiographs of a `scores.json`."""
+    return _read_scored(path)["radiographs"]
+
+
+def _read_scored(path: Path) -> dict[str, Any]:
+    """A `scores.json`; older versions of this package called radiographs films."""
+    cure = "Delete it; the same command then scores the experiment again."
+    content = read_json(path, {"type": "object"}, cure)
+    if isinstance(films := content.pop("films", None), list):
+        content["radiographs"] = [
+            {"radiograph": one.pop("film", None), **one} if isinstance(one, dict) else one for one in films
+        ]
+    check_json(content, path, SCORES, cure)
+    return content
 
 
 def _run(
@@ -215,7 +240,7 @@ def _run(
 
 def _score(folder: Path, data: str | os.PathLike, target: str, made: Mapping[str, Any], log: Log) -> None:
     """Write `scores.json`: Dice on the test radiographs of both hospitals. A folder that has it is finished."""
-    radiographs = json.loads((folder / "metrics.json").read_text())["images"]  # an adaptation's, of the source alone
+    radiographs = read_metrics(folder)["images"]  # an adaptation's, of the source alone
     for site in sorted(set(SITES.values()) - {radiograph["site"] for radiograph in radiographs}):
         radiographs += evaluate_lungs(folder, data, "test", site, log=log)["images"]
     content: dict[str, Any] = {"made": made, "radiographs": []}
@@ -233,7 +258,7 @@ def _score(folder: Path, data: str | os.PathLike, target: str, made: Mapping[str
 def _is_scored(folder: Path, made: Mapping[str, Any]) -> bool:
     if not (folder / "scores.json").exists():
         return False
-    before = json.loads((folder / "scores.json").read_text())["made"]
+    before = _read_scored(folder / "scores.json")["made"]
     if differ := [key for key in {**before, **made} if before.get(key) != made.get(key)]:
         listed = ", ".join(f"{key} {before.get(key)!r} there, {made.get(key)!r} now" for key in differ)
         raise DataError(
@@ -244,10 +269,3 @@ def _is_scored(folder: Path, made: Mapping[str, Any]) -> bool:
 
 def _site(direction: str, at: str) -> str:
     return direction.split("-")[("source", "target").index(at)]
-
-
-def _check_names(names: Sequence[str], known: Sequence[str] | Mapping, what: str) -> None:
-    unknown = [name for name in names if name not in known]
-    if unknown or not names:
-        given = ", ".join(map(repr, unknown)) or "nothing"
-        raise DataError(f"{given} is no {what}; there are {', '.join(known)}.")

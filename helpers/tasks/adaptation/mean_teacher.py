@@ -15,12 +15,12 @@ from helpers.learn.batches import xla_compiled
 from helpers.learn.losses import DiceCrossEntropy
 from helpers.prepare.augment import apply
 from helpers.tasks.adaptation.base import (
-    EMA_DECAY,
     AdaptationModel,
     augmentation_params,
     segmentation_loss,
     target_part,
 )
+from helpers.tasks.adaptation.ema import EMA_DECAY
 
 
 @xla_compiled

@@ -23,6 +23,7 @@ from helpers.learn.training_loop import fit
 from helpers.measure.overlap import dice
 from helpers.measure.regions import REGIONS, mask
 from helpers.runtime import options
+from helpers.runtime.settings import check_share, check_whole
 from helpers.tasks.brain.inference import Segmenter
 
 
@@ -45,8 +46,8 @@ class Recipe:
     def __post_init__(self) -> None:
         options.check(options.LOSSES, self.loss, "loss")
         options.check(options.AUGMENTATIONS, self.augmentation, "augmentation")
-        if not 0 <= self.focus <= 1:
-            raise ValueError(f"focus {self.focus}; expected a share of the batch, from 0 to 1.")
+        check_share("focus", self.focus)
+        check_whole("batch_size", self.batch_size, 1, example=16)
 
 
 def fit_brain(

@@ -23,7 +23,7 @@ from helpers.learn.cross_validation import cross_validate
 from helpers.learn.devices import scope
 from helpers.learn.run_folder import run_training, save_model, training_folder, training_provenance, write_run
 from helpers.learn.test_cases import score_provenance, seconds_to_score, select_test_patients
-from helpers.measure.classification import SlicePredictions, auc, summarise, threshold_for
+from helpers.measure.classification import SlicePredictions, auc, summarise
 from helpers.models import imagenet
 from helpers.runtime import options
 from helpers.runtime.disk import write_json
@@ -32,10 +32,7 @@ from helpers.runtime.machine import parse_devices
 from helpers.runtime.outputs import writable_file, writable_folder
 from helpers.runtime.settings import check_seed, check_size, check_whole, expanded
 from helpers.tasks.gate.inference import MODALITIES, OPTIONAL, Gate, build_network, predict_case
-from helpers.tasks.gate.training import GateNetwork, fit_gate
-
-SENSITIVITY = 0.98
-"""Sensitivity on the validation patients' slices for which the threshold is set."""
+from helpers.tasks.gate.training import SENSITIVITY, GateNetwork, choose_threshold, fit_gate
 
 Log = Callable[[str], None]
 
@@ -79,9 +76,9 @@ def train_gate(
         `out`.
 
     Raises:
-        DataError: a setting is out of range, there is no such network or it takes no weights, or `out` cannot be written
-            (found before anything is read); the data cannot be used as it is (each finding is named), or `out` holds
-            another training.
+        DataError: a setting is out of range, there is no such network or it takes no weights, or `out` cannot be
+            written (found before anything is read); the data cannot be used as it is (each finding is named), or `out`
+            holds another training.
     """
     size = _check_settings(network, size, weights, minutes, augmentation, seed, devices)
     recipe: GateNetwork = options.load(options.NETWORKS, network, "network")
@@ -213,16 +210,6 @@ def evaluate_gate(
     if json_path:
         write_json(result, json_path)
     return result
-
-
-def choose_threshold(patients: Sequence[SlicePredictions]) -> float:
-    """The highest threshold with a sensitivity of at least 98 % (`SENSITIVITY`) over these patients' slices.
-
-    Args:
-        patients: the predictions for validation patients.
-    """
-    truth = np.concatenate([patient.truth for patient in patients])
-    return threshold_for(truth, np.concatenate([patient.probabilities for patient in patients]), SENSITIVITY)
 
 
 def pooled(patients: Sequence[SlicePredictions]) -> dict:

@@ -6,7 +6,7 @@ parameters learns the tumour's location with a dozen patients.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,6 +25,7 @@ from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.devices import check_divisible, scope
 from helpers.learn.losses import PrecomputedLoss
 from helpers.learn.training_loop import fit
+from helpers.measure.classification import SlicePredictions, threshold_for
 from helpers.models.convnet import convnet
 from helpers.models.transformer import transformer
 
@@ -33,6 +34,9 @@ BATCH = 32
 
 WEIGHT_DECAY = 0.05
 """Weight decay of AdamW, as transformers are trained from scratch (Touvron et al. 2021, DeiT, table 9)."""
+
+SENSITIVITY = 0.98
+"""Sensitivity on the validation patients' slices for which the threshold is set."""
 
 TISSUE = 10.0
 """Weight of the patches' loss: most patches are plain background, which makes its mean small."""
@@ -113,6 +117,16 @@ def fit_gate(
         columns=("loss", "val_loss", "val_auc"),
         log=log,
     )
+
+
+def choose_threshold(patients: Sequence[SlicePredictions]) -> float:
+    """The highest threshold with a sensitivity of at least 98 % (`SENSITIVITY`) over these patients' slices.
+
+    Args:
+        patients: the predictions for validation patients.
+    """
+    truth = np.concatenate([patient.truth for patient in patients])
+    return threshold_for(truth, np.concatenate([patient.probabilities for patient in patients]), SENSITIVITY)
 
 
 class GateTrainer(AugmentedModel):

@@ -8,7 +8,8 @@ import tensorflow as tf
 from helpers.learn.budget import Budget
 from helpers.learn.losses import PrecomputedLoss
 from helpers.learn.precision import policy_scope
-from helpers.tasks.adaptation.base import EMA_DECAY, AdaptationSchedule, LayerwiseAdam
+from helpers.tasks.adaptation.base import AdaptationSchedule, LayerwiseAdam
+from helpers.tasks.adaptation.ema import EMA_DECAY
 from tests.tasks.adaptation.both_hospitals import STEPS, radiographs, ready, start
 
 

@@ -14,9 +14,9 @@ from helpers.data.splits import load_split, make_split
 from helpers.measure.classification import sensitivity
 from helpers.runtime.errors import DataError
 from helpers.tasks.brain.training import Budget
-from helpers.tasks.gate import commands
 from helpers.tasks.gate.commands import evaluate_gate, train_gate, train_gate_folds
 from helpers.tasks.gate.inference import Gate, predict_case
+from helpers.tasks.gate.training import choose_threshold
 
 SETTINGS = {"network": "cnn", "size": 32, "minutes": 1, "log": lambda _: None}
 
@@ -52,7 +52,7 @@ def test_threshold_is_chosen_on_validation_patients_only(trained, some_t2):
     gate, chosen = Gate.load(trained), load_split(trained / "split.json").validation
     patients = [p for p in read_catalogue(some_t2).patients if p.id in chosen]
     said = [predict_case(gate, patient) for patient in patients]
-    assert gate.threshold == commands.choose_threshold(said)
+    assert gate.threshold == choose_threshold(said)
     truth, passed = (np.concatenate([getattr(one, name) for one in said]) for name in ("truth", "passed"))
     assert sensitivity(truth, passed) >= 0.98
 
