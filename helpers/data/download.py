@@ -11,15 +11,18 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from helpers.data import fetch
 from helpers.data.sets import BRATS, DataSet, brats_files
+from helpers.runtime.disk import explain_full_disk
 from helpers.runtime.errors import DataError
+from helpers.runtime.outputs import writable_folder
 
 RECORD = "download.json"
 """File in each download that records its version and the number of its patients."""
@@ -29,6 +32,8 @@ _SPARE_GB = 0.2
 _ATTEMPTS = 2  # in a row without a new byte; connections that break while bytes arrive are resumed
 _DAMAGED = ("checksum", "archive", "unsafe")  # the partial download is deleted
 
+_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+_PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 _TOKEN = (
     "Get a token: sign in at https://www.kaggle.com/settings, section API, create a new token, and put it into "
     "~/.kaggle/access_token (or run `kaggle auth login`). A token or kaggle.json that has expired is sent all the "
@@ -52,13 +57,17 @@ def download(data: DataSet, to: Path, patients: int | None = None, patience: flo
         `to`, as an absolute path.
 
     Raises:
-        DataError: the download failed; the message says what to do.
+        DataError: `to` may not be written to, or the download failed; the message says what to do.
     """
     to = Path(to).expanduser().absolute()
     record = {"handle": data.handle, "patients": patients}
     files = _selection(data, patients)
+    if _is_there(data, to, record):
+        print(f"{data.title}: already there, at {to}")
+        return to
+    writable_folder(to, "--to", beside=True)
     to.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(to):
+    with explain_full_disk(to), _alone(to):
         if _is_there(data, to, record):
             print(f"{data.title}: already there, at {to}")
             return to
@@ -148,7 +157,7 @@ def _bring(data: DataSet, files: list[str] | None, part: Path, patience: float) 
     most, left = _bytes(part), _ATTEMPTS
     while left:
         result = _watch(data, part, patience)
-        if result.get("failure") != "connection":
+        if result.get("failure") not in ("connection", "proxy"):
             break
         most, left = (now, _ATTEMPTS) if (now := _bytes(part)) > most else (most, left - 1)
     if "folder" in result:
@@ -170,6 +179,7 @@ def _watch(data: DataSet, part: Path, patience: float) -> dict:
         # sets have been searched before.
         "DISABLE_KAGGLE_CACHE": "1",
         "DISABLE_COLAB_CACHE": "1",
+        **certificates(),
     }
     if not sys.stderr.isatty():
         environment["TQDM_MININTERVAL"] = "10"  # seconds: in a log every update of the bar is a line
@@ -210,25 +220,80 @@ def _bytes(folder: Path) -> int:
     return total
 
 
+def certificates() -> dict[str, str]:
+    """Environment for clients that use requests: it reads REQUESTS_CA_BUNDLE, and OpenSSL and others SSL_CERT_FILE."""
+    given = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
+    return {"REQUESTS_CA_BUNDLE": given} if given else {}
+
+
+def network_advice(failure: Mapping[str, Any]) -> str | None:
+    """What stood between this machine and Kaggle, and what to do about it; None where that is not what failed.
+
+    Args:
+        failure: as `helpers.data.fetch.network_failure` returns it.
+    """
+    proxies = [f"{name} names {_address(os.environ[name])}" for name in _PROXIES if os.environ.get(name)]
+    named = f" ({', '.join(proxies)})" if proxies else ""
+    reason = f" ({failure['reason']})" if failure.get("reason") else ""
+    bundles = " or ".join(name for name in _BUNDLES if os.environ.get(name)) or _BUNDLES[0]
+    return {
+        "certificate": f"The certificate of the connection is not one that this machine trusts{reason}: somebody on "
+        "the way, as in many companies and hospitals, decrypts it. Ask your IT for its root certificate as a .pem "
+        "file, and name that file in SSL_CERT_FILE and in REQUESTS_CA_BUNDLE; where a proxy is prescribed, name it in "
+        "HTTPS_PROXY. Never switch the check off.",
+        "bundle": f"The file with certificates that {bundles} names is not there. Correct the path, or unset it.",
+        "password": f"A proxy on the way asks for a user name and a password{named}. Set "
+        "HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT (special characters as in an address: %40 for @).",
+        "proxy": f"The proxy on the way does not answer, or refuses{named}. Correct HTTPS_PROXY, as in "
+        "HTTPS_PROXY=http://HOST:PORT, or unset it where there is no proxy.",
+        "portal": "What answered is not Kaggle: perhaps a page of this network that asks you to sign in. Open any "
+        "website in a browser first.",
+        "connection": "No connection to Kaggle, or it broke. See that this machine has internet (on Kaggle: Settings, "
+        f"Internet){named or '; behind a proxy, name it in HTTPS_PROXY'}.",
+    }.get(failure["failure"])
+
+
+def refusal_advice(status: int) -> str:
+    """What to do about an answer of Kaggle that has no advice of its own.
+
+    Args:
+        status: of HTTP, 400 or above.
+    """
+    if status >= 500:
+        return "The trouble is on its side; try again later."
+    return (
+        "It does not understand this request, or something on the way (a proxy, a filter) refuses it: update its "
+        "clients (pip install --upgrade kagglehub kaggle), and try from another network."
+    )
+
+
+def _address(proxy: str) -> str:
+    """Host and port of a proxy, without the password."""
+    return proxy.rpartition("@")[2].rpartition("://")[2].strip("/")
+
+
 def _explain(result: dict, data: DataSet, part: Path) -> str:
     """The error message of a failed download: what went wrong, and what to do about it."""
     resume = f"What has arrived is kept in {part}; the same command takes up from there."
+    if advice := network_advice(result):
+        return f"{data.title}: {advice} {resume}"
     if result["failure"] == "http":
         status = result["status"]
         wait = f"{result['wait']} seconds" if result.get("wait") else "some minutes"
+        if status == 407:
+            return f"{data.title}: {network_advice({'failure': 'password'})} {resume}"
         return f"{data.title}: Kaggle answered {status}. " + {
             401: f"It does not know you. {_TOKEN}",
             403: f"You may not have this set yet: open {data.page}, sign in, accept its terms if it asks. {_TOKEN}",
             404: f"There is no version {data.version} of this set: see whether {data.page} still shows it. If it moved "
             "or changed, download it by hand and name its folder.",
             429: f"That was too much at once. Wait {wait}. {resume}",
-        }.get(status, f"The trouble is on its side; try again later. {resume}")
+        }.get(status, f"{refusal_advice(status)} {resume}")
     return {
-        "connection": f"No connection to Kaggle, or it broke. See that this machine has internet (on Kaggle: Settings, "
-        f"Internet). {resume}",
         "silence": f"Kaggle has sent nothing for {result.get('seconds', 0):g} seconds. {resume}",
         "checksum": "What arrived has another checksum than what Kaggle holds; it is removed. Run the same again.",
-        "archive": "What arrived is no archive, or a damaged one; it is removed. Run the same again.",
+        "archive": "What arrived is no archive, or a damaged one (perhaps a page of this network "
+        "that asks you to sign in: open any website in a browser); it is removed. Run the same again.",
         "unsafe": f"The archive holds a file that would land outside of its folder ({result.get('member')}). Nothing "
         f"was unpacked, and the archive is removed. Do not unpack it by hand; tell its owner, at {data.page}.",
         "disk": f"The disk is full. Make room, or name a folder on another disk by --to. {resume}",

@@ -7,6 +7,7 @@ answers (kagglehub has no timeout), and may patch `zipfile` without patching it 
 import errno
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -91,21 +92,50 @@ def outcome(handle: str, files: list[str] | None) -> dict:
     except requests.HTTPError as error:
         headers = error.response.headers
         return {"failure": "http", "status": error.response.status_code, "wait": headers.get("Retry-After")}
-    except requests.RequestException:
-        return {"failure": "connection"}
+    except requests.RequestException as error:
+        return network_failure(error)
     except UnsafeArchiveError as error:
         return {"failure": "unsafe", "member": str(error)}
     except zipfile.BadZipFile:
         return {"failure": "archive"}
     except OSError as error:
+        if error.errno is None and "CA certificate" in str(error):  # a variable names a missing file
+            return {"failure": "bundle"}
         return {"failure": "disk" if error.errno == errno.ENOSPC else "file", "reason": error.strerror}
     except ValueError as error:
         # kagglehub raises it for a file that is no archive, and for an invalid kaggle.json.
         unreadable = "archive" in str(error)
         return {"failure": "archive"} if unreadable else {"failure": "credentials", "reason": str(error)}
     except Exception as error:
-        # kagglehub's DataCorruptionError has no base class in common with the others.
-        return {"failure": "checksum" if type(error).__name__ == "DataCorruptionError" else "unknown"}
+        # kagglehub's DataCorruptionError has no base class in common with the others; urllib3's are not requests'.
+        known = {"DataCorruptionError": "checksum", "ProxySchemeUnknown": "proxy", "LocationParseError": "proxy"}
+        return {"failure": known.get(type(error).__name__, "unknown")}
+
+
+def network_failure(error: Exception) -> dict:
+    """What stood between this machine and Kaggle, without addresses: they may hold the password of a proxy.
+
+    Args:
+        error: of requests; no answer of Kaggle itself.
+
+    Returns:
+        The kind of `failure`: "certificate" (somebody on the way decrypts the connection), "password" (a proxy asks for
+        one), "proxy" (there is one, and it does not answer, or its address is none), "portal" (another page than
+        Kaggle's), or "connection".
+    """
+    import requests
+
+    text = str(error)
+    if isinstance(error, requests.exceptions.SSLError) and "EOF" not in text:
+        return {"failure": "certificate", "reason": "".join(re.findall(r"\[(?:SSL|X509): ([A-Z0-9_]+)\]", text)[:1])}
+    if isinstance(error, requests.exceptions.ProxyError) and " 407" in text:
+        return {"failure": "password"}
+    # An address without a scheme, or one that begins with socks5:// where PySocks is not installed.
+    if isinstance(error, (requests.exceptions.ProxyError, requests.exceptions.InvalidURL)) or "SOCKS" in text:
+        return {"failure": "proxy"}
+    if isinstance(error, requests.exceptions.InvalidJSONError):
+        return {"failure": "portal"}
+    return {"failure": "connection"}
 
 
 def _stop_with_parent() -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 from helpers.lessons.course_map import PAGE, with_map
 from helpers.lessons.manifest import Course, Lesson, LessonError, read_manifest
 from helpers.lessons.setup_cell import setup_cell
-from helpers.lessons.source import problems, read_source, tags, unlisted
+from helpers.lessons.source import problems, read_source, require_checkout, tags, unlisted
 from helpers.runtime.disk import write_text
 
 Variant = Literal["student", "solution"]
@@ -45,11 +45,14 @@ def build(
         The paths of the notebooks.
 
     Raises:
-        LessonError: sources break the contract, the manifest does not list them, or CONTRIBUTING.md has no place for
-            the map; nothing is written.
+        LessonError: there are no sources, they break the contract, the manifest does not list them or a notebook
+            beside them, or CONTRIBUTING.md has no place for the map; nothing is written.
     """
+    course = course or read_manifest()
     folder = out or (notebooks if variant == "student" else notebooks.parent / SOLUTIONS)
-    texts = render(notebooks, variant, course or read_manifest())
+    texts = render(notebooks, variant, course)
+    if folder == notebooks and (foreign := unlisted(notebooks, ".ipynb", course)):
+        raise LessonError("\n".join(foreign))
     page = _page_with_map(notebooks) if folder == notebooks else None
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
@@ -102,6 +105,7 @@ def render(notebooks: Path, variant: Variant, course: Course) -> dict[str, str]:
     """
     import nbformat
 
+    require_checkout(notebooks, course)
     faults, texts = unlisted(notebooks / "src", ".py", course), {}
     for lesson in course.lessons:
         path = notebooks / "src" / f"{lesson.name}.py"

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import helpers
+from helpers.lessons.private_paths import machine_roots, without_roots
+
+LOG = "kernel.log"
+"""File beside an executed lesson with what its kernel wrote to standard error."""
 
 # papermill #511: a kernel's ports are chosen before it binds them, and sometimes another process is quicker.
 START_RACE = "Kernel died before replying to kernel_info"
@@ -34,15 +38,25 @@ class Execution:
         ]
 
 
-def execute(notebook: Path, copy: Path, parameters: dict[str, Any], cell_timeout: int, strict: bool) -> Execution:
+def execute(
+    notebook: Path,
+    copy: Path,
+    parameters: dict[str, Any],
+    cell_timeout: int,
+    strict: bool,
+    roots: Mapping[Path, str] | None = None,
+) -> Execution:
     """Execute a notebook without a user, and write the executed copy, finished or not.
+
+    The copy, the error and the kernel's messages name no folder of this machine (`helpers.lessons.private_paths`).
 
     Args:
         notebook: the lesson; it is not changed.
-        copy: path of the executed copy; the kernel's messages go to `kernel.log` beside it.
+        copy: path of the executed copy; the kernel's messages go to `LOG` beside it.
         parameters: replace the values of its `parameters` cell.
         cell_timeout: seconds after which a cell counts as hung.
         strict: a failed exercise check stops the notebook.
+        roots: further folders, and what is written for each.
     """
     import nbformat
 
@@ -53,17 +67,19 @@ def execute(notebook: Path, copy: Path, parameters: dict[str, Any], cell_timeout
         # The lesson works in a scratch folder, and still imports the helpers that run it.
         "PYTHONPATH": os.pathsep.join(filter(None, [_root(), os.environ.get("PYTHONPATH")])),
     }
-    log = copy.with_name("kernel.log")
+    log = copy.with_name(LOG)
     with TemporaryDirectory(prefix=f"{notebook.stem}-") as scratch, _environment(settings), _stderr_to(log):
         error = _papermill(notebook, copy, parameters, cell_timeout, scratch)
         if error and START_RACE in error:
             error = _papermill(notebook, copy, parameters, cell_timeout, scratch)
     if not copy.is_file():  # no kernel started, so nothing was written
         shutil.copy(notebook, copy)
-    executed = nbformat.read(copy, as_version=4)
+    roots = {**machine_roots(), Path(scratch): ".", **(roots or {})}
+    executed = nbformat.from_dict(without_roots(nbformat.read(copy, as_version=4), roots))
     _drop_start_messages(executed)
     nbformat.write(executed, copy)
-    return Execution(executed, error or _left_early(executed))
+    log.write_text(without_roots(log.read_text(encoding="utf-8", errors="replace"), roots), encoding="utf-8")
+    return Execution(executed, without_roots(error or _left_early(executed), roots))
 
 
 def _papermill(notebook: Path, copy: Path, parameters: dict[str, Any], cell_timeout: int, scratch: str) -> str | None:

@@ -8,9 +8,11 @@ from typing import Any
 
 import helpers
 from helpers.lessons.build import MEND, SOLUTIONS, Variant, build
+from helpers.lessons.execute import LOG
 from helpers.lessons.manifest import DATA_SETS, Course, Lesson, LessonError
 from helpers.lessons.profiles import Band, Profile, read_baselines, read_profile
-from helpers.lessons.source import parameters, unlisted
+from helpers.lessons.report import METRICS
+from helpers.lessons.source import parameters, require_checkout
 from helpers.runtime import machine
 
 
@@ -28,11 +30,18 @@ class Job:
     hours: dict[str, float]
     profile: str
     variant: Variant
+    data: Path | None = None  # the data root: the folder that was named, else where `helpers.data.sources` looks
 
     @property
     def strict(self) -> bool:
         """Solutions must pass their own checks; the learner's notebook runs with its stubs unfilled."""
         return self.variant == "solution"
+
+    @property
+    def roots(self) -> dict[Path, str]:
+        """Folders of this run, and what is written for each: its own are relative to the executed notebook."""
+        data = {} if self.data is None else {self.data: self.data.name if self.data.name else "data"}
+        return {**data, self.folder: ".", self.folder / "files": "files"}
 
     @property
     def fingerprint(self) -> str:
@@ -70,10 +79,12 @@ def plan(
         LessonError: a lesson, notebook, parameter, profile, baseline or data folder is not in order.
     """
     wanted = [course.find(name) for name in names] or course.lessons
+    data = None if data is None else data.expanduser()
     lessons = [lesson for lesson in course.lessons if lesson in wanted]
     size = read_profile(profile, course)
     # The bands were taken on the data that a run finds for itself; other data has other numbers.
     bands = read_baselines(profile, course) if data is None else {}
+    require_checkout(notebooks, course, built=variant == "student")
     built = _built(notebooks, variant, course)
     defaults = [declared(lesson, built / f"{lesson.name}.ipynb", size) for lesson in lessons]
     roots = _data(lessons, data)
@@ -95,24 +106,37 @@ def plan(
             hours=size.hours[lesson.name],
             profile=profile,
             variant=variant,
+            data=(_home() if data is None else data).resolve(),
         )
+        _check_folder(own)
         jobs.append(job)
     return jobs
 
 
 def _built(notebooks: Path, variant: Variant, course: Course) -> Path:
-    """The folder of the variant's notebooks; solutions are built now, as git does not track them.
-
-    Raises:
-        LessonError: there are notebooks without a lesson.
-    """
-    foreign = unlisted(notebooks, ".ipynb", course)
-    if foreign:
-        raise LessonError("\n".join(foreign))
+    """The folder of the variant's notebooks; solutions are built now, as git does not track them."""
     if variant == "student":
         return notebooks
     build(notebooks, "solution", course=course)
     return notebooks.parent / SOLUTIONS
+
+
+def _home() -> Path:
+    from helpers.data import sources
+
+    return sources.home()
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that a run would empty although none made it.
+
+    Raises:
+        LessonError: it holds something else, or is a file.
+    """
+    if not folder.exists() or any((folder / name).exists() for name in (METRICS, LOG, "files")):
+        return
+    if not folder.is_dir() or any(folder.iterdir()):
+        raise LessonError(f"{folder} is in the way: no run of lessons left it. Move it, or name another --out.")
 
 
 def declared(lesson: Lesson, notebook: Path, profile: Profile) -> dict[str, Any]:
@@ -139,6 +163,8 @@ def declared(lesson: Lesson, notebook: Path, profile: Profile) -> dict[str, Any]
         defaults = parameters(nbformat.read(notebook, as_version=4)["cells"])
     except LessonError as error:
         raise LessonError(f"{notebook}: {error}") from None
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise LessonError(f"{notebook} is damaged ({str(error)[:200]}); run `{MEND}`, which writes it anew.") from None
     unknown = sorted(profile.parameters[lesson.name].keys() - defaults.keys())
     if unknown:
         raise LessonError(
@@ -156,7 +182,9 @@ def _data(lessons: list[Lesson], data: Path | None) -> dict[str, str]:
     """
     if data is not None:
         if not data.is_dir():
-            raise LessonError(f"The data folder {data} is missing.")
+            raise LessonError(
+                f"The data folder {data} {'is a file' if data.exists() else 'is missing'}; correct --data."
+            )
         return dict.fromkeys(DATA_SETS, str(data.resolve()))
     from helpers.data import sources
 

@@ -7,9 +7,33 @@ from typing import Any
 from helpers.lessons.manifest import Course, Lesson
 from helpers.lessons.pictures import inline, pictures
 from helpers.runtime.disk import write_text
+from helpers.runtime.errors import DataError
+from helpers.runtime.json_files import read_json
 
 METRICS = "metrics.json"
 TEMPLATE = Path(__file__).with_name("report.html.j2")
+_ENTRIES = {
+    "status": {"enum": ["passed", "out of band", "failed"]},
+    "error": {"type": ["string", "null"]},
+    "values": {"type": "object"},
+    "bands": {"type": "object", "additionalProperties": {"type": "object", "required": ["min", "max", "trivial"]}},
+    "seconds": {"type": "number"},
+    "cells": {
+        "type": "array",
+        "items": {
+            "properties": {"seconds": {"type": "number"}, "line": {"type": "string"}},
+            "required": ["seconds", "line"],
+        },
+    },
+    "profile": {"type": "string"},
+    "variant": {"type": "string"},
+    "versions": {"type": "object"},
+    "device": {"type": "string"},
+    "commit": {"type": ["string", "null"]},
+    "finished": {"type": "string"},
+    "fingerprint": {"type": "string"},
+}
+_SCHEMA = {"type": "object", "required": list(_ENTRIES), "properties": _ENTRIES}
 KEY_NUMBERS = 3  # of each lesson, in the table at the top
 
 
@@ -44,6 +68,19 @@ def write_report(out: Path, course: Course) -> Path:
     return out / "report.html"
 
 
+def read_metrics(path: Path) -> dict[str, Any] | None:
+    """Read the `metrics.json` of a lesson; None where there is none, or none that a run wrote and nobody edited.
+
+    Args:
+        path: the file.
+    """
+    try:
+        metrics = read_json(path, _SCHEMA)
+    except DataError:
+        return None
+    return metrics
+
+
 def number(value: Any) -> str:
     """Format a recorded value: four digits of a fraction, thousands separated, lists in a row."""
     if isinstance(value, bool) or value is None:
@@ -69,14 +106,18 @@ def clock(seconds: float) -> str:
 
 def _entry(lesson: Lesson, course: Course, folder: Path) -> dict[str, Any]:
     """The page's entry of one lesson; a lesson without metrics was not run."""
-    if not (folder / METRICS).is_file():
+    metrics = read_metrics(folder / METRICS)
+    if not metrics:
         return {"lesson": lesson, "status": "not run", "metrics": None}
-    metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    try:
+        found = pictures(json.loads((folder / f"{lesson.name}.ipynb").read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # the executed notebook is gone, or damaged
+        found = []
     return {
         "lesson": lesson,
         "status": metrics["status"],
         "metrics": metrics,
         "slowest": max(metrics["cells"], key=lambda cell: cell["seconds"], default=None),
         "key": dict(list(metrics["values"].items())[:KEY_NUMBERS]),
-        "pictures": pictures(json.loads((folder / f"{lesson.name}.ipynb").read_text(encoding="utf-8"))),
+        "pictures": found,
     }

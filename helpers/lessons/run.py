@@ -14,11 +14,14 @@ from helpers.lessons.build import NOTEBOOKS, Variant
 from helpers.lessons.execute import execute
 from helpers.lessons.manifest import Course, read_manifest
 from helpers.lessons.plan import Job, plan
+from helpers.lessons.private_paths import machine_roots, without_roots
 from helpers.lessons.record import collect
-from helpers.lessons.report import METRICS, write_report
+from helpers.lessons.report import METRICS, read_metrics, write_report
+from helpers.lessons.source import unlisted_files
 from helpers.runtime import machine
-from helpers.runtime.disk import write_text
+from helpers.runtime.disk import explain_full_disk, write_text
 from helpers.runtime.lock import lock_folder
+from helpers.runtime.outputs import writable_folder
 
 COLOURS = {"passed": "green", "out of band": "yellow", "failed": "red"}
 
@@ -77,19 +80,36 @@ def run_lessons(
         course: the manifest; by default that of the package.
 
     Raises:
-        LessonError: a lesson, notebook, parameter, profile or baseline is not in order; nothing has run.
-        DataError: another process runs lessons into `out`.
+        LessonError: a lesson, notebook, parameter, profile or baseline is not in order, or this is no checkout; nothing
+            has run.
+        DataError: `out` may not be written to, another process runs lessons into it, or the disk is full.
     """
-    console = Console()
+    console = Console(soft_wrap=True)
     course = course or read_manifest()
+    out = writable_folder(out)
     jobs = plan(names, profile, out, data, variant, notebooks, course)
     with lock_folder(out, "runs lessons into"):
+        for note in [*_copies(notebooks, course), *_damaged(out, course)]:
+            console.print(note, markup=False, highlight=False)
         return _run_jobs(console, jobs, out, variant, again, course)
 
 
-def _run_jobs(
-    console: Console, jobs: list[Job], out: Path, variant: Variant, again: bool, course: Course
-) -> RunResult:
+def _copies(notebooks: Path, course: Course) -> list[str]:
+    """A line for each notebook that is not run because it is no lesson, such as a copy that a learner made."""
+    return [f"{path} is no lesson, and is not run." for path in unlisted_files(notebooks, ".ipynb", course)]
+
+
+def _damaged(out: Path, course: Course) -> list[str]:
+    """A line for each lesson whose numbers of an earlier run cannot be read."""
+    paths = [out / lesson.name / METRICS for lesson in course.lessons]
+    return [
+        f"{path} is damaged; the lesson counts as not run."
+        for path in paths
+        if path.is_file() and not read_metrics(path)
+    ]
+
+
+def _run_jobs(console: Console, jobs: list[Job], out: Path, variant: Variant, again: bool, course: Course) -> RunResult:
     _announce(console, jobs)
     finished, stopped = [], False
     try:
@@ -103,15 +123,20 @@ def _run_jobs(
         stopped = True
         console.print(f"Stopped. {len(finished)} lessons are kept; the same command takes up from there.")
     report = write_report(out, course)
-    console.print(f"Report: {report}")
+    console.print(f"Report: {report}", markup=False)
     return RunResult(tuple(finished), report, stopped)
 
 
 def _run(job: Job) -> LessonRun:
+    with explain_full_disk(job.folder):
+        return _execute(job)
+
+
+def _execute(job: Job) -> LessonRun:
     shutil.rmtree(job.folder, ignore_errors=True)
     (job.folder / "files").mkdir(parents=True)
     start = time.perf_counter()
-    done = execute(job.notebook, job.folder / job.notebook.name, job.overrides, job.cell_timeout, job.strict)
+    done = execute(job.notebook, job.folder / job.notebook.name, job.overrides, job.cell_timeout, job.strict, job.roots)
     seconds, values, error = round(time.perf_counter() - start, 2), {}, done.error
     try:
         values = collect(done.notebook)
@@ -134,7 +159,7 @@ def _run(job: Job) -> LessonRun:
         "cells": done.cells,
         "profile": job.profile,
         "variant": job.variant,
-        "parameters": job.parameters,
+        "parameters": without_roots(job.parameters, {**machine_roots(), **job.roots}),
         "versions": machine.versions(),
         "device": machine.device(),
         "commit": machine.commit(job.notebook.parent),
@@ -147,11 +172,8 @@ def _run(job: Job) -> LessonRun:
 
 def _reused(job: Job) -> LessonRun | None:
     """The lesson's last run, if it passed and its fingerprint is the same."""
-    path = job.folder / METRICS
-    if not path.is_file():
-        return None
-    last = json.loads(path.read_text(encoding="utf-8"))
-    if last["status"] != "passed" or last["fingerprint"] != job.fingerprint:
+    last = read_metrics(job.folder / METRICS)
+    if not last or last["status"] != "passed" or last["fingerprint"] != job.fingerprint:
         return None
     return LessonRun(job.lesson, "passed", last["seconds"], None, reused=True)
 

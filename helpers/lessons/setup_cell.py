@@ -12,7 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-if importlib.util.find_spec("helpers") is None:
+found = importlib.util.find_spec("helpers")
+if found is None or found.origin is None:  # a bare folder of that name is no package, and gives way to one
     kaggle = Path("/kaggle/input")
     wheels = [*kaggle.glob("*/biomedseg_course-*.whl"), *kaggle.glob("datasets/*/*/biomedseg_course-*.whl")]
     source = ["--no-index", str(wheels[0])] if wheels else ["git+https://github.com/{repository}@v{version}"]
@@ -20,6 +21,8 @@ if importlib.util.find_spec("helpers") is None:
     if subprocess.run(pip).returncode:
         raise ModuleNotFoundError("Attach the data set {dataset} (Add Input), or switch Internet on.")
     importlib.invalidate_caches()
+elif not (Path(found.origin).parent / "lessons" / "course.yml").is_file():
+    raise ImportError(f"{{found.origin}} hides the course's helpers: rename or move it, then restart the kernel.")
 importlib.import_module("helpers")  # before TensorFlow, which it tells to compute with oneDNN"""
 
 

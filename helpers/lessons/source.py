@@ -11,10 +11,31 @@ import ast
 from pathlib import Path
 from typing import Any
 
+import helpers
 from helpers.lessons.manifest import Course, Lesson, LessonError
 
 LONGEST_CELL = 20
 EXERCISE = ("stub", "solution", "check")
+
+
+def require_checkout(notebooks: Path, course: Course, built: bool = False) -> None:
+    """Refuse a folder that holds nothing of the course, which is where a command was given elsewhere.
+
+    Args:
+        notebooks: the folder that should hold `src/`.
+        course: the manifest.
+        built: the notebooks are enough, their sources may be missing.
+
+    Raises:
+        LessonError: there is neither a source nor, with `built`, a notebook of any lesson.
+    """
+    places = [notebooks / "src" / f"{lesson.name}.py" for lesson in course.lessons]
+    places += [notebooks / f"{lesson.name}.ipynb" for lesson in course.lessons if built]
+    if any(place.is_file() for place in places):
+        return
+    checkout = Path(helpers.__file__).parents[1]
+    where = f", {checkout}" if (checkout / "pyproject.toml").is_file() and (checkout / "notebooks").is_dir() else ""
+    raise LessonError(f"{notebooks.absolute()} holds no lesson of the course; run this from the checkout{where}.")
 
 
 def read_source(path: Path) -> list[dict]:
@@ -57,7 +78,11 @@ def parameters(cells: list[dict]) -> dict[str, Any]:
     if len(tagged) != 1:
         raise LessonError(f"{len(tagged)} cells are tagged 'parameters'; a lesson has exactly one.")
     values = {}
-    for line in ast.parse(tagged[0]["source"]).body:
+    try:
+        lines = ast.parse(tagged[0]["source"]).body
+    except SyntaxError as error:
+        raise LessonError(f"the parameters cell is not Python ({error}); correct it.") from None
+    for line in lines:
         try:
             (target,) = line.targets
             values[target.id] = ast.literal_eval(line.value)
@@ -96,8 +121,20 @@ def problems(cells: list[dict], lesson: Lesson) -> list[str]:
     return found + _exercise_problems(cells)
 
 
-def unlisted(folder: Path, suffix: str, course: Course) -> list[str]:
+def unlisted_files(folder: Path, suffix: str, course: Course) -> list[Path]:
     """List the files that belong to no lesson of the manifest.
+
+    Args:
+        folder: of sources or notebooks.
+        suffix: of the files to check, such as ".py".
+        course: the manifest.
+    """
+    names = {lesson.name for lesson in course.lessons}
+    return [path for path in sorted(folder.glob(f"*{suffix}")) if path.stem not in names]
+
+
+def unlisted(folder: Path, suffix: str, course: Course) -> list[str]:
+    """Complain about each file that belongs to no lesson of the manifest.
 
     Args:
         folder: of sources or notebooks.
@@ -105,13 +142,11 @@ def unlisted(folder: Path, suffix: str, course: Course) -> list[str]:
         course: the manifest.
 
     Returns:
-        One complaint each.
+        One sentence each.
     """
-    names = {lesson.name for lesson in course.lessons}
     return [
-        f"{path} is no lesson of course.yml; list it there or remove it."
-        for path in sorted(folder.glob(f"*{suffix}"))
-        if path.stem not in names
+        f"{path} is no lesson of course.yml; move it to another folder, or list it there."
+        for path in unlisted_files(folder, suffix, course)
     ]
 
 

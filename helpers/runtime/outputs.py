@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from helpers.runtime.disk import explain_full_disk
+from helpers.runtime.disk import explain_full_disk, is_running
 from helpers.runtime.errors import DataError
+
+_building: set[str] = set()  # the scratch folders that this process is building in
 
 
 def writable_folder(path: str | os.PathLike, option: str = "--out", beside: bool = False) -> Path:
@@ -45,6 +47,30 @@ def writable_folder(path: str | os.PathLike, option: str = "--out", beside: bool
     return folder
 
 
+def writable_file(path: str | os.PathLike, option: str = "--json") -> Path:
+    """Try whether a file can be written or replaced, before work begins that would be lost; nothing is left there.
+
+    Args:
+        path: the file, which need not exist, nor its folder; a leading `~` is expanded.
+        option: of the command line, for the message.
+
+    Returns:
+        The path, expanded.
+
+    Raises:
+        DataError: a folder is there, a file is in the way, or it may not be written.
+    """
+    file = Path(path)
+    with suppress(RuntimeError):  # there is no user of the name after ~, and `writable_folder` says so
+        file = file.expanduser()
+    if file.is_dir():
+        raise DataError(f"{file} is a folder; name a file by {option}, such as {file / 'scores.json'}.")
+    if file.exists() and not os.access(file, os.W_OK):
+        raise DataError(f"{file} may not be written; name another file by {option}.")
+    writable_folder(file.parent, option)
+    return file
+
+
 @contextmanager
 def scratch_folder(final: Path) -> Iterator[Path]:
     """A folder beside `final` to build it in, which is removed when the block ends.
@@ -61,10 +87,12 @@ def scratch_folder(final: Path) -> Iterator[Path]:
     ours = f".{final.name}-{platform.node()}-"  # the process and a few letters follow
     _remove_abandoned(final.parent, ours)
     scratch = Path(tempfile.mkdtemp(prefix=f"{ours}{os.getpid()}-", dir=final.parent))
+    _building.add(scratch.name)
     try:
         yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        _building.discard(scratch.name)
 
 
 def _remove_abandoned(parent: Path, ours: str) -> None:
@@ -73,15 +101,8 @@ def _remove_abandoned(parent: Path, ours: str) -> None:
         return
     for left in parent.iterdir():  # no glob: the name may hold brackets
         process = left.name.removeprefix(ours).partition("-")[0]
-        if left.name.startswith(ours) and process.isdigit() and not _alive(int(process)):
+        if not (left.name.startswith(ours) and process.isdigit()):
+            continue
+        own = int(process) == os.getpid()  # in a container each process may have the number of the one before
+        if left.name.removesuffix("-old") not in _building if own else not is_running(int(process)):
             shutil.rmtree(left, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # a process of another user
-        pass
-    return True

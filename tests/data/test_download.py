@@ -6,7 +6,10 @@ Whatever happens, the folder is complete or it is not there, and the message say
 import json
 import os
 import random
+import re
 import shutil
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -24,6 +27,7 @@ from helpers.data.sets import BRATS, BRATS_2019, CHEST, brats_files
 from helpers.runtime.errors import DataError
 from tests.kaggle_server import TOKEN, tree, zipped
 
+BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 ROUTE = "DatasetApiService/DownloadDataset"
 SMALL = replace(BRATS, packed_gb=0.001, unpacked_gb=0.001)
 CODE = """
@@ -182,7 +186,109 @@ def test_without_a_network_there_is_a_message_at_once(tmp_path, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody listens there
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert "No connection" in refused(tmp_path / "brats")
+    message = refused(tmp_path / "brats")
+    assert "The proxy on the way does not answer" in message
+    assert "http_proxy names 127.0.0.1:9" in message
+
+
+class Proxy(threading.Thread):
+    """A proxy that answers every request with the same bytes, and then hangs up."""
+
+    def __init__(self, answer: bytes, context: ssl.SSLContext | None = None):
+        super().__init__(daemon=True)
+        self.answer, self.context, self.server = answer, context, socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+
+    def run(self):
+        while True:
+            try:
+                connection, _ = self.server.accept()
+                connection.recv(65536)
+                connection.sendall(self.answer)
+                if self.context:
+                    self.context.wrap_socket(connection, server_side=True).recv(65536)
+                connection.close()
+            except ssl.SSLError:
+                continue
+            except OSError:
+                return
+
+
+@pytest.fixture
+def behind(tmp_path, monkeypatch):
+    """Put this machine behind a proxy; the name of Kaggle's own address, which is asked through it, is never looked up.
+
+    Its variables are taken away before, and given to the message with a password.
+    """
+    proxies = []
+    for name in ("no_proxy", "NO_PROXY", "KAGGLE_API_ENVIRONMENT", *BUNDLES):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+
+    def put(answer: bytes, context: ssl.SSLContext | None = None) -> None:
+        proxies.append(Proxy(answer, context))
+        proxies[0].start()
+        for name in ("HTTPS_PROXY", "https_proxy"):
+            monkeypatch.setenv(name, f"http://someone:pass%40word@127.0.0.1:{proxies[0].port}/")
+
+    yield put
+    for proxy in proxies:
+        proxy.server.close()
+
+
+def test_a_proxy_that_asks_for_a_password_is_named_and_the_password_is_not_repeated(behind, tmp_path):
+    behind(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+    message = refused(tmp_path / "brats")
+    assert "asks for a user name and a password (HTTPS_PROXY names 127.0.0.1:" in message
+    assert "HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT" in message
+    assert "pass%40word" not in message
+
+
+def test_a_proxy_that_refuses_is_named(behind, tmp_path):
+    behind(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+    assert "refuses (HTTPS_PROXY names 127.0.0.1:" in refused(tmp_path / "brats")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
+def test_a_connection_that_is_decrypted_on_its_way_is_told_by_its_certificate(behind, tmp_path):
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=company"]
+    subprocess.run(
+        [*made, "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"], check=True, capture_output=True
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    behind(b"HTTP/1.1 200 OK\r\n\r\n", context)
+    message = refused(tmp_path / "brats")
+    assert "certificate" in message
+    assert {"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY"} <= set(re.findall(r"[A-Z_]{4,}", message))
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_a_file_of_certificates_that_is_not_there_is_told_by_its_variable(behind, tmp_path, monkeypatch, name):
+    monkeypatch.setenv(name, str(tmp_path / "none.pem"))
+    assert f"The file with certificates that {name} names is not there" in refused(tmp_path / "brats")
+
+
+@pytest.mark.parametrize("proxy", ["ftp://127.0.0.1:9", "socks5://127.0.0.1:9", "http://"])
+def test_an_address_that_is_no_proxys_is_told(behind, tmp_path, monkeypatch, proxy):
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, proxy)
+    assert "Correct HTTPS_PROXY" in refused(tmp_path / "brats")
+
+
+@pytest.mark.parametrize(("status", "advice"), [(407, "a user name and a password"), (418, "update its clients")])
+def test_what_is_not_kaggles_fault_is_not_called_so(kaggle, content, tmp_path, status, advice):
+    kaggle.fail[ROUTE] = status
+    message = refused(tmp_path / "brats")
+    assert advice in message
+    assert "on its side" not in message
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_asked(kaggle, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"cannot be made: .*file is a file.* by --to"):
+        download(SMALL, tmp_path / "file" / "brats")
+    assert kaggle.asked == []
 
 
 def test_a_disk_too_small_is_found_out_before_anything_is_asked(kaggle, content, tmp_path, monkeypatch):

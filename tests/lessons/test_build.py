@@ -152,3 +152,26 @@ def test_a_source_that_is_not_listed_and_a_lesson_without_source_are_refused(wor
     source.rename(source.with_name("05_fifth.py"))
     with pytest.raises(LessonError, match=r"(?s)05_fifth.py is no lesson.*00_first.py is missing"):
         workshop.build()
+
+
+def test_a_copy_beside_the_notebooks_stops_the_build_and_is_left_alone(workshop):
+    path = workshop.build()[0]
+    copy = path.with_name("00_first-Copy1.ipynb")
+    path.rename(copy)
+    with pytest.raises(LessonError, match=r"00_first-Copy1\.ipynb is no lesson of course\.yml; move it"):
+        workshop.build()
+    assert copy.is_file()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("variant", ["student", "solution"])
+def test_another_folder_than_the_checkout_is_told_so(workshop, tmp_path, variant):
+    with pytest.raises(LessonError, match="holds no lesson of the course; run this from the checkout"):
+        build(tmp_path / "elsewhere", variant, course=workshop.course)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_parameters_that_are_no_python_are_refused(workshop):
+    workshop.source("03_second", '# %% tags=["parameters"]\nSEED = = 0\n')
+    with pytest.raises(LessonError, match="not plain Python"):
+        workshop.build()

@@ -1,16 +1,20 @@
 """The runner. Guards that need no kernel are tested without one; the others share as few as they can."""
 
+import errno
 import json
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from helpers.lessons import execute as execution
 from helpers.lessons.manifest import LessonError
 from helpers.lessons.run import run_lessons
+from helpers.runtime.errors import DataError
 
 from .conftest import ENTRIES, EXERCISE, PARAMETERS
 
@@ -70,10 +74,48 @@ def test_a_notebook_without_a_parameters_cell_is_refused(workshop, run):
 
 
 @pytest.mark.usefixtures("no_kernel")
-def test_a_notebook_that_the_manifest_does_not_list_is_refused(workshop, run):
+@pytest.mark.parametrize("variant", ["student", "solution"])
+def test_another_folder_than_the_checkout_is_told_so(workshop, run, monkeypatch, tmp_path, variant):
+    (tmp_path / "elsewhere" / "notebooks").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "notebooks" / "thesis.ipynb").touch()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(LessonError, match="holds no lesson of the course; run this from the checkout"):
+        run_lessons(["0"], "quick", tmp_path / "out", variant=variant, course=workshop.course)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("no_kernel")
+def test_an_output_that_cannot_be_written_is_refused(workshop, run, tmp_path):
+    workshop.build()
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="file is a file"):
+        run(out=tmp_path / "file" / "run")
+
+
+@pytest.mark.usefixtures("no_kernel")
+def test_a_folder_that_no_run_left_is_not_emptied(workshop, run):
+    workshop.build()
+    thesis = workshop.root / "out" / "00_first" / "thesis.tex"
+    thesis.parent.mkdir(parents=True)
+    thesis.write_text("years of work")
+    with pytest.raises(LessonError, match="00_first is in the way: no run of lessons left it"):
+        run()
+    assert thesis.read_text() == "years of work"
+
+
+@pytest.mark.usefixtures("no_kernel")
+def test_a_damaged_notebook_is_refused_with_the_mending_command(workshop, run):
     path = workshop.build()[0]
-    path.with_name("05_fifth.ipynb").write_bytes(path.read_bytes())
-    with pytest.raises(LessonError, match=r"05_fifth\.ipynb is no lesson of course\.yml"):
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(LessonError, match=r"00_first\.ipynb is damaged .*run `python -m helpers build`"):
+        run()
+
+
+@pytest.mark.usefixtures("no_kernel")
+def test_parameters_that_a_learner_mistyped_are_refused(workshop, run):
+    path = workshop.build()[0]
+    path.write_text(path.read_text(encoding="utf-8").replace("EPOCHS = 3", "EPOCHS = = 3"), encoding="utf-8")
+    with pytest.raises(LessonError, match="the parameters cell is not Python"):
         run()
 
 
@@ -103,7 +145,7 @@ def test_a_run_leaves_values_parameters_and_seconds(workshop, run):
     left = metrics(workshop, "00_first")
     assert left["values"] == {"epochs": 7, "env": ["1", "0", "2"], "empty": True}
     files = workshop.root / "out" / "00_first" / "files"
-    assert left["parameters"] == {"SEED": 0, "EPOCHS": 7, "OUTPUT_DIR": str(files)}
+    assert left["parameters"] == {"SEED": 0, "EPOCHS": 7, "OUTPUT_DIR": "files"}
     assert left["seconds"] > sum(cell["seconds"] for cell in left["cells"]) > 0
     assert {"SEED = 0", "import os"} <= {cell["line"] for cell in left["cells"]}
     assert not any(cell["line"].startswith("# 00") for cell in left["cells"])
@@ -145,6 +187,19 @@ def test_the_solutions_run_strictly(workshop, run):
 
 
 # -- with papermill played by a test
+
+
+@pytest.fixture
+def given(papermill, monkeypatch):
+    """The parameters that papermill was given, run by run."""
+    seen, played = [], execution._papermill
+
+    def play(notebook, copy, parameters, *rest):
+        seen.append(parameters)
+        return played(notebook, copy, parameters, *rest)
+
+    monkeypatch.setattr(execution, "_papermill", play)
+    return seen
 
 
 @pytest.fixture
@@ -241,15 +296,16 @@ def test_ctrl_c_keeps_what_is_done_and_the_next_run_goes_on(workshop, run, paper
     assert [lesson.reused for lesson in run().lessons] == [True, False]
 
 
-def test_the_data_folder_reaches_the_lesson_that_declares_it(workshop, run, papermill):
+def test_the_data_folder_reaches_the_lesson_that_declares_it(workshop, run, papermill, given):
     workshop.source("03_second", PARAMETERS + 'DATA_DIR = ""\n')
     workshop.build()
     run(data=workshop.root)
-    assert metrics(workshop, "03_second")["parameters"]["DATA_DIR"] == str(workshop.root.resolve())
+    assert given[-1]["DATA_DIR"] == str(workshop.root.resolve())
+    assert metrics(workshop, "03_second")["parameters"]["DATA_DIR"] == workshop.root.name
     assert "DATA_DIR" not in metrics(workshop, "00_first")["parameters"]
 
 
-def test_each_lesson_gets_the_data_it_needs(workshop, run, papermill, monkeypatch):
+def test_each_lesson_gets_the_data_it_needs(workshop, run, papermill, given, monkeypatch):
     entries = [{**ENTRIES[0], "needs": "brats"}, {**ENTRIES[1], "needs": "chest"}]
     workshop.manifest(entries)
     for name in ("00_first", "03_second"):
@@ -258,9 +314,7 @@ def test_each_lesson_gets_the_data_it_needs(workshop, run, papermill, monkeypatc
     for need in ("brats", "chest"):
         monkeypatch.setattr(f"helpers.data.sources.{need}", lambda need=need: workshop.root / need)
     run()
-    given = {name: metrics(workshop, name)["parameters"]["DATA_DIR"] for name in ("00_first", "03_second")}
-    found = {"00_first": workshop.root / "brats", "03_second": workshop.root / "chest"}
-    assert given == {name: str(path.resolve()) for name, path in found.items()}
+    assert [one["DATA_DIR"] for one in given] == [str((workshop.root / need).resolve()) for need in ("brats", "chest")]
 
 
 @pytest.mark.parametrize(("gpus", "said"), [([], True), (["Tesla T4", "Tesla T4"], False)])
@@ -282,3 +336,67 @@ def test_what_tensorflow_says_on_its_own_is_left_out_and_errors_stay():
     cell = {"outputs": said}
     execution._drop_start_messages({"cells": [cell]})
     assert [output["text"] for output in cell["outputs"]] == [fault]
+
+
+def test_a_learners_copy_is_named_and_does_not_stop_the_run(workshop, run, papermill, capsys):
+    path = workshop.build()[0]
+    path.with_name("00_first-Copy1.ipynb").write_bytes(path.read_bytes())
+    assert run().exit_code == 0
+    assert "00_first-Copy1.ipynb is no lesson, and is not run." in capsys.readouterr().out
+    assert [notebook.stem for notebook in papermill[0]] == ["00_first", "03_second"]
+
+
+def test_damaged_numbers_of_an_earlier_run_are_named_and_stop_no_report(workshop, run, papermill, capsys):
+    workshop.build()
+    run()
+    path = workshop.root / "out" / "00_first" / "metrics.json"
+    path.write_bytes(path.read_bytes()[:100])
+    assert run("03").exit_code == 0
+    assert "metrics.json is damaged; the lesson counts as not run." in capsys.readouterr().out
+    assert run("00").lessons[0].reused is False
+
+
+@pytest.mark.parametrize("file", ["00_first.ipynb", "metrics.json"])
+def test_a_full_disk_is_reported_in_one_line(workshop, run, papermill, monkeypatch, file):
+    workshop.build()
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(*((nbformat, "write") if file.endswith("ipynb") else ("helpers.lessons.run.write_text",)), full)
+    with pytest.raises(DataError, match=r"00_first cannot be written: the disk.* is full"):
+        run("00")
+
+
+PRINT = """
+# %%
+import os
+import sys
+
+from helpers.lessons.record import record
+
+print(os.getcwd(), DATA_DIR, OUTPUT_DIR + "/model.keras", sys.prefix)
+record("place", OUTPUT_DIR)
+
+# %%
+open(os.path.join(OUTPUT_DIR, "none"))
+"""
+
+
+def test_nothing_that_a_run_leaves_names_a_folder_of_this_machine(workshop, run, capsys):
+    data = workshop.root / "patients [old]"
+    data.mkdir()
+    workshop.source("00_first", PARAMETERS + 'DATA_DIR = ""\n' + PRINT)
+    workshop.build()
+    result = run("00", data=data)
+    assert result.exit_code == 1
+    out = workshop.root / "out"
+    left = {path.name: path.read_text(encoding="utf-8") for path in out.rglob("*") if path.is_file()}
+    assert {"00_first.ipynb", "metrics.json", "kernel.log", "report.html"} <= left.keys()
+    for name, text in left.items():
+        for folder in (workshop.root, Path(sys.prefix), Path.home(), Path(tempfile.gettempdir())):
+            assert str(folder) not in text, name
+    assert metrics(workshop, "00_first")["parameters"]["DATA_DIR"] == "patients [old]"
+    assert metrics(workshop, "00_first")["values"] == {"place": "files"}
+    assert "patients [old] files/model.keras" in left["00_first.ipynb"]
+    assert "No such file or directory: 'files/none'" in metrics(workshop, "00_first")["error"]

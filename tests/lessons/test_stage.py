@@ -96,10 +96,38 @@ def test_the_first_cell_leaves_an_installed_course_alone(tmp_path):
     assert answer.stdout.strip() == "True", answer.stderr
 
 
+def run_cell_in(folder: Path, path: Path | None = None) -> subprocess.CompletedProcess:
+    """The first cell, unchanged, run in a folder, as Jupyter does, with a further entry of the path."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, filter(None, [folder, path])))}
+    environment |= {"PIP_NO_INDEX": "1", "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    command = [sys.executable, "-c", setup_cell("someone/course")]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
+
+
+def test_the_first_cell_names_another_helpers_that_hides_the_course(tmp_path):
+    (tmp_path / "helpers.py").write_text("raise SystemExit('imported')")
+    answer = run_cell_in(tmp_path, ROOT)
+    assert answer.returncode == 1
+    assert f"ImportError: {tmp_path / 'helpers.py'} hides the course's helpers: rename or move it" in answer.stderr
+    assert "imported" not in answer.stderr
+
+
+def test_the_first_cell_names_another_package_too(tmp_path):
+    (tmp_path / "helpers").mkdir()
+    (tmp_path / "helpers" / "__init__.py").touch()
+    assert f"{tmp_path / 'helpers' / '__init__.py'} hides" in run_cell_in(tmp_path, ROOT).stderr
+
+
+def test_a_bare_folder_of_that_name_hides_nothing(tmp_path):
+    (tmp_path / "helpers").mkdir()
+    answer = run_cell_in(tmp_path, ROOT)
+    assert answer.returncode == 0, answer.stderr
+
+
 def run_setup(folder: Path) -> subprocess.CompletedProcess:
     """The first cell, where `helpers` is not installed, /kaggle/input is folder/input, and no network answers."""
     cell = setup_cell("someone/course").replace("/kaggle/input", str(folder / "input"))
-    cell = cell.replace('importlib.util.find_spec("helpers") is None', "True")
+    cell = cell.replace("found is None", "True")
     environment = {
         **os.environ,
         "PIP_TARGET": str(folder / "site"),
@@ -140,3 +168,10 @@ def test_the_data_set_needs_a_licence():
 def test_a_name_that_is_none_is_refused(tmp_path):
     with pytest.raises(LessonError, match="--user"):
         stage(["04"], "some one", "full", tmp_path, ROOT / "notebooks")
+
+
+def test_another_folder_than_the_checkout_is_told_so(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    with pytest.raises(LessonError, match="holds no lesson of the course; run this from the checkout, "):
+        stage(["04"], "someone", "full", tmp_path / "kaggle", tmp_path / "notebooks")
+    assert not (tmp_path / "kaggle").exists()

@@ -1,16 +1,19 @@
 """The viewers, one call each: standard ipywidgets, no JavaScript of our own.
 
-Where the notebook runs unattended (`helpers.show.viewer.interactive`), each returns a static figure instead. CSS
-classes of the widgets, for tests and style sheets: `course-slice-axial`, `-coronal`, `-sagittal`; `course-image-NAME`
-and `course-marks-NAME`, NAME a plane or, in a row of pictures, a number; `course-modality`, `course-window`,
-`course-mask`, `course-opacity`, `course-class-LABEL`, `course-jump`, `course-values`, `course-region`, `course-dice`,
-`course-kind-NAME`.
+Where the notebook runs unattended (`helpers.show.viewer.interactive`), each returns a static figure instead; elsewhere
+that figure goes into the widget's output too, for places that show no widgets.
+
+CSS classes of the widgets, for tests and style sheets: `course-slice-axial`, `-coronal`, `-sagittal`;
+`course-image-NAME` and `course-marks-NAME`, NAME a plane or, in a row of pictures, a number; `course-modality`,
+`course-window`, `course-mask`, `course-opacity`, `course-class-LABEL`, `course-jump`, `course-values`,
+`course-region`, `course-dice`, `course-kind-NAME`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +27,7 @@ from helpers.show.panel import grey_levels, plane
 from helpers.show.style import CLASS_COLOURS, MODALITY_NAMES
 from helpers.show.viewer.compare import Comparison
 from helpers.show.viewer.controls import Overlay, Picture
-from helpers.show.viewer.interactive import is_interactive
+from helpers.show.viewer.interactive import is_interactive, with_still
 from helpers.show.viewer.orthogonal import Planes
 from helpers.show.viewer.pane import Pane
 from helpers.show.viewer.playground import Playground, Slice, grid
@@ -50,10 +53,11 @@ def patient(scan: Scan, labels: np.ndarray | None = None, title: str | None = No
     if labels is not None:
         scan = replace(scan, seg=_on_grid(scan, labels, "labels"))
     start = _start(scan)
+    still = partial(slices.three_planes, scan, start, modality=_preferred(scan, "flair"), title=title)
     if not is_interactive():
-        return slices.three_planes(scan, start, modality=_preferred(scan, "flair"), title=title)
+        return still()
     picture = Picture(scan, _preferred(scan, "flair"))
-    return Planes(scan, picture, Overlay(scan.seg), start, "Largest tumour slice", title=title)
+    return with_still(Planes(scan, picture, Overlay(scan.seg), start, "Largest tumour slice", title=title), still)
 
 
 def core(scan: Scan, title: str | None = None) -> Viewer:
@@ -66,12 +70,15 @@ def core(scan: Scan, title: str | None = None) -> Viewer:
     Raises:
         ValueError: the scan has no mask, or an empty one.
     """
+    still = partial(slices.three_planes, scan, modality=_preferred(scan, "t1ce"), title=title)
     if not is_interactive():
-        return slices.three_planes(scan, modality=_preferred(scan, "t1ce"), title=title)
+        return still()
     start = core_centre(_mask(scan))
     overlay = Overlay(scan.seg, {label: CLASS_COLOURS[label] for label in regions.REGIONS["TC"]})
     picture = Picture(scan, _preferred(scan, "t1ce"))
-    return Planes(scan, picture, overlay, start, "Centre of the core", note="tumour core", title=title)
+    return with_still(
+        Planes(scan, picture, overlay, start, "Centre of the core", note="tumour core", title=title), still
+    )
 
 
 def modalities(scan: Scan, k: int | None = None, title: str | None = None) -> Viewer:
@@ -82,8 +89,9 @@ def modalities(scan: Scan, k: int | None = None, title: str | None = None) -> Vi
         k: initial slice; by default the one with most tumour.
         title: heading of the viewer.
     """
+    still = partial(slices.modalities, scan, k, title)
     if not is_interactive():
-        return slices.modalities(scan, k, title)
+        return still()
     volumes = [scan.image(name) for name in scan.modalities]
     windows = [grey_levels(volume) for volume in volumes]
     overlay = Overlay(scan.seg, on=False)
@@ -95,7 +103,7 @@ def modalities(scan: Scan, k: int | None = None, title: str | None = None) -> Vi
     captions = [MODALITY_NAMES.get(name, name) for name in scan.modalities]
     row = Row(scan, captions, draw, k, below=[overlay], title=title)
     overlay.on_change(row.redraw)
-    return row
+    return with_still(row, still)
 
 
 def image_and_mask(scan: Scan, k: int | None = None, title: str | None = None) -> Viewer:
@@ -110,8 +118,9 @@ def image_and_mask(scan: Scan, k: int | None = None, title: str | None = None) -
         ValueError: the scan has no mask.
     """
     labels = _mask(scan)
+    still = partial(slices.image_and_mask, scan, k, _preferred(scan, "flair"), title)
     if not is_interactive():
-        return slices.image_and_mask(scan, k, _preferred(scan, "flair"), title)
+        return still()
     picture, overlay = Picture(scan, _preferred(scan, "flair")), Overlay(labels)
 
     def draw(panes: list[Pane], k: int) -> None:
@@ -124,7 +133,7 @@ def image_and_mask(scan: Scan, k: int | None = None, title: str | None = None) -
     row = Row(scan, ["Picture", "Mask", "Both"], draw, k, above=[picture], below=[overlay], title=title)
     for part in (picture, overlay):
         part.on_change(row.redraw)
-    return row
+    return with_still(row, still)
 
 
 def compare(scan: Scan, prediction: np.ndarray, k: int | None = None, title: str | None = None) -> Viewer:
@@ -140,9 +149,10 @@ def compare(scan: Scan, prediction: np.ndarray, k: int | None = None, title: str
         ValueError: the scan has no mask, or the prediction has another shape.
     """
     truth, prediction = _mask(scan), _on_grid(scan, prediction, "prediction")
+    still = partial(slices.compare, scan, truth, prediction, k, _preferred(scan, "flair"), title)
     if not is_interactive():
-        return slices.compare(scan, truth, prediction, k, _preferred(scan, "flair"), title)
-    return Comparison(scan, prediction, Picture(scan, _preferred(scan, "flair")), k, title)
+        return still()
+    return with_still(Comparison(scan, prediction, Picture(scan, _preferred(scan, "flair")), k, title), still)
 
 
 def playground(
@@ -165,7 +175,8 @@ def playground(
         ValueError: the shapes do not match.
     """
     slice_ = Slice(image, soft_labels, tuple(modalities), seed)
-    return Playground(slice_, title) if is_interactive() else grid(slice_, title)
+    still = partial(grid, slice_, title)
+    return with_still(Playground(slice_, title), still) if is_interactive() else still()
 
 
 def _preferred(scan: Scan, modality: str) -> str:

@@ -310,3 +310,15 @@ def test_viewers_are_imported_without_tensorflow():
     code = "import sys, helpers.show.viewer.api; print(sorted({'tensorflow', 'keras', 'seaborn'} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert answer.stdout.strip() == "[]", answer.stderr
+
+
+def test_every_viewer_leaves_the_static_figure_beside_its_widget(scan):
+    prediction = np.zeros_like(scan.seg)
+    viewers = [
+        api.patient(scan), api.core(scan), api.modalities(scan), api.image_and_mask(scan), api.compare(scan, prediction)
+    ]  # fmt: skip
+    for viewer in viewers:
+        data, metadata = viewer._repr_mimebundle_()
+        assert data["image/png"].startswith(b"\x89PNG")
+        assert metadata["image/png"]["alt"]
+        assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == viewer.model_id

@@ -1,6 +1,10 @@
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from ipywidgets import VBox
+from matplotlib.figure import Figure
 
-from helpers.show.viewer.interactive import is_interactive
+from helpers.show.style import alt
+from helpers.show.viewer.interactive import is_interactive, with_still
 
 NAMES = ("COURSE_STATIC", "JPY_SESSION_NAME", "KAGGLE_KERNEL_RUN_TYPE")
 
@@ -23,3 +27,20 @@ def test_only_a_session_of_jupyter_or_kaggle_is_interactive(monkeypatch, environ
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert is_interactive() is expected
+
+
+def test_a_widget_leaves_a_still_picture_too_drawn_when_it_is_displayed():
+    """papermill from a cell of JupyterLab: the kernel inherits the session's variables, and no page is there."""
+    drawn = []
+
+    def draw():
+        drawn.append(True)
+        return alt(Figure(), "Nothing.")
+
+    viewer = with_still(VBox(), draw)
+    assert drawn == []
+    data, metadata = InteractiveShell.instance().display_formatter.format(viewer)
+    assert {"application/vnd.jupyter.widget-view+json", "image/png"} <= data.keys()
+    assert data["image/png"].startswith(b"\x89PNG")
+    assert metadata["image/png"] == {"alt": "Nothing."}
+    assert "VBox" in data["text/plain"]
