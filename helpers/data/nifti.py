@@ -415,7 +415,8 @@ def _forms(header: nib.Nifti1Header) -> dict[str, np.ndarray]:
     for name, read in (("sform", header.get_sform), ("qform", header.get_qform)):
         if header[f"{name}_code"] > 0:
             try:
-                forms[name] = read(coded=False)
+                with np.errstate(all="ignore"):  # what is no number is refused below
+                    forms[name] = read(coded=False)
             except HeaderDataError as error:
                 raise DataError(f"its {name} is no position ({error}); {_REPAIR}") from error
             _check_form(name, forms[name], header)

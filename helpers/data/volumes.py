@@ -138,7 +138,9 @@ def _enhancing(labels: np.ndarray, patient: Patient) -> tuple[int, tuple[str, ..
     Raises:
         DataError: 3 and 4 both occur, so that one of them is another tissue.
     """
-    threes, fours = (int(np.count_nonzero(labels == label)) for label in (3, 4))
+    threes, fours, unknown = (int(np.count_nonzero(labels == label)) for label in (3, 4, _UNKNOWN))
+    if unknown:
+        return patient.convention.enhancing, ()  # no mask of any set: it is refused for that
     if patient.convention is BRATS_2023:
         if fours:
             raise DataError(
@@ -297,12 +299,14 @@ def unusual_voxels(scan: Scan) -> list[str]:
     """
     warnings = []
     for modality in scan.modalities:
-        size = np.abs(scan.image(modality))
-        largest = float(size.max())
-        beyond = size > largest / _FAR
+        image = scan.image(modality)
+        largest = max(float(image.max()), -float(image.min()))
+        beyond = image > largest / _FAR
+        if image.min() < 0:
+            beyond |= image < -largest / _FAR
         few = int(np.count_nonzero(beyond))
-        if few <= max(1, _FEW * np.count_nonzero(size)):
-            rest = float(size[~beyond].max())
+        if few <= max(1, _FEW * image.size):
+            rest = float(np.abs(image[~beyond]).max())
             warnings.append(
                 f"{modality}: {few:,} voxel{'s' if few > 1 else ''} of up to {largest:.3g}, all others at most "
                 f"{rest:.3g}: the brain has no contrast beside {'them' if few > 1 else 'it'}. Export the volume again, "

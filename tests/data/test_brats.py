@@ -2,6 +2,7 @@
 
 import gzip
 import shutil
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -151,6 +152,112 @@ def test_modality_nobody_has_says_what_there_is(spoiled):
         path.unlink()
     with pytest.raises(DataError, match=r"No patient .* has all of t2, seg.*9 have flair"):
         read_catalogue(spoiled).require(("t2",))
+
+
+@pytest.mark.parametrize("copied", ["flair", "t1ce", "seg"])
+def test_files_of_two_patients_in_one_folder_are_no_patient(phantoms, tmp_path, copied):
+    first, second = (folder for folder in sorted(_first(phantoms).parent.parent.iterdir())[:2])
+    folder = tmp_path / "P"
+    folder.mkdir()
+    for kind in ("flair", "t1ce", "seg"):
+        shutil.copy(_first(second if kind == copied else first, kind), folder)
+    with pytest.raises(DataError, match=rf"{folder}.*({first.name}|{second.name})") as caught:
+        read_catalogue(tmp_path).require(("flair", "t1ce"))
+    assert "bears the id" in str(caught.value) if copied == "seg" else "files of 2 patients" in str(caught.value)
+
+
+def test_mask_may_have_an_odd_name_but_not_that_of_another_patient(spoiled):
+    first, second = sorted(_first(spoiled).parent.parent.iterdir())[:2]
+    seg = _first(first, "seg")
+    odd = seg.rename(seg.with_name("by_hand_seg.nii"))
+    assert read_catalogue(spoiled).require(("flair",))[0].seg == odd
+    odd.rename(odd.with_name(f"{second.name}_seg.nii"))
+    with pytest.raises(DataError, match=f"this mask bears the id {second.name}"):
+        read_catalogue(spoiled).require(("flair",))
+
+
+def test_folder_of_all_patients_flat_says_to_give_each_its_own(phantoms, tmp_path):
+    for path in phantoms.rglob("*_flair.nii"):
+        shutil.copy(path, tmp_path)
+    with pytest.raises(DataError, match=r"files of 9 patients in one folder \(BraTS20_Training_001, .* and 6 more"):
+        read_catalogue(tmp_path).require(("flair",), seg=False)
+
+
+def test_linked_folders_are_read_once_and_circles_end(phantoms, tmp_path):
+    elsewhere = Path(shutil.copytree(_first(phantoms).parent, tmp_path / "elsewhere" / "P1"))
+    root = tmp_path / "data"
+    shutil.copytree(elsewhere.parent, root)
+    identity = read_catalogue(root).patients[0].id
+    shutil.rmtree(root / "P1")
+    for name, target in {"a": elsewhere, "b": elsewhere, "up": tmp_path, "self": root}.items():
+        (root / name).symlink_to(target, target_is_directory=True)
+    (patient,) = read_catalogue(root).require(("flair",))
+    assert (patient.id, patient.folder) == (identity, root / "a")
+
+
+def test_link_to_nothing_is_told(spoiled):
+    link = spoiled / "BraTS20_Training_900"
+    link.symlink_to(spoiled / "gone", target_is_directory=True)
+    assert any(f"{link}: left out, a link to nothing" in note for note in read_catalogue(spoiled).notes)
+
+
+def test_what_a_mac_adds_to_a_zip_is_ignored(spoiled):
+    path = _first(spoiled)
+    path.with_name(f"._{path.name}").write_bytes(b"Mac OS X")
+    twin = spoiled / "__MACOSX" / path.parent.name
+    twin.mkdir(parents=True)
+    (twin / f"._{path.name}").write_bytes(b"Mac OS X")
+    shutil.copy(path, twin)
+    catalogue = read_catalogue(spoiled)
+    assert (len(catalogue.patients), catalogue.problems, catalogue.notes) == (9, (), ())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace(",", ";").encode(),
+        lambda text: text.replace(",", "\t").encode("utf-16"),
+        lambda text: text.encode("utf-8-sig"),
+        lambda text: text.replace("\n", "\r\n").replace(",", " ; ").encode("latin-1"),
+    ],
+)
+def test_grades_are_read_however_a_spreadsheet_saved_the_table(spoiled, change):
+    expected = [patient.grade for patient in read_catalogue(spoiled).patients]
+    table = next(spoiled.rglob("name_mapping.csv"))
+    table.write_bytes(change(table.read_text()))
+    assert [patient.grade for patient in read_catalogue(spoiled).patients] == expected
+    assert set(expected) == {"HGG", "LGG", None}
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\1\2", b"Grade,Name\nHGG,P1\n", b"a,b\n1,2,3,4,5\n1\n"])
+def test_table_without_grades_is_told_and_stops_nobody(spoiled, content):
+    table = next(spoiled.rglob("name_mapping.csv"))
+    table.write_bytes(content)
+    catalogue = read_catalogue(spoiled)
+    assert len(catalogue.require(("flair",))) == 8
+    assert any(str(table) in note and "grades are left out" in note for note in catalogue.notes)
+
+
+def test_one_bad_file_leaves_the_others_usable(spoiled):
+    path = _first(spoiled)
+    path.write_bytes(b"\x5c\x01\x00\x00" + bytes(range(256)) * 8)
+    catalogue = read_catalogue(spoiled)
+    patients, problems = catalogue.usable(("flair",))
+    assert len(patients) == 7
+    assert [problem.path for problem in problems] == [path]
+    assert len(catalogue.usable(("t1ce",))[0]) == 8
+
+
+def test_order_of_the_axes_is_told_once_for_all_patients_that_have_it(spoiled):
+    for path in spoiled.rglob("*.nii"):
+        image = nib.load(path)
+        content = nib.Nifti1Image(np.asarray(image.dataobj).copy(), np.diag([1, 1, 1, 1]) @ np.abs(image.affine))
+        path.unlink()
+        nib.save(content, path)
+    catalogue = read_catalogue(spoiled)
+    assert catalogue.problems == ()
+    (note,) = catalogue.notes
+    assert "and 6 more: stored in the axis order RAS, read in that of the training set (LPS)" in note
 
 
 def test_real_patients_are_read(real_data):
