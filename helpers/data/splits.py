@@ -9,12 +9,27 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Protocol
 
+from helpers.runtime.disk import write_json
 from helpers.runtime.errors import DataError
+from helpers.runtime.json_files import read_json
+from helpers.runtime.settings import check_seed, check_whole, expanded
 
 _VALIDATION_SHARE = 8  # of the patients that are not tested, one in eight is for validation
+_SIDE = {"type": "array", "items": {"type": "string", "description": "an id"}, "description": "a list of ids"}
+_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "train": _SIDE,
+        "validation": _SIDE,
+        "test": _SIDE,
+        "seed": {"type": "integer", "description": "a whole number"},
+        "digest": {"type": "string", "description": "a string of eight characters"},
+    },
+    "required": ["train", "validation", "test", "seed", "digest"],
+}
+_RESTORE = "It is not a split written by this package; restore the original file, or train again to make one."
 
 
 class SplitItem(Protocol):
@@ -71,8 +86,8 @@ def make_split(patients: Sequence[SplitItem], seed: int = 0, folds: int = 5, fol
         fold: the fold that is tested, from 0 to `folds - 1`.
 
     Raises:
-        ValueError: there is no such fold.
-        DataError: fewer patients than needed (one for training, one for validation, one for each fold).
+        DataError: there is no such fold; or fewer patients than needed (one for training, one for validation, one for
+            each fold).
 
     Examples:
         >>> from types import SimpleNamespace
@@ -83,8 +98,10 @@ def make_split(patients: Sequence[SplitItem], seed: int = 0, folds: int = 5, fol
         >>> sorted(patient for fold in range(5) for patient in make_split(patients, fold=fold).test)
         ['p0', 'p1', 'p2', 'p3', 'p4', 'p5', 'p6', 'p7', 'p8', 'p9']
     """
+    check_seed(seed)
+    check_whole("folds", folds, 2, example=5)
     if not 0 <= fold < folds:
-        raise ValueError(f"fold {fold} of {folds}; expected a number from 0 to {folds - 1}.")
+        raise DataError(f"fold {fold} of {folds}; expected a number from 0 to {folds - 1}.")
     if len(patients) < max(3, folds):
         raise DataError(
             f"{len(patients)} patients cannot be split into {folds} folds; it takes at least {max(3, folds)}."
@@ -118,7 +135,7 @@ def save_split(split: Split, path: str | os.PathLike) -> None:
         split: to be written.
         path: the file; replaced if it exists.
     """
-    Path(path).write_text(json.dumps({**asdict(split), "digest": split.digest}, indent=1))
+    write_json({**asdict(split), "digest": split.digest}, expanded(path))
 
 
 def load_split(path: str | os.PathLike) -> Split:
@@ -130,14 +147,15 @@ def load_split(path: str | os.PathLike) -> Split:
     Raises:
         DataError: the file is no split, or was edited so that its digest no longer matches.
     """
+    path = expanded(path)
+    content = read_json(path, _SCHEMA, _RESTORE)
     try:
-        content = json.loads(Path(path).read_text())
-        digest = content.pop("digest")
-        split = Split(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: not a split written by this package ({error}); train again to make one.") from error
-    if split.digest != digest:
+        split = Split(*(tuple(content[side]) for side in ("train", "validation", "test")), seed=content["seed"])
+    except DataError as error:
+        raise DataError(f"{path}: {error} {_RESTORE}") from error
+    if split.digest != content["digest"]:
         raise DataError(
-            f"{path}: digest {digest} is recorded, but its ids give {split.digest}; restore the original file."
+            f"{path}: digest {content['digest']} is recorded, but its ids give {split.digest}; restore the original "
+            "file."
         )
     return split

@@ -6,6 +6,11 @@ from dataclasses import dataclass, field
 
 import keras
 
+from helpers.runtime.settings import check_positive, check_whole
+
+MAX_MINUTES = 525_600
+"""A year."""
+
 LEARNING_RATE = 1e-3
 """Adam's, as the paper has it (section 5.3.2)."""
 
@@ -56,12 +61,11 @@ class Budget:
             started: the moment from which minutes count, as `time.monotonic` gives it; now without.
 
         Raises:
-            ValueError: either is not above 0.
+            DataError: either is not above 0, or no number.
         """
-        if minutes is not None and not 0 < minutes < math.inf:
-            raise ValueError(f"minutes is {minutes:g}; expected more than 0, for example 15.")
-        if epochs < 1:
-            raise ValueError(f"epochs is {epochs}; expected at least 1.")
+        if minutes is not None:
+            check_positive("minutes", minutes, MAX_MINUTES, 15)
+        check_whole("epochs", epochs, 1, example=30)
         length = {"epochs": epochs} if minutes is None else {"seconds": 60 * minutes}
         return cls(**length, started=time.monotonic() if started is None else started)
 

@@ -1,6 +1,5 @@
 """Cross-validation: a model for each fold, so that every patient is tested once, by a model that never saw it."""
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 from helpers.data.brats import Patient
 from helpers.data.splits import make_split
 from helpers.learn.parallel import device_environments, run_parallel
+from helpers.learn.run_folder import read_metrics
 from helpers.runtime.disk import write_json
 from helpers.runtime.lock import lock_folder
 
@@ -67,7 +67,7 @@ def cross_validate(
                 log(f"{name}: {folder}")
                 job(log=log)
         shutil.rmtree(out / "slices", ignore_errors=True)
-        results = [json.loads((folder / "metrics.json").read_text()) for folder in folders]
+        results = [read_metrics(folder) for folder in folders]
         pooled = {**pool(results), "run": {"folds": [result["run"] for result in results]}}
         write_json(pooled, out / "metrics.json")
     return pooled

@@ -229,8 +229,9 @@ def patients_learned_from(folder: str | os.PathLike) -> dict[str, dict[str, str]
     if not complete:
         missing = len(learned - set(known))
         raise DataError(
-            f"{folder / 'run.json'}: learned_from names {len(known)} patients, and {missing} of the {len(learned)} that "
-            f"the model was trained or tuned on are not among them; a score could be one of its own patients. {_RESTORE}"
+            f"{folder / 'run.json'}: learned_from names {len(known)} patients, and {missing} of the {len(learned)} "
+            "that split.json has for training and validation are not among them; nobody knows then whom the model may "
+            f"be scored on. {_RESTORE}"
         )
     return known
 
@@ -248,8 +249,8 @@ def read_split(folder: str | os.PathLike) -> Split:
     run, split = read_run(folder), load_split(folder / "split.json")
     if (digest := run["parameters"].get("split", split.digest)) != split.digest:
         raise DataError(
-            f"{folder / 'split.json'} is another split ({split.digest}) than the one of run.json ({digest}); restore the "
-            "original file."
+            f"{folder / 'split.json'} is another split ({split.digest}) than the one of run.json ({digest}); restore "
+            "the original file."
         )
     if leaked := sorted(set(split.test) & set(run["learned_from"])):
         message = f"{folder}: by run.json the model learned from {len(leaked)} of the patients that split.json tests:"

@@ -7,17 +7,16 @@ ones.
 import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from helpers.data.brats import Patient, read_catalogue
 from helpers.data.chest import XRay
-from helpers.data.splits import load_split
 from helpers.data.store import voxel_hashes
 from helpers.data.volumes import read_scan
-from helpers.learn.run_folder import read_run
+from helpers.learn.run_folder import patients_learned_from, read_run, read_split
 from helpers.runtime.errors import DataError
 from helpers.runtime.machine import device, versions
+from helpers.runtime.settings import expanded
 
 Case = TypeVar("Case", Patient, XRay)
 
@@ -40,8 +39,7 @@ def select_test_patients(
 
     Raises:
         DataError: test patients are missing; or, for "all", patients are among them that the model was trained or tuned
-            on, recognised by id or by their voxels. Each is named.
-        ValueError: there is no such split.
+            on, recognised by id or by their voxels; or there is no such split. Each patient is named.
     """
     patients = read_catalogue(data).require(tuple(kind for kind in modalities if kind not in optional))
 
@@ -70,11 +68,18 @@ def select_test_cases(
         prefix: of the ids that count; those of one hospital share theirs.
 
     Raises:
-        DataError: test cases are missing; or, for "all", cases are among them that the model was trained or tuned on.
-        ValueError: there is no such split.
+        DataError: test cases are missing, or there are none; or, for "all", cases are among them that the model was
+            trained or tuned on, or nobody knows which; or there is no such split.
     """
     if split == "test":
-        test = [identity for identity in load_split(Path(folder) / "split.json").test if identity.startswith(prefix)]
+        everyone = read_split(folder).test
+        test = [identity for identity in everyone if identity.startswith(prefix)]
+        if not test:
+            which = f"none of {prefix} is among the {len(everyone)} test patients" if everyone else "no test patients"
+            raise DataError(
+                f"{expanded(folder) / 'split.json'}: {which}, so there is nobody to score. Restore the original file, "
+                "or use --split all for a folder that the model never saw."
+            )
         selected = [patient for patient in patients if patient.id in set(test)]
         if missing := sorted(set(test) - {patient.id for patient in selected}):
             raise DataError(
@@ -83,8 +88,8 @@ def select_test_cases(
             )
         return selected
     if split != "all":
-        raise ValueError(f"split {split!r}; expected 'test' or 'all'.")
-    _refuse_known(patients, read_run(folder)["learned_from"], hashes, folder)
+        raise DataError(f"split {split!r}; expected 'test' or 'all'.")
+    _refuse_known(patients, patients_learned_from(folder), hashes, folder)
     return list(patients)
 
 
@@ -103,7 +108,7 @@ def score_provenance(folder: str | os.PathLike, split: str, chosen: Sequence[Pat
         "device": device(),
         "split": {
             "name": split,
-            "digest": load_split(Path(folder) / "split.json").digest,
+            "digest": read_split(folder).digest,
             "ids": [patient.id for patient in chosen],
         },
     }

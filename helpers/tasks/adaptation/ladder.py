@@ -20,8 +20,7 @@ from helpers.data.chest import SITES, list_radiographs
 from helpers.data.radiographs import split_radiographs
 from helpers.data.splits import Split
 from helpers.learn.budget import Budget
-from helpers.learn.run_folder import read_metrics
-from helpers.learn.run_schema import SCORES
+from helpers.learn.run_schema import IMAGES, SCORES
 from helpers.runtime import options
 from helpers.runtime.disk import write_text
 from helpers.runtime.errors import DataError
@@ -240,7 +239,7 @@ def _run(
 
 def _score(folder: Path, data: str | os.PathLike, target: str, made: Mapping[str, Any], log: Log) -> None:
     """Write `scores.json`: Dice on the test radiographs of both hospitals. A folder that has it is finished."""
-    radiographs = read_metrics(folder)["images"]  # an adaptation's, of the source alone
+    radiographs = read_json(folder / "metrics.json", IMAGES)["images"]  # an adaptation's, of the source alone
     for site in sorted(set(SITES.values()) - {radiograph["site"] for radiograph in radiographs}):
         radiographs += evaluate_lungs(folder, data, "test", site, log=log)["images"]
     content: dict[str, Any] = {"made": made, "radiographs": []}
