@@ -1,12 +1,9 @@
 """Inference on patients, with a report: masks (NIfTI), numbers (JSON) and one HTML page."""
 
 import base64
-import json
 import os
-import shutil
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +12,14 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from helpers.apply.system import SegmentationResult, System
-from helpers.data.brats import Patient, read_catalogue
+from helpers.data.brats import Patient
+from helpers.data.patients import Selection, select_patients
 from helpers.data.volumes import Scan, write_segmentation
 from helpers.learn.run_folder import read_run
+from helpers.runtime.disk import explain_full_disk, write_json, write_text
 from helpers.runtime.errors import DataError
 from helpers.runtime.machine import device, versions
+from helpers.runtime.outputs import scratch_folder, writable_folder
 from helpers.show import certainty, slices
 
 PURPOSE = "for teaching and research; not a medical device"
@@ -43,62 +43,99 @@ def report(
         folders: each holds one or more patients.
         gate_dir: folder of the gate, as `train gate` writes it.
         model_dir: folder of the segmentation network, as `train brain` writes it.
-        out: a folder that does not exist yet, or is empty.
+        out: a folder that does not exist yet, or is empty; no patient's own.
         log: called with one line per patient.
 
     Returns:
         The contents of `report.json`.
 
     Raises:
-        DataError: a folder holds no patient the models can use, a patient is given twice, or none can be segmented.
+        DataError: a patient is given twice, or none can be segmented; `out` is a patient's folder or may not be written
+            to; the disk is full.
         FileExistsError: `out` is not empty; nothing is overwritten.
+        KeyboardInterrupt: Ctrl-C; nothing is written.
     """
-    out = Path(out)
+    out = writable_folder(out, beside=True)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"{out} is there already and is not overwritten; choose another --out.")
     system = System.load(model_dir, gate_dir)
-    patients = _once([p for one in folders for p in read_catalogue(one).require(system.needed, seg=False)])
-    out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    folder = scratch / "report"
-    folder.mkdir()  # readable by others, unlike the scratch folder
+    selection = select_patients(folders, system.needed, out)
+    for note in selection.notes:
+        log(note)
     try:
-        entries, pictures = [], {}
-        for patient in patients:
-            entry, pictures[patient.id] = _one(system, patient, folder)
-            entries.append(entry)
-            log(f"{patient.id}: {entry['status']}" + "".join(f"\n  {w}" for w in (entry["warnings"] or [])))
-        refused = [entry["warnings"][0] for entry in entries if entry["status"] == "refused"]
-        if len(refused) == len(entries):
-            error = DataError.listing("None of these patients could be outlined; nothing was written:", refused)
-            raise error
-        result = {
-            "purpose": PURPOSE,
-            "made": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": versions(),
-            "device": device(),
-            "models": {"gate": _origin(gate_dir), "outline": _origin(model_dir)},
-            "passes": system.passes,
-            "patients": entries,
-        }
-        (folder / "report.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
-        (folder / "report.html").write_text(_page(result, pictures), encoding="utf-8")
-        if out.exists():
-            out.rmdir()
-        folder.replace(out)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        with explain_full_disk(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with scratch_folder(out) as scratch:
+                folder = scratch / "report"
+                folder.mkdir()  # readable by others, unlike the scratch folder
+                result = _write(system, selection, folder, folders, {"gate": gate_dir, "outline": model_dir}, log)
+                if out.exists():
+                    out.rmdir()
+                folder.replace(out)
+    except KeyboardInterrupt as stop:
+        raise type(stop)("Stopped; nothing was written. The same command begins anew.") from None
     log(f"Report: {out / 'report.html'}")
     return result
 
 
-def _once(patients: list[Patient]) -> list[Patient]:
-    folders: dict[str, Path] = {}
-    for patient in patients:
-        if patient.id in folders:
-            raise DataError(f"{patient.id} is there twice: {folders[patient.id]} and {patient.folder}; give one.")
-        folders[patient.id] = patient.folder
-    return patients
+def _write(
+    system: System,
+    selection: Selection,
+    folder: Path,
+    roots: Sequence[str | os.PathLike],
+    models: Mapping[str, str | os.PathLike],
+    log: Callable[[str], None],
+) -> dict[str, Any]:
+    """Write the report into an empty folder, and return what `report.json` holds.
+
+    Raises:
+        DataError: no patient can be segmented.
+    """
+    entries, pictures, unusable = [], {}, {}
+    for one in selection.refused:
+        unusable[one.id] = [*unusable.get(one.id, ()), one.message]
+    refused = [_refused(identity, "\n".join(messages)) for identity, messages in unusable.items()]
+    for entry in refused:
+        _log_entry(entry, log)
+    for patient in selection.patients:
+        entry, pictures[patient.id] = _one(system, patient, folder)
+        _log_entry(entry, log)
+        entries.append(entry)
+    entries += refused
+    if all(entry["status"] == "refused" for entry in entries):
+        messages = [entry["warnings"][0] for entry in entries]
+        error = DataError.listing("None of these patients could be outlined; nothing was written:", messages)
+        raise error
+    result = {
+        "purpose": PURPOSE,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions(),
+        "device": device(),
+        "models": {name: _origin(model) for name, model in models.items()},
+        "passes": system.passes,
+        "patients": [_without_roots(entry, roots) for entry in entries],
+    }
+    write_json(result, folder / "report.json")
+    write_text(_page(result, pictures), folder / "report.html")
+    return result
+
+
+def _refused(identity: str, message: str) -> dict[str, Any]:
+    return {"id": identity, "status": "refused", "warnings": [message]}
+
+
+def _log_entry(entry: dict[str, Any], log: Callable[[str], None]) -> None:
+    log(f"{entry['id']}: {entry['status']}" + "".join(f"\n  {warning}" for warning in entry["warnings"]))
+
+
+def _without_roots(entry: dict[str, Any], roots: Sequence[str | os.PathLike]) -> dict[str, Any]:
+    """The entry with paths relative to the folders that were given: a report leaves the machine."""
+    warnings = list(entry["warnings"])
+    for root in map(Path, roots):
+        for path in {str(root), str(root.absolute()), str(root.resolve())}:
+            if os.sep in path.rstrip(os.sep):
+                warnings = [warning.replace(path, root.resolve().name) for warning in warnings]
+    return {**entry, "warnings": warnings}
 
 
 def _one(system: System, patient: Patient, folder: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
@@ -108,8 +145,9 @@ def _one(system: System, patient: Patient, folder: Path) -> tuple[dict[str, Any]
         scan = system.read(patient)
         read = time.perf_counter() - start
         result = system.predict(scan)
-    except DataError as error:
-        return {"id": patient.id, "status": "refused", "warnings": [str(error)]}, []
+    except (DataError, MemoryError) as error:
+        message = str(error) or "there is not enough memory for it"
+        return _refused(patient.id, message), []
     pictures = [_picture(figure, caption) for figure, caption in _figures(system, scan, result)]
     mask = write_segmentation(folder / patient.convention.seg_name(patient.id), result.labels, scan)
     entry = {

@@ -54,6 +54,9 @@ def run_parallel(
 
     Returns:
         What each job returns, by name.
+
+    Raises:
+        Terminated: SIGTERM was received; each training has saved its checkpoint.
     """
     context = multiprocessing.get_context("spawn")
     settings, lines = context.SimpleQueue(), context.Queue()

@@ -42,7 +42,7 @@ def atomic_path(path: Path, wanted: int = 0) -> Iterator[Path]:
     Raises:
         DataError: the disk is full. The previous file at `path` is unchanged.
     """
-    ours = f".part-{zlib.crc32(platform.node().encode()):08x}-"  # a name may have 255 bytes, so those of machines are cut
+    ours = f".part-{zlib.crc32(platform.node().encode()):08x}-"  # a file's name has at most 255 bytes
     _remove_abandoned(path, ours)
     # Some writers choose the format by the ending.
     scratch = path.with_name(f"{ours}{os.getpid()}-{secrets.token_hex(4)}.{path.name}")

@@ -14,7 +14,7 @@ LOCK = ".lock"
 
 
 @contextmanager
-def lock_folder(folder: Path, work: str) -> Iterator[None]:
+def lock_folder(folder: Path, work: str, wait: float = 0.0) -> Iterator[None]:
     """Work in a folder while no other process does.
 
     The system keeps the lock, so that a killed process leaves none. Where the file system has no locks, or the folder
@@ -23,6 +23,7 @@ def lock_folder(folder: Path, work: str) -> Iterator[None]:
     Args:
         folder: is made if it does not exist.
         work: what the process does there, for the message: "trains into".
+        wait: seconds until another process that works there is an error.
 
     Raises:
         DataError: another process works there.
@@ -33,7 +34,7 @@ def lock_folder(folder: Path, work: str) -> Iterator[None]:
         owner = f" (process {int(path.read_text())})"
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait)
     except Timeout:
         raise DataError(
             f"Another process{owner} {work} {folder}; wait until it has finished, or choose another folder."

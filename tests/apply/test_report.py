@@ -32,7 +32,7 @@ def models(system, usual, tmp_path_factory):
         (root / task).mkdir()
         save_model(part.network, root / task / "model.keras")
         run = {"task": task, "parameters": {**PARAMETERS, "size": part.grid.size}, "precision": "float32"}
-        run |= {"versions": {}, "device": "none", "learned_from": {"somebody": {}}, **further}
+        run |= {"versions": {}, "device": "none", "learned_from": {"somebody": {"flair": "0" * 64}}, **further}
         (root / task / "run.json").write_text(json.dumps(run))
     return root / "gate", root / "brain"
 
