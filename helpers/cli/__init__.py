@@ -1,5 +1,6 @@
 """`python -m helpers …`: every command is a thin door to a function of the package."""
 
+import os
 import sys
 
 import typer
@@ -8,7 +9,12 @@ from typer.core import TyperGroup
 from helpers.cli import bench, course, train, use
 from helpers.cli.console import print_error
 from helpers.lessons.manifest import LessonError
+from helpers.runtime.backend import backend_missing
+from helpers.runtime.errors import DataError
 from helpers.runtime.interrupt import Terminated, terminate_as_interrupt
+
+_OUT_OF_MEMORY = ("ResourceExhaustedError", "InternalError", "XlaRuntimeError", "JaxRuntimeError")
+"""What TensorFlow and JAX raise where memory runs out; neither is imported here."""
 
 
 class _Stoppable(TyperGroup):
@@ -42,6 +48,9 @@ def main() -> None:
     sys.stdout.reconfigure(line_buffering=True)  # a log file shows progress as a terminal does
     try:
         app()
+    except BrokenPipeError:  # whoever read the output, as `head` does, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor does Python complain when it ends
+        sys.exit(1)
     except Exception as error:
         if (message := explain(error)) is None:
             raise
@@ -58,12 +67,17 @@ def explain(error: Exception) -> str | None:
     Args:
         error: what a command ended in.
     """
-    if isinstance(error, LessonError | FileExistsError) and not error.args[1:]:
+    if isinstance(error, DataError | LessonError):
         return str(error)
-    if isinstance(error, MemoryError):
-        return f"There is not enough memory for this ({error}). Close other programs, or ask for something smaller."
+    if isinstance(error, FileExistsError) and not error.args[1:]:
+        return str(error)
+    if isinstance(error, MemoryError) or (type(error).__name__ in _OUT_OF_MEMORY and "memory" in str(error).lower()):
+        first = (str(error).splitlines() or [""])[0]
+        return f"There is not enough memory for this ({first}). Close other programs, or ask for something smaller."
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}."
+    if isinstance(error, ImportError):
+        return backend_missing(error.name)
     if isinstance(error, ValueError) and _raised_in(error).startswith("helpers."):
         return str(error)
     return None

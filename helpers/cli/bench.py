@@ -5,11 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
+from helpers.cli.paths import path_option
+
 app = typer.Typer(no_args_is_help=True, help="How fast the course's tools are, beside a peer in the same run.")
 
-Json = Annotated[Path | None, typer.Option("--json", help="Write the figures here as well.")]
-Data = Annotated[Path | None, typer.Option("--data", help="Your own patients; made-up ones without.")]
-Model = Annotated[Path | None, typer.Option("--model", help="A folder that `train brain` left; untrained without.")]
+Json = Annotated[Path | None, path_option("--json", help="Write the figures here as well.")]
+Data = Annotated[Path | None, path_option("--data", help="Your own patients; made-up ones without.")]
+Model = Annotated[Path | None, path_option("--model", help="A folder that `train brain` left; untrained without.")]
 
 
 @app.command("viewer")

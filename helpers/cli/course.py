@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from helpers.cli.paths import path_argument, path_option
 from helpers.lessons.manifest import LessonError
 
 app = typer.Typer()
@@ -12,7 +13,7 @@ app = typer.Typer()
 
 @app.command()
 def phantom(
-    out: Annotated[Path | None, typer.Option(help="Default: data/phantoms/brats.")] = None,
+    out: Annotated[Path | None, path_option(help="Default: data/phantoms/brats.")] = None,
     patients: Annotated[int | None, typer.Option(min=1)] = None,
     fine: Annotated[
         bool, typer.Option("--fine", help="1 mm voxels, as BraTS has them, instead of a coarse grid.")
@@ -32,7 +33,7 @@ def phantom(
 def download(
     what: Annotated[Literal["brats", "chest"], typer.Argument(help="Which data set of Kaggle.")],
     patients: Annotated[int | None, typer.Option(min=1, help="Only the first patients of BraTS, file by file.")] = None,
-    to: Annotated[Path | None, typer.Option(help="The folder to make; below data/ without.")] = None,
+    to: Annotated[Path | None, path_option(help="The folder to make; below data/ without.")] = None,
 ) -> None:
     """Bring a data set from Kaggle; a second call takes up where the first stopped."""
     from helpers.data import sets, sources
@@ -61,8 +62,8 @@ def build(
 def run(
     lessons: Annotated[list[str] | None, typer.Argument(help="Numbers or names; all without.")] = None,
     profile: str = "quick",
-    data: Annotated[Path | None, typer.Option(help="A folder searched for data sets; phantoms without.")] = None,
-    out: Annotated[Path, typer.Option(help="Executed lessons, metrics and report.html.")] = Path("runs/course"),
+    data: Annotated[Path | None, path_option(help="A folder searched for data sets; phantoms without.")] = None,
+    out: Annotated[Path, path_option(help="Executed lessons, metrics and report.html.")] = Path("runs/course"),
     variant: Annotated[Literal["student", "solution"], typer.Option(help="Exercises unfilled, or solved.")] = "student",
     again: Annotated[bool, typer.Option("--again", help="Run also what has passed unchanged.")] = False,
 ) -> None:
@@ -74,10 +75,10 @@ def run(
 
 @app.command("compare-runs")
 def compare_runs_command(
-    reference: Annotated[Path, typer.Argument(help="What `run --out` left.")],
-    run: Annotated[Path, typer.Argument(help="The same of another run.")],
+    reference: Annotated[Path, path_argument(help="What `run --out` left.")],
+    run: Annotated[Path, path_argument(help="The same of another run.")],
     repeat: Annotated[
-        list[Path] | None, typer.Option(help="A further run of the reference's code; shows what changes by itself.")
+        list[Path] | None, path_option(help="A further run of the reference's code; shows what changes by itself.")
     ] = None,
 ) -> None:
     """Compare the recorded numbers of two runs of the lessons; status 1 where one changed."""

@@ -1,6 +1,5 @@
 """`train …`: a model from a folder of your own patients."""
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,15 +7,17 @@ from typing import Annotated, Literal
 import typer
 
 from helpers.cli.choices import choice
+from helpers.cli.paths import path_option
 from helpers.cli.tables import brain_table, gate_table, lungs_table
+from helpers.runtime.backend import check_backend
 from helpers.runtime.options import AUGMENTATIONS, LOSSES, NETWORKS
 
 STARTED = time.monotonic()  # --minutes counts from here: TensorFlow is imported later, inside the commands
 
 app = typer.Typer(no_args_is_help=True, help="Train on a folder of your own patients.")
 
-Data = Annotated[Path, typer.Option("--data", help="A folder that is searched for patients.")]
-Out = Annotated[Path, typer.Option("--out", help="The folder to write to.")]
+Data = Annotated[Path, path_option("--data", help="A folder that is searched for patients.")]
+Out = Annotated[Path, path_option("--out", help="The folder to write to.")]
 Minutes = Annotated[float | None, typer.Option(help="Wall time until the folder is finished; 30 epochs without.")]
 Loss = Annotated[str, choice(LOSSES, "brain", "What training minimises.")]
 Augmentation = Annotated[str, choice(AUGMENTATIONS, "brain", "How slices are augmented.")]
@@ -48,6 +49,8 @@ def train_brain_command(
     devices: Devices = "auto",
 ) -> None:
     """Train the U-Net on brain tumours, and score it on patients kept out."""
+    check_backend()
+    from helpers.learn.run_folder import read_metrics
     from helpers.tasks.brain.commands import train_brain, train_brain_folds
     from helpers.tasks.brain.training import Recipe
 
@@ -59,7 +62,7 @@ def train_brain_command(
         brain_table(train_brain_folds(data, out, folds, names, **settings))
     else:
         train_brain(data, out, names, started=STARTED, **settings)
-        brain_table(json.loads((out / "metrics.json").read_text()))
+        brain_table(read_metrics(out))
 
 
 @app.command("gate")
@@ -71,13 +74,15 @@ def train_gate_command(
     size: Annotated[
         int | None, typer.Option(help="Pixels along each side of the 192 mm window; 96, or 224 for base.")
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="ImageNet weights for base.")] = None,
+    weights: Annotated[Path | None, path_option(help="ImageNet weights for base.")] = None,
     augmentation: Augmentation = "usual",
     seed: int = 0,
     folds: Annotated[int, typer.Option(min=1, help="Train this many gates, so that each patient is tested once.")] = 1,
     devices: Devices = "auto",
 ) -> None:
     """Train the gate that says which slices hold tumour, and score it on patients kept out."""
+    check_backend()
+    from helpers.learn.run_folder import read_metrics
     from helpers.tasks.gate.commands import train_gate, train_gate_folds
 
     settings = {
@@ -93,24 +98,24 @@ def train_gate_command(
         gate_table(train_gate_folds(data, out, folds, log=print, **settings))
     else:
         train_gate(data, out, started=STARTED, log=print, **settings)
-        gate_table(json.loads((out / "metrics.json").read_text()))
+        gate_table(read_metrics(out))
 
 
 @app.command("lungs")
 def train_lungs_command(
-    data: Annotated[Path, typer.Option("--data", help="A folder that holds chest X-rays and their masks.")],
+    data: Annotated[Path, path_option("--data", help="A folder that holds chest X-rays and their masks.")],
     out: Out,
     site: Annotated[
         Literal["montgomery", "shenzhen", "both"], typer.Option(help="The hospital to learn from.")
     ] = "both",
     minutes: Annotated[
-        float | None, typer.Option(min=0, help="Wall time until the folder is finished; 500 steps without.")
+        float | None, typer.Option(help="Wall time until the folder is finished; 500 steps without.")
     ] = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Or its length in epochs of 20 steps, the same on every machine.")
     ] = None,
     init: Annotated[
-        Path | None, typer.Option(help="Begin with the model that `train lungs` or `adapt` left here.")
+        Path | None, path_option(help="Begin with the model that `train lungs` or `adapt` left here.")
     ] = None,
     labelled: Annotated[
         int | None, typer.Option(min=1, help="Learn from so many X-rays of the hospital, and no more.")
@@ -126,9 +131,11 @@ def train_lungs_command(
     devices: Devices = "auto",
 ) -> None:
     """Train the U-Net on the lungs of one hospital or of both, and score it on X-rays kept out."""
+    _one_length(minutes, epochs)
+    check_backend()
+    from helpers.learn.run_folder import read_metrics
     from helpers.tasks.lungs.commands import train_lungs
 
-    _one_length(minutes, epochs)
     train_lungs(
         data,
         out,
@@ -146,7 +153,7 @@ def train_lungs_command(
         epochs=epochs,
         devices=devices,
     )
-    lungs_table(json.loads((out / "metrics.json").read_text()))
+    lungs_table(read_metrics(out))
 
 
 def _one_length(minutes: float | None, epochs: int | None) -> None:

@@ -1,6 +1,5 @@
 """What is done with a trained model, and with data before it: score, outline, report, audit."""
 
-from json import loads
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,19 +9,21 @@ from rich.progress import Progress
 
 from helpers.cli.choices import choice
 from helpers.cli.console import console, print_table
+from helpers.cli.paths import path_argument, path_option
 from helpers.cli.tables import ablation_table, brain_table, gate_table, ladder_table, lungs_table
 from helpers.cli.train import STARTED
+from helpers.runtime.backend import check_backend
 from helpers.runtime.options import METHODS
 
 app = typer.Typer()
 
-Data = Annotated[Path, typer.Option("--data", help="A folder that is searched for patients.")]
-Out = Annotated[Path, typer.Option("--out", help="The folder to write to.")]
+Data = Annotated[Path, path_option("--data", help="A folder that is searched for patients.")]
+Out = Annotated[Path, path_option("--out", help="The folder to write to.")]
 
 
 @app.command()
 def evaluate(
-    model_dir: Annotated[Path, typer.Argument(help="A folder that `train` left.")],
+    model_dir: Annotated[Path, path_argument(help="A folder that `train` left.")],
     data: Data,
     split: Annotated[
         Literal["test", "all"], typer.Option(help="The kept-out patients, or all of a new folder.")
@@ -32,14 +33,21 @@ def evaluate(
     ] = None,
     gate: Annotated[
         Path | None,
-        typer.Option(help="Folds of `train gate`: score those of `train brain` with and without them."),
+        path_option(help="Folds of `train gate`: score those of `train brain` with and without them."),
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the scores here as well.")] = None,
+    json: Annotated[Path | None, path_option(help="Write the scores here as well.")] = None,
 ) -> None:
     """Score a trained model on patients it never saw."""
+    check_backend()
     from helpers.learn.run_folder import read_run
 
     if gate:
+        if site or split != "test":
+            raise typer.BadParameter(
+                "--gate scores each patient in the fold of its test; leave out --site and --split."
+            )
+        if json is None:
+            raise typer.BadParameter("--gate takes hours and saves every patient: give a file by --json as well.")
         from helpers.apply.gate_ablation import evaluate_folds
 
         ablation_table(evaluate_folds(data, gate, model_dir, json, print))
@@ -63,11 +71,12 @@ def evaluate(
 
 @app.command()
 def predict(
-    model_dir: Annotated[Path, typer.Argument(help="A folder that `train` left.")],
-    patient_dirs: Annotated[list[Path], typer.Argument(help="Folders with patients; of lungs, with X-rays.")],
+    model_dir: Annotated[Path, path_argument(help="A folder that `train` left.")],
+    patient_dirs: Annotated[list[Path], path_argument(help="Folders with patients; of lungs, with X-rays.")],
     out: Out,
 ) -> None:
     """Outline tumours on each patient's own grid (<patient>_seg.nii.gz), or lungs on X-rays (<name>_mask.png)."""
+    check_backend()
     from helpers.learn.run_folder import read_run
 
     if read_run(model_dir)["task"] == "lungs":
@@ -82,12 +91,13 @@ def predict(
 
 @app.command()
 def report(
-    patient_dirs: Annotated[list[Path], typer.Argument(help="Folders with patients.")],
-    gate: Annotated[Path, typer.Option(help="A folder that `train gate` left.")],
-    model: Annotated[Path, typer.Option(help="A folder that `train brain` left.")],
+    patient_dirs: Annotated[list[Path], path_argument(help="Folders with patients.")],
+    gate: Annotated[Path, path_option(help="A folder that `train gate` left.")],
+    model: Annotated[Path, path_option(help="A folder that `train brain` left.")],
     out: Out,
 ) -> None:
     """Outline tumours and say how sure: masks, report.json and one page; status 1 where a patient was refused."""
+    check_backend()
     from helpers.apply.report import report as write_report
 
     result = write_report(patient_dirs, gate, model, out, print)
@@ -96,9 +106,9 @@ def report(
 
 @app.command()
 def adapt(
-    model_dir: Annotated[Path, typer.Argument(help="A folder that `train lungs` left, trained at one hospital.")],
+    model_dir: Annotated[Path, path_argument(help="A folder that `train lungs` left, trained at one hospital.")],
     data: Annotated[
-        Path, typer.Option("--data", help="Chest X-rays of both; with masks for --from alone, if you like.")
+        Path, path_option("--data", help="Chest X-rays of both; with masks for --from alone, if you like.")
     ],
     source: Annotated[Literal["montgomery", "shenzhen"], typer.Option("--from", help="Where the model was trained.")],
     target: Annotated[
@@ -107,7 +117,7 @@ def adapt(
     method: Annotated[str, choice(METHODS, "adaptation", "How; lesson 09 tries them one by one.")],
     out: Out,
     minutes: Annotated[
-        float | None, typer.Option(min=0, help="Wall time until the folder is finished; 400 steps without.")
+        float | None, typer.Option(help="Wall time until the folder is finished; 400 steps without.")
     ] = None,
     augmentation: Annotated[
         Literal["none", "intensity", "xray"] | None,
@@ -116,18 +126,20 @@ def adapt(
     seed: int = 0,
 ) -> None:
     """Move a lung model to another hospital, whose masks are not read; `evaluate` scores it there."""
+    check_backend()
+    from helpers.learn.run_folder import read_metrics
     from helpers.tasks.adaptation.commands import adapt as adapt_lungs
 
-    started = STARTED if minutes else None
+    started = None if minutes is None else STARTED
     adapt_lungs(
         model_dir, data, source, target, method, out, minutes, augmentation=augmentation, seed=seed, started=started
     )
-    lungs_table(loads((out / "metrics.json").read_text()))
+    lungs_table(read_metrics(out))
 
 
 @app.command()
 def ladder(
-    data: Annotated[Path, typer.Option("--data", help="Chest X-rays of both hospitals, and their masks.")],
+    data: Annotated[Path, path_option("--data", help="Chest X-rays of both hospitals, and their masks.")],
     out: Out,
     minutes: Annotated[
         float | None, typer.Option(help="Wall time of each training; 10 where no length is given.")
@@ -146,21 +158,22 @@ def ladder(
     filters: Annotated[int, typer.Option(help="Features of the U-Net's first level; the paper has 32.")] = 16,
 ) -> None:
     """Climb from one hospital to the other, a way to adapt at a time; what is finished in --out is kept."""
+    if minutes is not None and epochs is not None:
+        raise typer.BadParameter(f"{minutes:g} minutes and {epochs} epochs were given; give one of the two.")
+    if minutes is None and epochs is None:
+        minutes = 10.0
+    check_backend()
     from helpers.tasks.adaptation.ladder import EXPERIMENTS, run_ladder
 
-    if minutes and epochs:
-        raise typer.BadParameter(f"{minutes:g} minutes and {epochs} epochs were given; give one of the two.")
-    if not epochs:
-        minutes = minutes or 10.0
-    names = experiments.split(",") if experiments else list(EXPERIMENTS)
-    table = run_ladder(data, out, directions.split(","), names, seeds, minutes, epochs, size=size, filters=filters)
+    names = list(EXPERIMENTS) if experiments is None else _listed(experiments)
+    table = run_ladder(data, out, _listed(directions), names, seeds, minutes, epochs, size=size, filters=filters)
     for direction, rows in table.items():
         ladder_table(direction, rows)
 
 
 @app.command()
 def audit(
-    folders: Annotated[list[Path], typer.Argument(help="Folders that a run uses together: patients, or trainings.")],
+    folders: Annotated[list[Path], path_argument(help="Folders that a run uses together: patients, or trainings.")],
 ) -> None:
     """Look for overlap, files at fault, missing masks and unused copies; status 1 where a score would mislead."""
     from helpers.data.audit import report as auditor
@@ -182,3 +195,7 @@ def audit(
         ("red" if one.level == "error" else "" for one in findings),
     )
     raise typer.Exit(1 if errors else 0)
+
+
+def _listed(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",")]
