@@ -417,7 +417,7 @@ def _forms(header: nib.Nifti1Header) -> dict[str, np.ndarray]:
             try:
                 with np.errstate(all="ignore"):  # what is no number is refused below
                     forms[name] = read(coded=False)
-            except HeaderDataError as error:
+            except (HeaderDataError, ValueError) as error:
                 raise DataError(f"its {name} is no position ({error}); {_REPAIR}") from error
             _check_form(name, forms[name], header)
     return forms
