@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from helpers.data.plausibility import grey_levels, implausible_mask
 from helpers.runtime.errors import DataError
@@ -187,6 +187,8 @@ def _explain(path: str | os.PathLike, error: Exception, what: str) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return _too_large(path, str(error).split(",")[0])
     reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    if isinstance(error, UnidentifiedImageError):
+        reason = "its format is not known" if os.path.getsize(path) else "it is empty"
     return f"{path}: {what} ({reason}); copy or download it again."
 
 

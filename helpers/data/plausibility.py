@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 
 import numpy as np
+from scipy import ndimage
 
-INVERTED, FEW_LEVELS = "inverted", "few grey levels"
+INVERTED, FEW_LEVELS, MISPLACED = "inverted", "few grey levels", "misplaced mask"
 
 _MESSAGES = {
     INVERTED: "look inverted (lungs brighter than the middle of the chest); a model that learned from X-rays with "
     "white bones is wrong on them. Invert them, unless they are meant so",
+    MISPLACED: "are not darker under their mask than around it; see whether it is the mask of another X-ray, or turned",
     FEW_LEVELS: "have fewer than 64 grey levels; export them again with the full depth of the detector",
 }
 
@@ -19,6 +21,10 @@ _SMALLEST, _LARGEST, _BORDER = 0.01, 0.7, 0.5
 # Measured on 610 real X-rays: the middle of the chest is brighter than the lungs by 0.27 to 2.36 standard deviations
 # of the picture (140 phantoms: 0.94 to 1.98), so an inverted one has -0.27 and less.
 _MIDDLE = -0.1
+
+# The same as medians of a ring around the mask and of the mask: 0.07 to 1.64 on 514 real X-rays, 0.53 to 1.46 on 128
+# phantoms. With masks upside down 23 % of the real ones are below 0, transposed 37 %, inverted X-rays all.
+_AROUND = -0.05
 
 _FEWEST = 64  # the real X-rays have 237 to 256 grey levels, phantoms of 64 pixels 218 and more
 
@@ -44,13 +50,16 @@ def implausible_mask(lungs: np.ndarray) -> str | None:
     return None
 
 
-def radiograph_notes(radiograph: np.ndarray) -> tuple[str, ...]:
-    """What is unusual about a radiograph: `INVERTED`, `FEW_LEVELS`, both or nothing.
+def radiograph_notes(radiograph: np.ndarray, mask: np.ndarray | None = None) -> tuple[str, ...]:
+    """What is unusual about a radiograph: `INVERTED` or `MISPLACED`, `FEW_LEVELS`; nothing, as a rule.
 
     Args:
         radiograph: (rows, columns) uint8.
+        mask: (rows, columns) bool; None where there is none.
     """
     notes = (INVERTED,) if _looks_inverted(radiograph) else ()
+    if mask is not None and not notes and _darkness(radiograph, mask) < _AROUND:
+        notes = (MISPLACED,)
     step = max(1, min(radiograph.shape) // 512)
     few = grey_levels(radiograph[::step, ::step]) < _FEWEST and grey_levels(radiograph) < _FEWEST
     return (*notes, FEW_LEVELS) if few else notes
@@ -93,6 +102,16 @@ def sentences(notes: Iterable[tuple[str, Iterable[str]]], most: int = 5) -> list
         f"Note: {sentence}: {', '.join(ids[:most])}{f' and {len(ids) - most} more' if len(ids) > most else ''}"
         for _, sentence, ids in summarise(notes)
     ]
+
+
+def _darkness(radiograph: np.ndarray, mask: np.ndarray) -> float:
+    """By how many standard deviations a radiograph is darker under a mask than around it."""
+    step = max(1, min(radiograph.shape) // 128)
+    levels, lungs = radiograph[::step, ::step].astype(np.float32), mask[::step, ::step]
+    around = ndimage.binary_dilation(lungs, np.ones((3, 3), bool), max(1, min(lungs.shape) // 12)) & ~lungs
+    if not (lungs.any() and around.any() and levels.std()):
+        return 0.0
+    return float((np.median(levels[around]) - np.median(levels[lungs])) / levels.std())
 
 
 def _looks_inverted(radiograph: np.ndarray) -> bool:

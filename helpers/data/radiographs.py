@@ -110,7 +110,7 @@ def open_radiographs(
         def one(index: int) -> dict:
             radiograph, mask = read_xray(xrays[index])
             images[index], soft_labels[index] = preprocess(radiograph, size), lung_soft_labels(mask, size)
-            return _entry(xrays[index], radiograph, index)
+            return _entry(xrays[index], radiograph, index, mask)
 
         entries = map_cases(one, len(xrays), progress)
         np.save(scratch / "voxels_per_class.npy", soft_labels.sum(axis=(1, 2), dtype=np.float32) / 255)
@@ -257,7 +257,7 @@ def _description(size: int, sources: dict[str, list]) -> dict:
     return {"version": VERSION, "parameters": {"size": size}, "sources": sources}
 
 
-def _entry(xray: XRay, radiograph: np.ndarray, row: int) -> dict:
+def _entry(xray: XRay, radiograph: np.ndarray, row: int, mask: np.ndarray | None = None) -> dict:
     return {
         "id": xray.id,
         "label": xray.label,
@@ -266,5 +266,5 @@ def _entry(xray: XRay, radiograph: np.ndarray, row: int) -> dict:
         "voxels": radiograph_hash(radiograph),
         "first": row,
         "count": 1,
-        **({"notes": list(notes)} if (notes := radiograph_notes(radiograph)) else {}),
+        **({"notes": list(notes)} if (notes := radiograph_notes(radiograph, mask)) else {}),
     }

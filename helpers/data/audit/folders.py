@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -16,9 +16,11 @@ from helpers.data.chest import (
     IMAGES,
     SITES,
     TEST,
+    XRay,
     find_sets,
     instead_of_set,
     read_chest,
+    read_xray,
     unread_files,
     walk_once,
 )
@@ -142,8 +144,9 @@ def _read_chest_folder(folder: Path, progress: Progress) -> tuple[list[Member], 
         findings.append(Finding("note", "unused copy", str(copy), message))
 
     broken = {problem.path for problem in catalogue.problems}
+    whole = [xray for xray in catalogue.xrays if xray.mask and not broken & {xray.image, *xray.mask_files}]
     images = [xray.image for xray in catalogue.xrays if xray.image not in broken]
-    members, at_fault = _read_pictures(folder, images, progress)
+    members, at_fault = _read_pictures(folder, images, progress, {xray.image: xray for xray in whole})
     repeats, faults_of_test = _read_pictures(folder, pictures(catalogue.folder / TEST), progress)
     findings += at_fault + faults_of_test
     pairs = near_duplicates([member.picture_hash for member in members + repeats])
@@ -169,14 +172,17 @@ def _read_loose_pictures(folder: Path, progress: Progress) -> tuple[list[Member]
     return members, findings
 
 
-def _read_pictures(folder: Path, paths: list[Path], progress: Progress) -> tuple[list[Member], list[Finding]]:
+def _read_pictures(
+    folder: Path, paths: list[Path], progress: Progress, with_mask: Mapping[Path, XRay] | None = None
+) -> tuple[list[Member], list[Finding]]:
     def one(path: Path) -> tuple[Member | Finding, tuple[str, ...]]:
         try:
-            radiograph = read_image(path)
+            xray = (with_mask or {}).get(path)
+            radiograph, mask = (read_image(path), None) if xray is None else read_xray(xray)
         except DataError as error:
             return Finding("error", "file at fault", str(path.parent), f"{path.stem}: {error}"), ()
         hashes = picture_hash(radiograph)
-        return Member(folder, path.stem, frozenset([hashes.digest]), hashes), radiograph_notes(radiograph)
+        return Member(folder, path.stem, frozenset([hashes.digest]), hashes), radiograph_notes(radiograph, mask)
 
     results = list(_map_files(one, paths, folder, progress))
     members, findings = _members_and_findings(result for result, _ in results)

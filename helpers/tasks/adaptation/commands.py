@@ -16,7 +16,7 @@ import pandas as pd
 
 from helpers.data.chest import PREFIXES, read_chest
 from helpers.data.pictures import read_image
-from helpers.data.radiographs import UnlabelledStore, open_radiographs, open_unlabelled
+from helpers.data.radiographs import UnlabelledStore, open_radiographs, open_unlabelled, store_notes
 from helpers.data.splits import Split
 from helpers.data.store import Store
 from helpers.learn.batches import adaptation_batches
@@ -41,7 +41,7 @@ from helpers.runtime.errors import DataError
 from helpers.runtime.settings import check_seed, expanded
 from helpers.tasks.adaptation.methods import Method, fit_adaptation
 from helpers.tasks.adaptation.model_selection import MAX_RADIOGRAPHS, ModelSelector
-from helpers.tasks.lungs.commands import evaluate_lungs, read_mean_mask
+from helpers.tasks.lungs.commands import admit, evaluate_lungs, read_mean_mask
 from helpers.tasks.lungs.inference import CHUNK, LungSegmenter, build_network, score_radiographs
 
 BATCH = 16
@@ -126,10 +126,13 @@ def adapt(
         trained_on, tested = ([xray for xray in xrays if xray.id in side] for side in (split.train, split.test))
         if not tested:
             raise DataError(f"No X-ray of {source_site} on the test side of this split has a mask under {data}.")
+        admit(tested, source_site, log)
         learned_or_validated = {*split.train, *split.validation}
         source = open_radiographs([x for x in xrays if x.id in learned_or_validated], out / "slices" / "source", size)
         target = open_unlabelled(data, target_site, _at_site(target_site, split.train), out / "slices" / "target", size)
         log(f"{len(trained_on)} radiographs of {source_site} with masks, {len(target.ids)} of {target_site} without.")
+        for note in (*store_notes(source), *store_notes(target)):
+            log(note)
         mean = read_mean_mask(model_dir)
         shutil.copy(model_dir / "mean_mask.png", out / "mean_mask.png")
         budget.reserve = seconds_to_score(

@@ -344,6 +344,37 @@ def read_mean_mask(model_dir: str | os.PathLike) -> np.ndarray:
     raise DataError(f"{path} is {found[0]} of {found[1]} x {found[2]} pixels; expected L of {size} x {size}; {cure}")
 
 
+def admit(tested: Sequence[XRay], asked: str | None, log: Log) -> list[XRay]:
+    """Read the X-rays that a training will score to their end: a bad one is found before the first step.
+
+    Args:
+        tested: the X-rays.
+        asked: the hospital that was asked for; None for both. Bad X-rays of the other are left out, with a word.
+        log: called with a line for each that is left out.
+
+    Returns:
+        Those that can be scored.
+
+    Raises:
+        DataError: one that is asked for cannot be used.
+    """
+
+    def fault(xray: XRay) -> str | None:
+        try:
+            read_image(xray.image)
+        except DataError as error:
+            return str(error)
+        return None
+
+    faults = {xray: found for xray, found in zip(tested, map_threads(fault, tested), strict=True) if found}
+    if needed := [found for xray, found in faults.items() if asked in (None, xray.site)]:
+        error = DataError.listing(f"{len(needed)} test X-rays cannot be used; mend or remove these files:", needed)
+        raise error
+    for xray, found in faults.items():
+        log(f"Note: {xray.id} of {xray.site}, which was not asked for, is not scored: {found}")
+    return [xray for xray in tested if xray not in faults]
+
+
 @dataclass(frozen=True, eq=False)
 class _Seen:
     """A radiograph that was read: its shape, the origin of its mask, the network's input, and what is unusual."""
@@ -411,33 +442,18 @@ def _write_mask(path: Path, lungs: np.ndarray, made_by: dict[str, str]) -> None:
 
 
 def _admit(catalogue: ChestCatalogue, split: Split, asked: str | None, log: Log) -> list[XRay]:
-    """The X-rays that will be scored, each read to its end: a bad one is found before the first step of a training.
-
-    X-rays of a hospital that was not asked for are left out where they cannot be used.
+    """The X-rays that will be scored, see `admit`.
 
     Raises:
-        DataError: one that is asked for cannot be used, test X-rays are missing, or none has a mask.
+        DataError: test X-rays are missing, one that is asked for cannot be used, or none has a mask.
     """
     test, there = set(split.test), {xray.id for xray in catalogue.xrays}
     if missing := sorted(test - there):
-        error = DataError.listing(f"{len(missing)} test X-rays of the split are not under {catalogue.folder}:", missing)
+        heading = f"{len(missing)} test X-rays of the split are not under {catalogue.folder}; give the folder it is of:"
+        error = DataError.listing(heading, missing)
         raise error
-    tested = [xray for xray in catalogue.xrays if xray.id in test and xray.mask]
-
-    def fault(xray: XRay) -> str | None:
-        try:
-            read_image(xray.image)
-        except DataError as error:
-            return str(error)
-        return None
-
-    faults = {xray: found for xray, found in zip(tested, map_threads(fault, tested), strict=True) if found}
-    if needed := [found for xray, found in faults.items() if asked in (None, xray.site)]:
-        error = DataError.listing(f"{len(needed)} test X-rays cannot be used; mend or remove these files:", needed)
-        raise error
-    for xray, found in faults.items():
-        log(f"Note: {xray.id} of {xray.site}, which was not asked for, is not scored: {found}")
-    if not (tested := [xray for xray in tested if xray not in faults]):
+    tested = admit([xray for xray in catalogue.xrays if xray.id in test and xray.mask], asked, log)
+    if not tested:
         raise DataError(f"No X-ray on the test side of this split has a mask under {catalogue.folder}.")
     return tested
 
