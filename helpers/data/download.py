@@ -29,6 +29,7 @@ RECORD = "download.json"
 
 _PATIENT_GB = 0.09  # five uncompressed volumes of 240 x 240 x 155 in 16 bits
 _SPARE_GB = 0.2
+_LIST = "files.json"  # in the partial download, for the process that brings them
 _ATTEMPTS = 2  # in a row without a new byte; connections that break while bytes arrive are resumed
 _DAMAGED = ("checksum", "archive", "unsafe")  # the partial download is deleted
 
@@ -114,6 +115,8 @@ def _alone(to: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        if os.name == "posix":  # while it is locked: whoever waits for it finds that it has no name any more
+            Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
 
@@ -153,7 +156,7 @@ def _bring(data: DataSet, files: list[str] | None, part: Path, patience: float) 
         DataError: it failed.
     """
     part.mkdir(parents=True, exist_ok=True)
-    (part / "files.json").write_text(json.dumps(files), encoding="utf-8")
+    (part / _LIST).write_text(json.dumps(files), encoding="utf-8")
     most, left = _bytes(part), _ATTEMPTS
     while left:
         result = _watch(data, part, patience)
@@ -162,7 +165,8 @@ def _bring(data: DataSet, files: list[str] | None, part: Path, patience: float) 
         most, left = (now, _ATTEMPTS) if (now := _bytes(part)) > most else (most, left - 1)
     if "folder" in result:
         return Path(result["folder"])
-    if result["failure"] in _DAMAGED:
+    (part / _LIST).unlink()
+    if result["failure"] in _DAMAGED or not _bytes(part):
         shutil.rmtree(part)
     raise DataError(_explain(result, data, part))
 
@@ -170,7 +174,7 @@ def _bring(data: DataSet, files: list[str] | None, part: Path, patience: float) 
 def _watch(data: DataSet, part: Path, patience: float) -> dict:
     """One attempt: start the download process, watch the size of its files, and return its result."""
     # -P: the folder of the script holds modules of this package, which must not shadow others of the same name.
-    command = [sys.executable, "-P", fetch.__file__, data.handle, str(part / "files.json")]
+    command = [sys.executable, "-P", fetch.__file__, data.handle, str(part / _LIST)]
     environment = {
         **os.environ,
         "KAGGLEHUB_CACHE": str(part),
@@ -274,7 +278,8 @@ def _address(proxy: str) -> str:
 
 def _explain(result: dict, data: DataSet, part: Path) -> str:
     """The error message of a failed download: what went wrong, and what to do about it."""
-    resume = f"What has arrived is kept in {part}; the same command takes up from there."
+    arrived = f"What has arrived is kept in {part}; the same command takes up from there."
+    resume = arrived if part.exists() else "Then give the same command again."
     if advice := network_advice(result):
         return f"{data.title}: {advice} {resume}"
     if result["failure"] == "http":

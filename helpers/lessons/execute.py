@@ -13,6 +13,8 @@ from typing import Any
 
 import helpers
 from helpers.lessons.private_paths import machine_roots, without_roots
+from helpers.runtime.errors import DataError
+from helpers.runtime.outputs import writable_folder
 
 LOG = "kernel.log"
 """File beside an executed lesson with what its kernel wrote to standard error."""
@@ -68,7 +70,12 @@ def execute(
         "PYTHONPATH": os.pathsep.join(filter(None, [_root(), os.environ.get("PYTHONPATH")])),
     }
     log = copy.with_name(LOG)
-    with TemporaryDirectory(prefix=f"{notebook.stem}-") as scratch, _environment(settings), _stderr_to(log):
+    with (
+        TemporaryDirectory(prefix=f"{notebook.stem}-") as scratch,
+        _home() as home,
+        _environment(settings | home),
+        _stderr_to(log),
+    ):
         error = _papermill(notebook, copy, parameters, cell_timeout, scratch)
         if error and START_RACE in error:
             error = _papermill(notebook, copy, parameters, cell_timeout, scratch)
@@ -143,6 +150,18 @@ def _drop_start_messages(notebook: dict) -> None:
                 output["text"] = _START_MESSAGE.sub("", output["text"])
         if "outputs" in cell:
             cell["outputs"] = [output for output in cell["outputs"] if output.get("text") != ""]
+
+
+@contextmanager
+def _home() -> Iterator[dict[str, str]]:
+    """Where Jupyter and matplotlib write their own files: nothing is changed unless the home folder is closed to us."""
+    try:
+        writable_folder(Path.home())
+    except (DataError, RuntimeError):
+        with TemporaryDirectory(prefix="home-") as home:
+            yield dict.fromkeys(("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "MPLCONFIGDIR"), home)
+    else:
+        yield {}
 
 
 @contextmanager

@@ -80,6 +80,8 @@ def plan(
     """
     wanted = [course.find(name) for name in names] or course.lessons
     data = None if data is None else data.expanduser()
+    for folder in (data, out):
+        _check_name(folder)
     lessons = [lesson for lesson in course.lessons if lesson in wanted]
     size = read_profile(profile, course)
     # The bands were taken on the data that a run finds for itself; other data has other numbers.
@@ -125,6 +127,18 @@ def _home() -> Path:
     from helpers.data import sources
 
     return sources.home()
+
+
+def _check_name(folder: Path | None) -> None:
+    """Refuse a folder whose name no notebook can hold.
+
+    Raises:
+        LessonError: the name is not UTF-8.
+    """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise LessonError(f"The name {str(folder)!r} is not UTF-8, as notebooks are; rename the folder.") from None
 
 
 def _check_folder(folder: Path) -> None:

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import io
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from helpers.data.download import certificates, network_advice, refusal_advice
+from helpers.data.fetch import network_failure
 from helpers.lessons.manifest import Course, LessonError, read_manifest
 from helpers.lessons.profiles import Band, read_baselines
 from helpers.lessons.stage import DATASET, Staged
@@ -73,8 +76,10 @@ def push(
         log: called with one line at each step.
 
     Raises:
-        LessonError: Kaggle refused something; the message says what to do.
+        LessonError: the pause is out of range, or Kaggle refused something; the message says what to do.
     """
+    if not 0 <= pause <= 3600:
+        raise LessonError(f"--pause {pause:g}: expected 0 to 3600 seconds.")
     bands = read_baselines(BASELINE, course or read_manifest())
     with _signed_in() as api:
         _push_helpers(api, helper, pause, log)
@@ -99,13 +104,14 @@ def _signed_in() -> Iterator[Any]:
 
     Raises:
         LessonError: nobody is signed in, there is no connection, or Kaggle or its client refuses.
+        OSError: a file of ours cannot be read.
     """
     import requests
 
     # The client sets no time limit for a response. (Uploads are not sent this way, and may take their time.)
     send = functools.partialmethod(requests.Session.send, timeout=_RESPONSE_TIMEOUT)
     try:
-        with mock.patch.object(requests.Session, "send", send):
+        with mock.patch.object(requests.Session, "send", send), mock.patch.dict(os.environ, certificates()):
             with contextlib.redirect_stdout(io.StringIO()):  # it prints a page of help where nobody is signed in
                 from kaggle.api.kaggle_api_extended import KaggleApi  # signs in when it is imported: never above
 
@@ -116,14 +122,23 @@ def _signed_in() -> Iterator[Any]:
         raise LessonError(f"Kaggle's client finds no account. {_TOKEN}") from None
     except requests.HTTPError as error:
         status = error.response.status_code
-        advice = _ADVICE.get(status, "The trouble is on its side; try again later.")
-        raise LessonError(f"Kaggle answered {status}. {advice}") from None
+        if status == 407:
+            raise LessonError(network_advice({"failure": "password"})) from None
+        raise LessonError(f"Kaggle answered {status}. {_ADVICE.get(status, refusal_advice(status))}") from None
     except requests.RequestException as error:
-        raise LessonError(
-            f"No connection to Kaggle, or it broke ({type(error).__name__}); run the same again."
-        ) from None
+        advice = network_advice(network_failure(error))
+        raise LessonError(f"{advice} ({type(error).__name__}; run the same again.)") from None
     except LessonError:
         raise
+    except OSError as error:
+        if error.errno is None and "CA certificate" in str(error):
+            raise LessonError(network_advice({"failure": "bundle"})) from None
+        if error.filename is None or not error.filename.startswith(str(Path.home())):
+            raise
+        raise LessonError(
+            f"Kaggle's client cannot use {error.filename} ({error.strerror}). Set KAGGLE_CONFIG_DIR to a folder that "
+            "you may write to."
+        ) from None
     except ValueError as error:
         raise LessonError(f"Kaggle's client refuses: {error}") from None
 

@@ -29,6 +29,7 @@ class Fault:
         leaves: patterns of files that may lie below `out` afterwards; none for a refusal.
         quick: whether `make test` plants it too.
         environment: variables that are set for it.
+        within: gives the context that the command runs in, such as a full disk, or another working folder.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Fault:
     leaves: tuple[str, ...] = ()
     quick: bool = False
     environment: dict[str, str] = field(default_factory=dict)
+    within: Callable[[Path], contextlib.AbstractContextManager] = contextlib.nullcontext
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ def meet(fault: Fault, folder: Path) -> Outcome:
     try:
         arguments = fault.plant(folder)
         os.environ.update(fault.environment)
-        status, output = run(arguments)
+        with fault.within(folder):
+            status, output = run(arguments)
     finally:
         os.environ.clear()
         os.environ.update(before)
