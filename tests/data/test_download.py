@@ -189,6 +189,7 @@ def test_without_a_network_there_is_a_message_at_once(tmp_path, monkeypatch):
     message = refused(tmp_path / "brats")
     assert "The proxy on the way does not answer" in message
     assert "http_proxy names 127.0.0.1:9" in message
+    assert list(tmp_path.iterdir()) == []  # neither a lock nor a partial download of nothing
 
 
 class Proxy(threading.Thread):

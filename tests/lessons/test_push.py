@@ -188,3 +188,48 @@ def test_the_package_never_imports_the_client_by_itself():
     code = "import sys, helpers.cli, helpers.data.sources, helpers.data.download, helpers.lessons.push; "
     code += "sys.exit(any(name in sys.modules for name in ('kaggle', 'kagglehub', 'requests')))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(("status", "advice"), [(407, "a user name and a password"), (418, "update its clients")])
+def test_what_is_not_kaggles_fault_is_not_called_so(kaggle, staged, workshop, tmp_path, status, advice):
+    kaggle.fail["KernelsApiService/SaveKernel"] = kaggle.fail["SaveKernel"] = status
+    for route in ("KernelsApiService/SaveKernel", "DatasetApiService/GetDatasetStatus"):
+        kaggle.fail[route] = status
+    with pytest.raises(LessonError, match=advice) as caught:
+        pushed(staged, workshop, tmp_path)
+    assert "on its side" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "advice"),
+    [
+        (
+            "http_proxy",
+            "http://someone:secret@127.0.0.1:9",
+            r"proxy .* does not answer.*http_proxy names 127\.0\.0\.1:9",
+        ),
+        ("http_proxy", "socks5://127.0.0.1:9", "Correct HTTPS_PROXY"),
+    ],
+)
+def test_what_stands_on_the_way_is_named_without_its_password(
+    kaggle, staged, workshop, tmp_path, monkeypatch, variable, value, advice
+):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(LessonError, match=f"(?s){advice}") as caught:
+        pushed(staged, workshop, tmp_path)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_a_file_of_certificates_that_is_not_there_is_told_by_its_variable(tmp_path, name):
+    code = "from helpers.lessons.push import _signed_in\nwith _signed_in() as api: api.dataset_status('a/b')"
+    kept = {key: value for key, value in os.environ.items() if key in ("PATH", "PYTHONPATH")}
+    environment = {**kept, "HOME": str(tmp_path), "KAGGLE_API_TOKEN": TOKEN, name: "/none.pem"}
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert f"LessonError: The file with certificates that {name} names is not there." in answer.stderr
+
+
+@pytest.mark.parametrize("pause", [-1.0, float("nan"), 1e9])
+def test_a_pause_out_of_range_is_refused(staged, workshop, tmp_path, pause):
+    with pytest.raises(LessonError, match=r"--pause .* expected 0 to 3600 seconds"):
+        push(*staged, tmp_path / "out", pause, workshop.course)
