@@ -12,13 +12,13 @@ import keras
 import numpy as np
 import pytest
 
-from helpers.data.splits import save_split
 from helpers.learn import precision, run_folder
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.training_loop import fit
 from helpers.runtime.errors import DataError
-from tests.learn.killed import end, train, train_and_kill
+from helpers.runtime.interrupt import Terminated
+from tests.learn.killed import differences, files_left, train_and_kill
 
 STEPS, EPOCHS = 4, 3
 
@@ -75,6 +75,10 @@ def _interrupt():
     os.kill(os.getpid(), signal.SIGINT)
 
 
+def _terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 @pytest.fixture(autouse=True)
 def _heard():
     """Ctrl-C is heard, also where the shell started these tests in the background and had it ignored."""
@@ -118,16 +122,21 @@ def test_crash_after_every_third_step_leaves_no_trace(whole, tmp_path):
     _assert_same(ended, whole)
 
 
+@pytest.mark.parametrize(("send", "raised"), [(_interrupt, KeyboardInterrupt), (_terminate, Terminated)])
 @pytest.mark.parametrize("stop", [3, 4, 6])
-def test_ctrl_c_loses_nothing_and_says_how_to_go_on(whole, tmp_path, stop):
+def test_ctrl_c_and_sigterm_lose_nothing_and_say_how_to_go_on(whole, tmp_path, stop, send, raised):
     """Even where checkpoints are rare."""
     progress = {3: "0 epochs and 3 of 4 steps", 4: "1 epoch", 6: "1 epoch and 2 of 4 steps"}[stop]
     with (
-        pytest.raises(KeyboardInterrupt, match=f"^Stopped after {progress}; the same command goes on from there"),
+        pytest.raises(
+            KeyboardInterrupt, match=f"^Stopped after {progress}; the same command goes on from there"
+        ) as met,
         Checkpoint(tmp_path) as checkpoint,
     ):
-        _train(checkpoint, callbacks=[_At(stop, _interrupt)])
+        _train(checkpoint, callbacks=[_At(stop, send)])
+    assert met.type is raised
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     lines = []
     _assert_same(_train(Checkpoint(tmp_path, log=lines.append)), whole)
     assert lines == [f"Going on after {progress}."]
@@ -271,21 +280,18 @@ def test_checkpoints_take_a_small_share_of_the_time(tmp_path, monkeypatch):
 def test_jax_goes_on_as_well():
     """The same laws, in a process of their own, for Keras has one backend."""
     pytest.importorskip("jax")
-    laws = "every_third_step or trained_to_its_end or (ctrl_c_loses and 6)"
+    laws = "every_third_step or trained_to_its_end or (ctrl_c_and_sigterm and 6-_interrupt)"
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-k", laws, __file__]
     result = subprocess.run(command, env={**os.environ, "KERAS_BACKEND": "jax"}, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout
     assert "3 passed" in result.stdout
 
 
-def test_killed_training_ends_as_the_one_that_nobody_killed(store, split, tmp_path):
-    """SIGKILL at random moments, the network and the batches of the course; `python -m tests.learn.killed 20`."""
-    save_split(split, tmp_path / "split.json")
-    train(store.folder, tmp_path / "split.json", tmp_path / "whole", 2)
-    struck = train_and_kill(store.folder, tmp_path / "split.json", tmp_path / "killed", 2, kills=2, seed=3)
+def test_killed_training_ends_as_the_one_that_nobody_killed(phantoms, tmp_path):
+    """SIGKILL at random moments of the command; `python -m tests.learn.killed 20 gate` for others, and more kills."""
+    (tmp_path / "brats").symlink_to(phantoms)
+    train_and_kill("brain", tmp_path, tmp_path / "whole", 2, kills=0, seed=0)
+    struck = train_and_kill("brain", tmp_path, tmp_path / "killed", 2, kills=2, seed=3)
     assert len(struck) == 2
-    (arrays, history), (others, other_history) = end(tmp_path / "whole"), end(tmp_path / "killed")
-    assert history == other_history
-    assert arrays.keys() == others.keys()
-    for name in arrays:
-        np.testing.assert_array_equal(arrays[name], others[name], err_msg=name)
+    assert not differences(tmp_path / "whole", tmp_path / "killed")
+    assert not files_left(tmp_path / "killed")
