@@ -22,6 +22,7 @@ from helpers.data import fetch
 from helpers.data.sets import BRATS, DataSet, brats_files
 from helpers.runtime.disk import explain_full_disk
 from helpers.runtime.errors import DataError
+from helpers.runtime.json_files import read_json
 from helpers.runtime.outputs import writable_folder
 
 RECORD = "download.json"
@@ -29,9 +30,14 @@ RECORD = "download.json"
 
 _PATIENT_GB = 0.09  # five uncompressed volumes of 240 x 240 x 155 in 16 bits
 _SPARE_GB = 0.2
+_RECORDED = {
+    "type": "object",
+    "required": ["handle", "patients"],
+    "properties": {"handle": {"type": "string"}, "patients": {"type": ["integer", "null"]}},
+}
 _LIST = "files.json"  # in the partial download, for the process that brings them
 _ATTEMPTS = 2  # in a row without a new byte; connections that break while bytes arrive are resumed
-_DAMAGED = ("checksum", "archive", "unsafe")  # the partial download is deleted
+_DAMAGED = ("checksum", "archive", "unsafe", "portal")  # the partial download is deleted
 
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
@@ -63,10 +69,10 @@ def download(data: DataSet, to: Path, patients: int | None = None, patience: flo
     to = Path(to).expanduser().absolute()
     record = {"handle": data.handle, "patients": patients}
     files = _selection(data, patients)
-    if _is_there(data, to, record):
+    if os.path.lexists(to) and _is_there(data, to, record):
         print(f"{data.title}: already there, at {to}")
         return to
-    writable_folder(to, "--to", beside=True)
+    to = writable_folder(to, "--to or COURSE_DATA", beside=True)
     to.parent.mkdir(parents=True, exist_ok=True)
     with explain_full_disk(to), _alone(to):
         if _is_there(data, to, record):
@@ -131,7 +137,9 @@ def _is_there(data: DataSet, to: Path, record: dict) -> bool:
     if not to.is_dir() or not data.held_by(to):
         raise DataError(f"{to} is in the way: it is no copy of {data.title}. Remove it, or name another place by --to.")
     note = to / RECORD
-    found = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else record  # unpacked by hand
+    if not note.is_file():
+        return True  # unpacked by hand
+    found = read_json(note, _RECORDED, f"Remove {to}, and download it again.")
     if found == record:
         return True
     names = [f"{it['patients'] or 'all'} patients of {it['handle']}" for it in (found, record)]
@@ -163,12 +171,19 @@ def _bring(data: DataSet, files: list[str] | None, part: Path, patience: float) 
         if result.get("failure") not in ("connection", "proxy"):
             break
         most, left = (now, _ATTEMPTS) if (now := _bytes(part)) > most else (most, left - 1)
-    if "folder" in result:
+    if "folder" in result and not any(_is_page(Path(result["folder"]) / file) for file in files or ()):
         return Path(result["folder"])
+    result = result if "failure" in result else {"failure": "portal"}
     (part / _LIST).unlink()
     if result["failure"] in _DAMAGED or not _bytes(part):
         shutil.rmtree(part)
     raise DataError(_explain(result, data, part))
+
+
+def _is_page(path: Path) -> bool:
+    """Whether a web page came where a file of numbers was wanted: many networks answer so until one signs in."""
+    with path.open("rb") as file:
+        return file.read(64).lstrip().lower().startswith((b"<!doctype html", b"<html"))
 
 
 def _watch(data: DataSet, part: Path, patience: float) -> dict:
@@ -250,8 +265,8 @@ def network_advice(failure: Mapping[str, Any]) -> str | None:
         "HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT (special characters as in an address: %40 for @).",
         "proxy": f"The proxy on the way does not answer, or refuses{named}. Correct HTTPS_PROXY, as in "
         "HTTPS_PROXY=http://HOST:PORT, or unset it where there is no proxy.",
-        "portal": "What answered is not Kaggle: perhaps a page of this network that asks you to sign in. Open any "
-        "website in a browser first.",
+        "portal": "A web page came, and no data: perhaps this network asks you to sign in. Open any website in a "
+        "browser first.",
         "connection": "No connection to Kaggle, or it broke. See that this machine has internet (on Kaggle: Settings, "
         f"Internet){named or '; behind a proxy, name it in HTTPS_PROXY'}.",
     }.get(failure["failure"])

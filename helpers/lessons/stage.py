@@ -72,6 +72,8 @@ def stage(
     Raises:
         LessonError: a lesson, its source, the profile or the metadata is not in order.
     """
+    if found := complaints(_helpers_metadata(user), "dataset"):
+        raise LessonError("\n".join([f"{user!r} is no name on Kaggle; correct --user:", *found]))
     course = course or read_manifest()
     wanted = [course.find(name) for name in names] or course.lessons
     texts, size = render(notebooks, "student", course), read_profile(profile, course)
@@ -114,13 +116,7 @@ def _stage_helpers(checkout: Path, user: str, folder: Path) -> Path:
     if not (checkout / "pyproject.toml").is_file():
         raise LessonError(f"{checkout} is no checkout of the course: the wheel is built there. Run from a checkout.")
     _empty(folder)
-    metadata = {
-        "id": f"{user}/{HELPERS}",
-        "title": "Biomedseg helpers",
-        "subtitle": "The package that the lessons of the course import",
-        "licenses": [{"name": "apache-2.0"}],
-    }
-    _write(folder / DATASET, metadata, "dataset")
+    _write(folder / DATASET, _helpers_metadata(user), "dataset")
     with TemporaryDirectory() as scratch:  # setuptools would put what it built last time into the wheel as well
         for name in _WHEEL:
             copy = shutil.copytree if (checkout / name).is_dir() else shutil.copy
@@ -131,6 +127,15 @@ def _stage_helpers(checkout: Path, user: str, folder: Path) -> Path:
     if answer.returncode or not list(folder.glob("*.whl")):
         raise LessonError(f"The wheel of helpers could not be built (it needs setuptools 77):\n{answer.stderr[-2000:]}")
     return folder
+
+
+def _helpers_metadata(user: str) -> dict[str, Any]:
+    return {
+        "id": f"{user}/{HELPERS}",
+        "title": "Biomedseg helpers",
+        "subtitle": "The package that the lessons of the course import",
+        "licenses": [{"name": "apache-2.0"}],
+    }
 
 
 def _stage_lesson(lesson: Lesson, text: str, user: str, profile: Profile, out: Path, checkout: Path) -> Staged:

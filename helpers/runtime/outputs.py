@@ -23,7 +23,7 @@ def writable_folder(path: str | os.PathLike, option: str = "--out", beside: bool
         beside: the folder is built beside its final name and moved there, so that its parent must be writable instead.
 
     Returns:
-        The path, expanded.
+        The path, expanded; with `beside` the folder that a link names.
 
     Raises:
         DataError: a file is in the way, or the folder may not be written to.
@@ -31,6 +31,10 @@ def writable_folder(path: str | os.PathLike, option: str = "--out", beside: bool
     try:
         folder = Path(path).expanduser()
         whole = folder.absolute()
+        if beside and whole.is_symlink():  # what the link names is made or replaced, and not the link
+            folder = whole = whole.resolve()
+            if not whole.is_dir():
+                raise DataError(f"{path} is a link to {whole}, which is no folder. Name another one by {option}.")
         place = next(one for one in (whole, *whole.parents)[beside:] if os.path.lexists(one))
         if not place.is_dir():
             reason = "is a file" if place.exists() else "is a link to nothing"

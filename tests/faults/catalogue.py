@@ -1,7 +1,10 @@
 """All faults, kind by kind."""
 
-from tests.faults import brain
+from tests.faults import accounts, brain, chest, rim
 from tests.faults.harness import Fault
 
 FAULTS: list[Fault] = []
 FAULTS += brain.FAULTS
+FAULTS += chest.FAULTS
+FAULTS += rim.FAULTS
+FAULTS += accounts.FAULTS

@@ -98,16 +98,16 @@ def build_beside(root: Path, note: dict, build: Callable[[Path, dict], None]) ->
         OSError: the set cannot be moved into place.
     """
     root = root.expanduser()
-    if _is_there(root, note):
+    if os.path.lexists(root) and _is_there(root, note):
         return root
-    writable_folder(root, beside=True)
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with explain_full_disk(root), scratch_folder(root) as scratch:
+    final = writable_folder(root, "--out or COURSE_DATA", beside=True)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with explain_full_disk(root), scratch_folder(final) as scratch:
         building = scratch / "set"  # readable by others, unlike the scratch folder
         build(building, note)
         (building / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
         try:
-            building.replace(root)
+            building.replace(final)
         except OSError:
             if not _is_there(root, note):  # unless another process was faster with the same set
                 raise
