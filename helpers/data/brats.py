@@ -120,6 +120,7 @@ class Patient:
         site: the institution in the 2017-2019 id, or None.
         convention: of the names of its images; so is the mask written that is predicted for it.
         masks: all masks of the folder that was searched, which decide what a label 3 means.
+        notes: how its files are read, where they do not lie as the training set; a sentence each.
     """
 
     id: str
@@ -130,6 +131,7 @@ class Patient:
     site: str | None = None
     convention: Convention = BRATS_2017
     masks: MaskSurvey = field(default_factory=MaskSurvey, repr=False, compare=False)
+    notes: tuple[str, ...] = ()
 
     @property
     def strata(self) -> tuple[str, ...]:
@@ -175,26 +177,18 @@ class Catalogue:
         root: the folder that was searched.
         patients: sorted by id.
         problems: files that cannot be used.
-        remarks: how files are read that are not as the training set, a sentence each.
-        masks: all masks that were found.
+        remarks: what was left out, a sentence each.
     """
 
     root: Path
     patients: tuple[Patient, ...]
     problems: tuple[Problem, ...]
     remarks: tuple[str, ...] = ()
-    masks: MaskSurvey = field(default_factory=MaskSurvey, repr=False, compare=False)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user has to know of how the files are read: `remarks`, and what the labels of the masks mean."""
-        notes = list(self.remarks)
-        newer = [patient.id for patient in self.patients if patient.convention is BRATS_2023]
-        if newer:
-            notes.append(f"{_people(newer)}: names of {BRATS_2023.name}, so label 3 is the enhancing tumour")
-        if self.masks.asked and len(newer) < len(self.patients) and self.masks.holder(4) is None:
-            notes.append("label 3 is read as the enhancing tumour, since no mask of this folder has the label 4")
-        return tuple(notes)
+        """What a user has to know of how the files are read: `remarks`, and `reading_notes` of the patients."""
+        return *self.remarks, *reading_notes(self.patients)
 
     def require(self, modalities: Iterable[str], seg: bool = True) -> tuple[Patient, ...]:
         """The patients that have all the named files.
@@ -271,12 +265,11 @@ def read_catalogue(root: str | os.PathLike) -> Catalogue:
     if not root.is_dir():
         raise DataError(f"There is no folder {root}. Give the folder that holds the BraTS patients.")
     table, remarks = _read_tables(root)
-    patients, problems, geometries = [], [], []
+    patients, problems = [], []
     for folder, names in _folders_with_scans(root, remarks):
-        patient, found, geometry = _read_folder(folder, names, table)
+        patient, found = _read_folder(folder, names, table)
         patients.append(patient)
         problems += found
-        geometries.append((patient.id, geometry))
     if not patients:
         hint = f" ({'; '.join(remarks)})" if remarks else ""
         raise DataError(
@@ -288,8 +281,7 @@ def read_catalogue(root: str | os.PathLike) -> Catalogue:
     masks = MaskSurvey(patient.seg for patient in patients if patient.seg is not None)
     patients = [replace(patient, masks=masks) for patient in patients]
     problems += _twice(patients) + _foreign_masks(patients, {problem.path for problem in problems})
-    remarks += _positions(geometries)
-    return Catalogue(root, tuple(patients), tuple(problems), tuple(remarks), masks)
+    return Catalogue(root, tuple(patients), tuple(problems), tuple(remarks))
 
 
 def _people(ids: Sequence[str], most: int = 3) -> str:
@@ -298,13 +290,27 @@ def _people(ids: Sequence[str], most: int = 3) -> str:
     return listed if len(ids) <= most else f"{listed} and {len(ids) - most} more"
 
 
-def _positions(geometries: Iterable[tuple[str, Geometry | None]]) -> list[str]:
-    """How the patients lie that do not lie as the training set: one sentence for each way, with their ids."""
-    ways = defaultdict(list)
-    for identity, geometry in geometries:
-        for note in geometry.notes if geometry else ():
-            ways[note].append(identity)
-    return [f"{_people(sorted(ids))}: {note}" for note, ids in sorted(ways.items())]
+def reading_notes(patients: Sequence[Patient]) -> list[str]:
+    """What a user has to know of how the files of these patients are read.
+
+    What a label 3 means is said once a mask with this label was read, for until then nobody knows of it.
+
+    Args:
+        patients: of one catalogue.
+
+    Returns:
+        A sentence for each way in which they are read, with the ids of the patients.
+    """
+    ways, newer = defaultdict(list), [patient.id for patient in patients if patient.convention is BRATS_2023]
+    for patient in patients:
+        for note in patient.notes:
+            ways[note].append(patient.id)
+    notes = [f"{_people(ids)}: {note}" for note, ids in sorted(ways.items())]
+    if newer:
+        notes.append(f"{_people(newer)}: names of {BRATS_2023.name}, so label 3 is the enhancing tumour")
+    if any(p.masks.asked and p.masks.holder(4) is None for p in patients if p.convention is BRATS_2017):
+        notes.append("label 3 is read as the enhancing tumour, since no mask of this folder has the label 4")
+    return notes
 
 
 def _folders_with_scans(root: Path, remarks: list[str]) -> Iterable[tuple[Path, list[str]]]:
@@ -342,10 +348,7 @@ def _dangling(path: Path) -> bool:
     return path.is_symlink() and not path.exists() and not path.name.lower().endswith(_SUFFIXES)
 
 
-def _read_folder(
-    folder: Path, names: list[str], table: dict[str, dict]
-) -> tuple[Patient, list[Problem], Geometry | None]:
-    """The patient of a folder, the problems of its files, and where its first image lies."""
+def _read_folder(folder: Path, names: list[str], table: dict[str, dict]) -> tuple[Patient, list[Problem]]:
     images, others, problems = {}, [], []
     identity, ids, newer = "", {}, False
     for name in names:
@@ -383,11 +386,11 @@ def _read_folder(
     site = row.get("site") or _site(identity)
     patient = Patient(identity, folder, images, seg, grade, site, BRATS_2023 if newer else BRATS_2017)
     found, geometry = _check_headers(patient)
-    return patient, problems + found, geometry
+    return replace(patient, notes=geometry.notes if geometry else ()), problems + found
 
 
 def _check_headers(patient: Patient) -> tuple[list[Problem], Geometry | None]:
-    """Files that cannot be read or placed, and files that do not share one grid; and the grid."""
+    """Files that cannot be read or placed, and files that do not share one grid; and where the first of them lies."""
     problems, grids = [], {}
     for kind in (*MODALITIES, "seg"):
         path = patient.file(kind)

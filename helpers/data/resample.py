@@ -14,6 +14,8 @@ import numpy as np
 
 from helpers.runtime.errors import DataError
 
+_SMALLEST_MM = 40.0  # of a brain along rows and columns: a third of a child's
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -94,18 +96,22 @@ class Grid:
             name: the patient, for the message.
 
         Raises:
-            DataError: the box is larger than the window: not a skull-stripped adult brain, or a wrong spacing.
+            DataError: the box is larger than the window, or far too small: not a skull-stripped adult brain, or a wrong
+                spacing.
         """
         middle = []
         brain = images.any(axis=(2, 3))
         for axis, mm in enumerate(spacing[:2]):
             inside = np.flatnonzero(brain.any(axis=1 - axis))
             first, last = inside[0] * mm, (inside[-1] + 1) * mm
-            if last - first > self.extent_mm:
+            if not _SMALLEST_MM <= last - first <= self.extent_mm:
+                limit = f"the network's window is {self.extent_mm:.0f} mm"
+                if last - first < _SMALLEST_MM:
+                    limit = f"expected at least {_SMALLEST_MM:.0f} mm"
                 raise DataError(
-                    f"{name}: the non-zero voxels span {last - first:.0f} mm along axis {axis}; the network's window "
-                    f"is {self.extent_mm:.0f} mm. Expected a skull-stripped head with 0 outside the brain and the "
-                    f"right spacing in its header (it says {mm:.3g} mm)."
+                    f"{name}: the non-zero voxels span {last - first:.0f} mm along axis {axis}; {limit}. Expected a "
+                    "skull-stripped head with 0 outside the brain and the right spacing in its header (it says "
+                    f"{mm:.3g} mm)."
                 )
             middle.append(float(first + last) / 2)
         return tuple(middle)

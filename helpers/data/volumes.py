@@ -20,6 +20,7 @@ DISK_LABELS = BRATS_2017.disk_labels
 
 _ROUNDING = 1e-3  # labels that a scale in the header made of whole numbers: 3.9999999991
 _FAR, _FEW = 100.0, 1e-5  # a voxel of 100 times all but one in 100,000 is no tissue
+_LEVELS = 16  # a volume of fewer values is no image
 _UNKNOWN = 255  # no label of the network
 _MOST = 8  # unknown labels that a message lists
 
@@ -287,19 +288,32 @@ def _image(labels: np.ndarray, grid: Scan | np.ndarray) -> nib.Nifti1Image:
 
 
 def unusual_voxels(scan: Scan) -> list[str]:
-    """A warning for each modality in which a few voxels lie beyond all others by orders of magnitude.
+    """Warnings for a patient whose voxels can be read, but are not as a scanner makes them.
 
-    Such voxels are no tissue, and z-scores are relative to the standard deviation: one of them hides the whole brain.
+    A few voxels that lie beyond all others by orders of magnitude are no tissue, and z-scores are relative to the
+    standard deviation: one of them hides the whole brain. A volume of few values is a mask, and the same volume twice
+    is one file under two names.
 
     Args:
         scan: any patient.
 
     Returns:
-        A sentence each; none for a volume as scanners make it.
+        A sentence each.
     """
     warnings = []
-    for modality in scan.modalities:
+    for number, modality in enumerate(scan.modalities):
         image = scan.image(modality)
+        warnings += [
+            f"{modality} and {other} are the same volume: one of the files is wrong. Do not use this mask."
+            for other in scan.modalities[:number]
+            if np.array_equal(image[::8, ::8, ::8], scan.image(other)[::8, ::8, ::8])
+            and np.array_equal(image, scan.image(other))
+        ]
+        if len(np.unique(image[::4, ::4, ::4])) < _LEVELS and len(levels := np.unique(image)) < _LEVELS:
+            warnings.append(
+                f"{modality}: only {len(levels)} different values: is it a mask, or were its grey levels lost? Export "
+                "the volume again, and do not use this mask."
+            )
         largest = max(float(image.max()), -float(image.min()))
         beyond = image > largest / _FAR
         if image.min() < 0:

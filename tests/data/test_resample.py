@@ -87,7 +87,14 @@ def test_weights_of_equal_axes_are_the_identity():
 def test_brain_centre_is_the_middle_of_its_box_in_millimetres():
     images = np.zeros((40, 50, 3, 2), np.float32)
     images[10:20, 30:40, 1, 1] = 1
-    assert Grid().brain_centre(images, (2, 3, 1)) == (30, 105)
+    assert Grid().brain_centre(images, (4, 6, 1)) == (60, 210)
+
+
+def test_head_of_centimetres_for_millimetres_is_refused():
+    images = np.zeros((240, 240, 2, 1), np.float32)
+    images[40:200, 40:200] = 1
+    with pytest.raises(DataError, match=r"span 16 mm along axis 0; expected at least 40 mm.*it says 0\.1 mm"):
+        Grid().brain_centre(images, (0.1, 0.1, 0.1))
 
 
 def test_head_larger_than_the_window_is_refused():

@@ -164,6 +164,16 @@ def test_one_voxel_beyond_all_others_is_a_warning(patients, value):
     assert "do not use this mask" in warning
 
 
+def test_mask_given_as_an_image_and_one_volume_under_two_names_are_warnings(patients):
+    scan = read_scan(patients[0], ("flair", "t1ce"))
+    images = np.repeat(scan.images[..., :1], 2, axis=-1)
+    (warning,) = unusual_voxels(replace(scan, images=images))
+    assert warning.startswith("t1ce and flair are the same volume")
+    images[..., 1] = scan.seg
+    (warning,) = unusual_voxels(replace(scan, images=images))
+    assert warning.startswith("t1ce: only 4 different values")
+
+
 def test_real_volumes_have_no_such_voxel(real_data):
     for patient in read_catalogue(real_data / "brats18").require(("flair", "t1ce"))[::7]:
         scan = read_scan(patient, ("flair", "t1", "t1ce", "t2"), seg=False)

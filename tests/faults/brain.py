@@ -494,6 +494,11 @@ FAULTS: list[Fault] = [
         quick=True,
     ),
     _refused(
+        "centimetres for millimetres",
+        _predict(_each(_header((SROW, "<f4", [-0.6, 0, 0, 0, 0, -0.6, 0, 0, 0, 0, 0.6, 0])))),
+        r"non-zero voxels span 1\d mm along axis 0; expected at least 40 mm.*right spacing",
+    ),
+    _refused(
         "sform with NaN", _predict(_each(_header((SROW, "<f4", [np.nan])))), r"sform holds values that are no num"
     ),
     _refused(
@@ -534,6 +539,19 @@ FAULTS: list[Fault] = [
         "one voxel of 1e30",
         _predict(_each(_values(_one_voxel(1e30), np.float32), "t1ce")),
         r"t1ce: 1 voxel of up to 1e\+30.*do not use this mask",
+        check=_masks(1),
+        quick=True,
+    ),
+    _mended(
+        "a mask as an image",
+        _predict(lambda folder: shutil.copy(_file(folder, "seg"), _file(folder, "t1ce"))),
+        r"t1ce: only 4 different values.*do not use this mask",
+        check=_masks(1),
+    ),
+    _mended(
+        "one volume under two names",
+        _predict(lambda folder: shutil.copy(_file(folder, "flair"), _file(folder, "t1ce"))),
+        r"t1ce and flair are the same volume.*Do not use this mask",
         check=_masks(1),
         quick=True,
     ),

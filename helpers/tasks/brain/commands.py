@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from helpers.data.brats import MODALITIES, Patient, read_catalogue
+from helpers.data.brats import MODALITIES, Patient, read_catalogue, reading_notes
 from helpers.data.patients import Refusal, select_patients
 from helpers.data.resample import Grid
 from helpers.data.splits import Split, make_split
@@ -97,6 +97,8 @@ def train_brain(
             grid,
             lambda done, total: log(f"prepared {done} of {total} patients"),
         )
+        for note in reading_notes(patients):
+            log(note)
         tested = [patient for patient in patients if patient.id in split.test]
         with scope():
             network = build_network(parameters)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from sklearn import metrics
 
-from helpers.data.brats import Patient, read_catalogue
+from helpers.data.brats import Patient, read_catalogue, reading_notes
 from helpers.data.resample import Grid
 from helpers.data.splits import Split, make_split
 from helpers.data.store import Store, open_store
@@ -108,6 +108,8 @@ def train_gate(
             lambda done, total: log(f"prepared {done} of {total} patients"),
             OPTIONAL,
         )
+        for note in reading_notes(patients):
+            log(note)
         with scope():
             gate = Gate(build_network(parameters), MODALITIES, grid)
         if network == "base":
