@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.data.chest import read_chest, read_xray
+from helpers.data import sources
+from helpers.data.audit.report import audit
+from helpers.data.chest import find_sets, list_pictures, read_chest, read_lungs, read_xray, walk_once
 from helpers.data.pictures import read_image, read_mask
+from helpers.data.radiographs import lung_soft_labels, open_radiographs
 from helpers.runtime.errors import DataError
+from tests.faults.chest import nlm_layout, png
 
 
 def _file(root: Path, kind: str, pattern: str) -> Path:
@@ -216,6 +220,158 @@ def test_mask_of_another_size_is_refused_when_it_is_read(spoiled_chests):
     with pytest.raises(DataError, match=r"use the mask of this image"):
         read_xray(xray)
     assert read_mask(xray.mask).any()
+
+
+# --- what a folder holds
+
+
+def _bare(root: Path, to: Path) -> Path:
+    """The first copy of the set alone."""
+    return Path(shutil.copytree(root / "Lung Segmentation", to / "Lung Segmentation")).parent
+
+
+def test_lessons_commands_and_audit_find_the_same(chests, tmp_path, capsys):
+    """At any depth, through links, beside other things: one answer, whoever asks."""
+    deep = tmp_path / "1" / "2" / "3" / "4" / "5"
+    _bare(chests, deep)
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "set").symlink_to(deep / "Lung Segmentation")
+    inside = tmp_path / "inside"
+    shutil.copytree(chests / "Lung Segmentation" / "masks", inside / "masks")
+    (inside / "CXR_png").symlink_to(chests / "Lung Segmentation" / "CXR_png")
+    for root in (tmp_path / "1", linked, inside):
+        assert sources.chest(root) == root
+        assert len(read_chest(root).xrays) == 14
+        assert {one.level for one in audit([root])} == {"note"}
+    for nothing in (tmp_path / "empty", tmp_path / "hidden"):
+        (nothing / ".trash" / "CXR_png").mkdir(parents=True)
+        shutil.copy(_file(chests, "CXR_png", "*"), nothing / ".trash" / "CXR_png")
+        for door in (sources.chest, read_chest, lambda root: audit([root])):
+            with pytest.raises(DataError, match=r"CXR_png"):
+                door(nothing)
+
+
+def test_folders_are_entered_once_and_never_upwards(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "c").mkdir(parents=True)
+    (tmp_path / "a" / "0_link").symlink_to(tmp_path / "a" / "b")
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+    (tmp_path / "a" / "out").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "a" / "again").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "a")
+    walked = [str(folder.relative_to(tmp_path)) for folder, _, _ in walk_once(tmp_path / "a")]
+    assert sorted(walked) == ["a", "a/again", "a/again/c", "a/b"]
+
+
+def test_copy_through_a_link_is_the_same_set_and_no_copy(chests, tmp_path):
+    root = _bare(chests, tmp_path / "chest")
+    (root / "A link to it").symlink_to(root / "Lung Segmentation")
+    assert [folder for folder, _ in find_sets(root)] == [root / "Lung Segmentation"]
+    assert read_chest(root).copies == ()
+
+
+def test_halves_of_nlms_layout_are_joined_and_feed_training(chests, tmp_path):
+    root = _bare(chests, tmp_path / "chest")
+    nlm_layout(root / "Lung Segmentation")
+    whole, halves = (read_chest(one).require() for one in (chests, root))
+    assert [xray.id for xray in whole] == [xray.id for xray in halves]
+    assert sum(len(xray.mask_files) == 2 for xray in halves) == 6
+    for one, other in zip(whole, halves, strict=True):
+        np.testing.assert_array_equal(read_lungs(other), read_mask(one.mask))
+    store = open_radiographs(halves, tmp_path / "store", 16)
+    expected = lung_soft_labels(read_mask(whole[-1].mask), 16)
+    np.testing.assert_array_equal(store.soft_labels[store.rows([whole[-1].id])[0]], expected)
+    half = halves[-1].other_half
+    half.write_bytes(b"")
+    with pytest.raises(DataError, match=rf"rightMask/{half.name}.*empty"):
+        read_chest(root).require()
+
+
+def test_one_lung_alone_and_lungs_without_an_image_are_reported(chests, tmp_path):
+    root = _bare(chests, tmp_path / "chest")
+    nlm_layout(root / "Lung Segmentation")
+    _file(root, "ManualMask/leftMask", "*").unlink()
+    path = _file(root, "ManualMask/rightMask", "*2_0*")
+    path.rename(path.with_name("MCUCXR_0999_0.png"))
+    messages = sorted(problem.message for problem in read_chest(root).problems)
+    assert [message[:24] for message in messages] == [
+        "a mask without an image;",
+        "one lung alone; expected",
+        "one lung alone; expected",
+    ]
+
+
+def test_masks_in_another_folder_are_pointed_at(chests, tmp_path):
+    root = _bare(chests, tmp_path / "chest")
+    (root / "Lung Segmentation" / "masks").rename(root / "Lung Segmentation" / "mask")
+    with pytest.raises(DataError, match=r"mask holds 13 pictures named as X-rays without a mask; masks are read from"):
+        read_chest(root).require()
+
+
+@pytest.mark.parametrize("name", ["IM0.dcm", "IM0", "IM0.DCM", "IM0.ima"])
+def test_dicom_files_are_counted_and_named(chests, tmp_path, name):
+    root = _bare(chests, tmp_path / "chest")
+    folder = root / "Lung Segmentation" / "CXR_png"
+    (folder / name).write_bytes(bytes(128) + b"DICM" + bytes(100))
+    (note,) = read_chest(root).notes
+    assert f"holds 1 DICOM files, which are not read: {name}. Export them" in note
+    assert [one.message for one in audit([root]) if one.check == "unread files"] == [note]
+    assert list_pictures(root)[1] == [note]
+    for path in folder.glob("*.png"):
+        path.unlink()
+    for door in (sources.chest, read_chest, list_pictures, lambda root: audit([root])):
+        with pytest.raises(DataError, match=rf"It holds 1 DICOM files, which are not read: {name}"):
+            door(root)
+
+
+def test_pictures_are_listed_whatever_their_names(chests, tmp_path):
+    root = _bare(chests, tmp_path / "chest")
+    shutil.copy(_file(root, "CXR_png", "*"), root / "Lung Segmentation" / "CXR_png" / "JPCLN001.png")
+    assert len(list_pictures(root)[0]) == 15
+    assert len(list_pictures(root / "Lung Segmentation" / "CXR_png")[0]) == 15
+    with pytest.raises(DataError, match="No X-ray in"):
+        list_pictures(root / "Lung Segmentation" / "ClinicalReadings")
+
+
+# --- one admission for a whole run
+
+
+def test_faults_of_the_other_hospital_are_skipped_with_a_word(spoiled_chests):
+    _file(spoiled_chests, "masks", "CHN*").write_bytes(b"")
+    path = _file(spoiled_chests, "CXR_png", "MCU*")
+    shutil.copy(path, path.with_name("JPCLN001.png"))
+    catalogue = read_chest(spoiled_chests)
+    skipping = catalogue.skip_beyond("montgomery")
+    assert skipping.problems == ()
+    assert [xray.id for xray in skipping.xrays] == [xray.id for xray in catalogue.xrays]
+    assert set(skipping.without_mask) - set(catalogue.without_mask) == {"CHNCXR_0001_1"}
+    assert "2 file(s) are skipped" in skipping.notes[-1]
+    assert "JPCLN001" in skipping.notes[-1]
+    assert skipping.require("montgomery") == catalogue.require("montgomery")
+    for site in (None, "shenzhen"):
+        with pytest.raises(DataError, match="CHNCXR_0001_1_mask"):
+            catalogue.skip_beyond(site).require(site)
+
+
+def test_nothing_is_skipped_where_nothing_is_wrong(chests):
+    catalogue = read_chest(chests)
+    assert catalogue.skip_beyond("montgomery") is catalogue.skip_beyond(None) is catalogue
+
+
+def test_image_too_large_is_one_problem_among_good_ones(spoiled_chests):
+    png(_file(spoiled_chests, "CXR_png", "MCU*"), (14000, 14000), 1, 0)
+    catalogue = read_chest(spoiled_chests)
+    assert len(catalogue.xrays) == 14
+    assert any("14000 x 14000" in problem.message for problem in catalogue.problems)
+    assert {problem.patient for problem in catalogue.problems} == {"MCUCXR_0001_1"}
+
+
+def test_reading_that_cannot_be_read_is_unknown(spoiled_chests):
+    path = _file(spoiled_chests, "ClinicalReadings", "*.txt")
+    path.unlink()
+    path.mkdir()
+    assert read_chest(spoiled_chests).xrays[0].age is None
 
 
 def test_real_xrays_are_read(real_data):

@@ -18,6 +18,7 @@ from helpers.data.brats import read_catalogue
 from helpers.data.chest import read_chest
 from helpers.data.splits import make_split, save_split
 from helpers.runtime.errors import DataError
+from tests.faults.chest import png
 
 TRAINING = "BraTS2020_TrainingData/MICCAI_BraTS2020_TrainingData"
 PLANTED_CHEST = [("note", "missing mask"), ("note", "unused copy"), ("note", "unused copy")]
@@ -257,6 +258,58 @@ def test_counts_below_the_card_are_notes(spoiled, spoiled_chests):
     assert errors(spoiled, spoiled_chests) == []
 
 
+def test_no_file_ends_the_audit_of_the_others(spoiled, spoiled_chests, run):
+    """Of every kind one: picture, mask, scan, table of names, note of the phantoms, training."""
+    png(xray(spoiled_chests, 0), (14000, 14000), 1, 0)
+    (spoiled_chests / "Lung Segmentation" / "masks" / xray(spoiled_chests, 1).name).write_bytes(b"")
+    xray(spoiled_chests, 2).unlink()
+    xray(spoiled_chests, 2).with_name("MCUCXR_0003_1.png").mkdir()
+    (spoiled_chests / "phantom.json").write_text("[")
+    (patient(spoiled, 0) / f"{patient(spoiled, 0).name}_t1.nii").write_bytes(b"\0" * 400)
+    (run / "run.json").write_text('{"learned_from": []}')
+    messages = " ".join(error.message for error in errors(spoiled, spoiled_chests, run))
+    for name in (
+        "MCUCXR_0001_1",
+        "MCUCXR_0002_0",
+        "MCUCXR_0003_1",
+        patient(spoiled, 0).name,
+        "not a finished training",
+    ):
+        assert name in messages
+
+
+def test_folder_that_cannot_be_read_as_a_whole_is_an_error_and_no_end(spoiled_chests, phantoms):
+    path = xray(spoiled_chests, 0)
+    path.rename(path.with_name("CHNCXR_7777_1.png"))
+    (error,) = errors(spoiled_chests, phantoms)
+    assert "different sets" in error.message
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "null", '{"learned_from": {"a": 1}}', '{"learned_from": {}, "statistics": {"fitted_on": [[1]]}}']
+)
+def test_training_of_another_shape_is_an_error(run, content):
+    (run / "run.json").write_text(content)
+    (error,) = errors(run)
+    assert "not a finished training" in error.message
+    assert "restore" in error.message
+
+
+def test_inverted_radiographs_and_masks_that_lie_elsewhere_are_notes(spoiled_chests):
+    image = Image.open(xray(spoiled_chests, 0)).convert("L")
+    Image.fromarray(255 - np.asarray(image)).save(xray(spoiled_chests, 0))
+    mask = spoiled_chests / "Lung Segmentation" / "masks" / xray(spoiled_chests, 1).name
+    turned = np.roll(np.asarray(Image.open(mask)), 24, axis=1)
+    turned[:, 45:52] = 255
+    turned[:, :40] = turned[:, 60:] = 0
+    turned[:4] = turned[-4:] = 0
+    Image.fromarray(turned).save(mask)
+    named = {one.check: one.names for one in audit([spoiled_chests]) if one.level == "note" and one.names}
+    assert named["inverted"] == ("MCUCXR_0001_1",)
+    assert named["misplaced mask"] == ("MCUCXR_0002_0",)
+    assert errors(spoiled_chests) == []
+
+
 # --- around it
 
 
@@ -267,6 +320,13 @@ def test_folder_without_data_twice_or_absent_is_refused(tmp_path):
         audit([tmp_path, tmp_path / "." / ""])
     with pytest.raises(DataError, match="no folder"):
         audit([tmp_path / "nowhere"])
+
+
+def test_folder_that_is_missing_is_found_before_any_is_read(chests, tmp_path):
+    read = []
+    with pytest.raises(DataError, match="no folder"):
+        audit([chests, tmp_path / "nowhere"], lambda *progress: read.append(progress))
+    assert read == []
 
 
 def test_a_training_is_stopped_by_errors_and_not_by_notes(chests):
