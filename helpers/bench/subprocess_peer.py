@@ -44,6 +44,7 @@ class Peer:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
+            errors="replace",
         )
         try:
             self.info = self.ask(**settings)
@@ -106,7 +107,11 @@ def run_fresh(module: str, *arguments: object) -> dict[str, Any]:
         RuntimeError: it failed; the message ends with its error output.
     """
     done = subprocess.run(
-        [sys.executable, "-m", module, *map(str, arguments)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", module, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
     if done.returncode:
         raise RuntimeError(f"python -m {module} failed. Its error output:\n{done.stderr[-2000:]}")

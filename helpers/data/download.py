@@ -24,6 +24,7 @@ from helpers.runtime.disk import explain_full_disk
 from helpers.runtime.errors import DataError
 from helpers.runtime.json_files import read_json
 from helpers.runtime.outputs import writable_folder
+from helpers.runtime.settings import expanded
 
 RECORD = "download.json"
 """File in each download that records its version and the number of its patients."""
@@ -66,7 +67,7 @@ def download(data: DataSet, to: Path, patients: int | None = None, patience: flo
     Raises:
         DataError: `to` may not be written to, or the download failed; the message says what to do.
     """
-    to = Path(to).expanduser().absolute()
+    to = expanded(to).absolute()
     record = {"handle": data.handle, "patients": patients}
     files = _selection(data, patients)
     if os.path.lexists(to) and _is_there(data, to, record):
@@ -203,7 +204,9 @@ def _watch(data: DataSet, part: Path, patience: float) -> dict:
     if not sys.stderr.isatty():
         environment["TQDM_MININTERVAL"] = "10"  # seconds: in a log every update of the bar is a line
     read_end, write_end = os.pipe()  # closed when this process ends, however it ends: then the other stops too
-    process = subprocess.Popen(command, stdin=read_end, stdout=subprocess.PIPE, env=environment, text=True)
+    process = subprocess.Popen(
+        command, stdin=read_end, stdout=subprocess.PIPE, env=environment, text=True, errors="replace"
+    )
     os.close(read_end)
     try:
         size, since = -1, time.monotonic()

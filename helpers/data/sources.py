@@ -9,6 +9,7 @@ from helpers.data.chest import choose_set, find_sets
 from helpers.data.phantoms.brats import QUICK, make_brats
 from helpers.data.phantoms.chest import QUICK_CHEST, make_chest
 from helpers.data.sets import BRATS, CHEST, DataSet
+from helpers.runtime.settings import expanded
 
 _FOLDERS = {BRATS: "brats2020", CHEST: "chest", sets.BRATS_2019: "brats2019"}
 
@@ -16,7 +17,7 @@ _FOLDERS = {BRATS: "brats2020", CHEST: "chest", sets.BRATS_2019: "brats2019"}
 def home() -> Path:
     """The data folder: `$COURSE_DATA`, else `data/` of the checkout, else `data/` of the current directory."""
     if named := os.environ.get("COURSE_DATA"):
-        return Path(named)
+        return expanded(named)
     checkout = Path(__file__).parents[2]
     return (checkout if (checkout / "pyproject.toml").exists() else Path.cwd()) / "data"
 
@@ -56,9 +57,10 @@ def chest(folder: str | os.PathLike | None = None, download: bool = False) -> Pa
             download failed.
     """
     if folder:
+        folder = expanded(folder)
         choose_set(folder)
         print(f"{CHEST.title}: {folder}")
-        return Path(folder)
+        return folder
     if found := find(CHEST, download):
         return found
     phantoms = home() / "phantoms" / "chest"

@@ -14,6 +14,7 @@ from helpers.lessons.profiles import Band, Profile, read_baselines, read_profile
 from helpers.lessons.report import METRICS
 from helpers.lessons.source import parameters, require_checkout
 from helpers.runtime import machine
+from helpers.runtime.settings import expanded
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def plan(
         LessonError: a lesson, notebook, parameter, profile, baseline or data folder is not in order.
     """
     wanted = [course.find(name) for name in names] or course.lessons
-    data = None if data is None else data.expanduser()
+    data = None if data is None else expanded(data)
     for folder in (data, out):
         _check_name(folder)
     lessons = [lesson for lesson in course.lessons if lesson in wanted]

@@ -123,7 +123,7 @@ def _stage_helpers(checkout: Path, user: str, folder: Path) -> Path:
             copy(checkout / name, Path(scratch) / name)
         hook = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
         command = [sys.executable, "-c", hook, str(folder.resolve())]
-        answer = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
+        answer = subprocess.run(command, cwd=scratch, capture_output=True, text=True, errors="replace", check=False)
     if answer.returncode or not list(folder.glob("*.whl")):
         raise LessonError(f"The wheel of helpers could not be built (it needs setuptools 77):\n{answer.stderr[-2000:]}")
     return folder

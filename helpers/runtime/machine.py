@@ -29,7 +29,7 @@ def gpus() -> list[str]:
     if not shutil.which("nvidia-smi"):
         return []
     query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    result = subprocess.run(query, capture_output=True, text=True, check=False)
+    result = subprocess.run(query, capture_output=True, text=True, errors="replace", check=False)
     return result.stdout.split("\n")[:-1] if result.returncode == 0 else []
 
 
@@ -73,7 +73,9 @@ def commit(folder: Path) -> str | None:
     """
     if not shutil.which("git"):
         return None
-    result = subprocess.run(["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        ["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, errors="replace", check=False
+    )
     return result.stdout.strip() if result.returncode == 0 else None
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.data.array_cache import get_or_build, map_cases, read_manifest
+from helpers.data.array_cache import file_signatures, get_or_build, map_cases, read_manifest
 from helpers.runtime.errors import DataError
 
 
@@ -50,3 +50,23 @@ def test_what_was_built_from_the_same_is_not_built_again(tmp_path):
     get_or_build(tmp_path / "cache", {"sources": 1}, lambda folder: pytest.fail("built again"))
     assert get_or_build(tmp_path / "cache", {"sources": 2}, _write)["sources"] == 2
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
+def test_signatures_name_no_folder_above_the_data(tmp_path):
+    """A cache may leave the machine, and goes on where its data was moved to."""
+    root = tmp_path / "set"
+    for name in ("a", "b"):
+        (root / name).mkdir(parents=True)
+        (root / name / "t1.nii").write_bytes(b"12345")
+
+    def signatures(root):
+        return file_signatures({"a": [root / "a" / "t1.nii", None], "b": [root / "b" / "t1.nii"]})
+
+    signed = signatures(root)
+    assert [signed["a"][0][0], signed["a"][1], signed["b"][0][0]] == ["a/t1.nii", None, "b/t1.nii"]
+    assert signed["a"][0][1] == 5
+    moved = root.rename(tmp_path / "moved")
+    assert signatures(moved) == signed
+    (moved / "b" / "t1.nii").write_bytes(b"123456")
+    assert signatures(moved) != signed
+    assert file_signatures({}) == {}

@@ -21,6 +21,7 @@ from helpers.data.phantoms.tumour import grow_tumour, plan_tumour
 from helpers.runtime.disk import explain_full_disk
 from helpers.runtime.errors import DataError
 from helpers.runtime.outputs import scratch_folder, writable_folder
+from helpers.runtime.settings import expanded
 
 QUICK = {"patients": 20, "validation": 4, "shape": (120, 120, 62), "spacing": (2.0, 2.0, 2.5)}
 """Arguments of `make_brats` for a set that is made in seconds: the same frame on a coarser grid."""
@@ -97,7 +98,7 @@ def build_beside(root: Path, note: dict, build: Callable[[Path, dict], None]) ->
         DataError: `root` holds something else or may not be written to, or the disk is full.
         OSError: the set cannot be moved into place.
     """
-    root = root.expanduser()
+    root = expanded(root)
     if os.path.lexists(root) and _is_there(root, note):
         return root
     final = writable_folder(root, "--out or COURSE_DATA", beside=True)

@@ -294,3 +294,14 @@ def test_settings_out_of_range_are_refused(tmp_path, arguments, message):
     with pytest.raises(DataError, match=message):
         make_brats(tmp_path / "set", **{"patients": 1, "validation": 0, **COARSE, **arguments})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_console_that_lacks_a_letter_stops_nothing(tmp_path, encoding):
+    """Printed are question marks; the folder has its own name."""
+    out = tmp_path / "K\u00f6pfe [b] \u982d" / "set"
+    command = [sys.executable, "-m", "helpers", "phantom", "--patients", "1", "--out", out]
+    answer = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding})
+    assert answer.returncode == 0, answer.stderr
+    assert b"pfe [b] ?" in answer.stdout
+    assert (out / brats.NOTE).is_file()
