@@ -1,13 +1,23 @@
-"""Laws of the command line: every command answers to --help, and a mistake ends in one clear message."""
+"""Laws of the command line: every command answers to --help, a mistake ends in one message, tables lose nothing."""
 
+import errno
+import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from helpers.cli import explain, tables
+from helpers.cli.console import print_error, print_table
+from helpers.runtime.errors import DataError
 
-def _run(*arguments):
-    return subprocess.run([sys.executable, "-m", "helpers", *map(str, arguments)], capture_output=True, text=True)
+
+def _run(*arguments, **environment):
+    command = [sys.executable, "-m", "helpers", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
 
 
 @pytest.mark.parametrize(
@@ -37,27 +47,174 @@ def test_every_command_answers_help(command):
 
 
 def test_a_mistake_ends_in_a_message_and_status_1(tmp_path):
-    result = _run("evaluate", tmp_path, "--data", tmp_path)
+    result = _run("evaluate", tmp_path / "in [/x]", "--data", tmp_path, PYTHONIOENCODING="ascii")
     assert result.returncode == 1
-    assert "holds no finished training" in result.stderr
+    assert "in [/x] holds no finished training" in result.stderr
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("said", ["Stopped after 3 epochs; the same command goes on from there.", ""])
-def test_ctrl_c_ends_in_a_line_and_status_130(monkeypatch, said):
+def test_a_backend_that_is_unknown_ends_in_a_message_before_keras_is_imported(tmp_path):
+    result = _run("train", "brain", "--data", tmp_path, "--out", tmp_path, KERAS_BACKEND="torch")
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: KERAS_BACKEND is 'torch'")
+
+
+@pytest.mark.parametrize("message", ["Stopped after 3 epochs; the same command goes on from there.", ""])
+def test_ctrl_c_ends_in_a_line_and_status_130(monkeypatch, message):
     from typer.testing import CliRunner
 
     from helpers.cli import app
 
     def stopped(*_, **__):
-        raise KeyboardInterrupt(*[said] * bool(said))
+        raise KeyboardInterrupt(*[message] * bool(message))
 
     monkeypatch.setattr("helpers.data.phantoms.brats.make_brats", stopped)
     result = CliRunner().invoke(app, ["phantom"])
     assert result.exit_code == 130
-    assert result.output.strip() == (said or "Stopped.")
+    assert result.output.strip() == (message or "Stopped.")
 
 
 def test_help_does_not_wait_for_tensorflow():
     code = "import sys, helpers.cli; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def _raised(function):
+    try:
+        function()
+    except Exception as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def _open_nothing():
+    Path("/nowhere/at/all").read_text(encoding="utf-8")
+
+
+def _import_tensorflow():
+    raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow")
+
+
+class ResourceExhaustedError(Exception):
+    """What TensorFlow raises, by its name."""
+
+
+def _no_room():
+    raise ResourceExhaustedError("failed to allocate memory [Op:Conv2D]\nand a long trace")
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (_open_nothing, "/nowhere/at/all: No such file or directory."),
+        (_import_tensorflow, "TensorFlow is not installed"),
+        (_no_room, "There is not enough memory for this (failed to allocate memory [Op:Conv2D])."),
+    ],
+)
+def test_what_the_system_says_is_a_message(function, message):
+    assert message in explain(_raised(function))
+
+
+def test_a_fault_of_ours_keeps_its_traceback():
+    assert explain(_raised(lambda: {}["key"])) is None
+    assert explain(_raised(lambda: np.zeros(3).reshape(2))) is None  # a ValueError, of NumPy
+
+
+def test_a_data_error_is_a_message_wherever_it_was_raised():
+    assert explain(DataError("a [b] c")) == "a [b] c"
+
+
+def test_an_error_without_a_file_keeps_its_traceback():
+    assert explain(OSError(errno.EIO, "Input/output error")) is None
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """A terminal of 80 columns."""
+    for name, value in {"FORCE_COLOR": "1", "COLUMNS": "80", "TERM": "xterm"}.items():
+        monkeypatch.setenv(name, value)
+
+
+def _printed(capsys):
+    captured = capsys.readouterr()
+    return re.sub(r"\x1b\[[0-9;]*m", "", captured.out + captured.err)
+
+
+def _whole(text, *cells):
+    """Nothing is cut or left out, and each of the cells stands in one line."""
+    assert "…" not in text
+    assert all(len(line) <= 80 for line in text.splitlines())
+    for cell in cells:
+        assert any(cell in line for line in text.splitlines()), cell
+
+
+def _scores(*names):
+    return {name: {"mean": 0.8125, "ci95": [0.7012, 0.9123]} for name in names}
+
+
+def test_the_brain_table_fits_a_terminal(narrow, capsys):
+    names = ("dice", "jaccard", "hd95_mm", "volume_error_ml")
+    regions = {region: _scores(*names) for region in ("WT", "TC", "ET")}
+    tables.brain_table({"n": 74, "regions": regions, "trivial": regions})
+    _whole(text := _printed(capsys), "volume error, ml", "[0.701, 0.912]", "all background")
+    assert text.count("[0.701, 0.912]") == 6
+
+
+def test_the_gate_table_fits_a_terminal(narrow, capsys):
+    rates = ("auc", "sensitivity", "specificity", "skipped")
+    scores = {rate: {"value": 0.5, "ci95": [0.25, 0.75]} for rate in rates}
+    tables.gate_table({"n": 369, "slices": {"brain": 51_234}, **scores, "trivial": dict.fromkeys(rates, 0.5)})
+    _whole(_printed(capsys), "share of all slices skipped", "[0.250, 0.750]", "51,234")
+
+
+def test_the_lungs_table_fits_a_terminal(narrow, capsys):
+    sites = {site: {"n": 662, **_scores("dice", "jaccard", "assd_px")} for site in ("montgomery", "shenzhen")}
+    tables.lungs_table({"n": 800, "sites": sites, "trivial": sites})
+    _whole(_printed(capsys), "montgomery", "ASSD, pixels", "[0.701, 0.912]", "mean mask")
+
+
+def test_the_ladders_tables_fit_a_terminal(narrow, capsys):
+    from helpers.tasks.adaptation.ladder import EXPERIMENTS
+
+    mean = {"mean": 0.951, "ci95": [0.934, 0.967]}
+    rest = {"seeds": [0, 1, 2], "source": mean, "target": mean, "oracle": mean}
+    rest |= {"gap": {"share": -0.45, "ci95": [-1.2, 0.333]}, "source_change": {"mean": -0.012, "ci95": [-0.023, 0.001]}}
+    tables.ladder_table("montgomery-shenzhen", [{"experiment": name, **rest} for name in EXPERIMENTS])
+    _whole(_printed(capsys), *EXPERIMENTS, "0.951 [0.934, 0.967]", "[-120%, 33%]", "[-0.023, +0.001]", "change at home")
+
+
+def test_the_ablation_table_fits_a_terminal(narrow, capsys):
+    arm = {"seconds": 12.3, "WT Dice": "0.812 [0.701, 0.912]", "false positive components": 1.25, "ml in them": 3.5}
+    tables.ablation_table({"n": 74, "gate": {"without gate": arm, "with gate": arm}})
+    _whole(_printed(capsys), "0.812 [0.701, 0.912]   0.812 [0.701, 0.912]", "false positive components")
+
+
+def test_what_an_audit_found_is_printed_whole_in_a_terminal(narrow, capsys):
+    folder = "/data/scans [left]/MICCAI_BraTS2020_TrainingData/HGG"
+    print_table("1 error(s)", ("", "check", "folder", "found"), [("error", "overlap", folder, "[/x] in [nan, 1.0]")])
+    text = _printed(capsys)
+    _whole(text, "[/x] in [nan, 1.0]")
+    lines = text.splitlines()
+    header = next(line for line in lines if "found" in line)
+    cells = "".join(line[header.index("folder") : header.index("found")] for line in lines)
+    assert folder.replace(" ", "") in re.sub(r"\s", "", cells)
+
+
+def test_tables_are_wide_where_nobodys_window_cuts_lines(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    print_table("t", ("a", "b"), [("x" * 90, "y" * 60)])
+    assert any("x" * 90 in line and "y" * 60 in line for line in _printed(capsys).splitlines())
+
+
+@pytest.mark.parametrize("text", ["scans [left]", "[/x]", "[bold]a[/bold]", "[nan, 1.0]", ":warning:", "a\\[b]"])
+def test_text_is_no_markup(capsys, text):
+    print_error(text)
+    print_table(text, (text,), [(text,)])
+    assert capsys.readouterr().err == f"Error: {text}\n"
+
+
+def test_reading_a_part_of_the_output_is_no_fault(tmp_path):
+    command = f"{sys.executable} -m helpers phantom --help | head -c 1"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert "Traceback" not in result.stderr

@@ -89,6 +89,8 @@ def show_table(result: Mapping[str, Any], table: Table, notes: Sequence[str]) ->
     console = Console()
     if not console.is_terminal:
         console.width = 100  # in a file; at the default of 80, figures would be cut off
+    for column in table.columns:  # in a narrow terminal a figure goes on in the next line, and is not cut off
+        column.no_wrap, column.overflow = False, "fold"
     console.print(table)
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items() if version)
     for line in (*notes, f"{result['machine']}; {versions}"):

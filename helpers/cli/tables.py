@@ -67,14 +67,21 @@ def lungs_table(result: dict) -> None:
 
 
 def ladder_table(direction: str, rows: list[dict]) -> None:
-    """The experiments between two hospitals, and what each closes of the gap."""
+    """The experiments between two hospitals: their scores, and below what each closes of the gap."""
     from helpers.tasks.adaptation.results import as_frame
 
     frame = as_frame(rows)
+    where = direction.replace("-", " to ")
+    scores, rest = ["seeds", "Dice, source", "Dice, target"], ["gap closed", "change at home", "oracle"]
     print_table(
-        f"{direction.replace('-', ' to ')}: means over test radiographs, 95 % intervals",
-        ("experiment", *frame.columns),
-        ((name, *(str(cell).replace(" [", "\n[") for cell in cells)) for name, *cells in frame.itertuples()),
+        f"{where}: means over test radiographs, 95 % intervals",
+        ("experiment", *scores),
+        frame[scores].itertuples(name=None),
+    )
+    print_table(
+        f"{where}: what each experiment changes",
+        ("experiment", *rest),
+        ((name, *(str(cell).replace(" [", "\n[") for cell in cells)) for name, *cells in frame[rest].itertuples()),
     )
 
 

@@ -13,6 +13,7 @@ from helpers.cli.paths import path_argument, path_option
 from helpers.cli.tables import ablation_table, brain_table, gate_table, ladder_table, lungs_table
 from helpers.cli.train import STARTED
 from helpers.runtime.backend import check_backend
+from helpers.runtime.errors import DataError
 from helpers.runtime.options import METHODS
 
 app = typer.Typer()
@@ -54,7 +55,7 @@ def evaluate(
         return
     task = read_run(model_dir)["task"]
     if site and task != "lungs":
-        raise typer.BadParameter(f"{model_dir} is a training of {task!r}; only one of lungs is scored by hospital.")
+        raise DataError(f"{model_dir} is a training of {task!r}; only one of lungs is scored by --site.")
     if task == "lungs":
         from helpers.tasks.lungs.commands import evaluate_lungs
 

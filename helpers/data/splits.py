@@ -28,6 +28,7 @@ _SCHEMA = {
         "digest": {"type": "string", "description": "a string of eight characters"},
     },
     "required": ["train", "validation", "test", "seed", "digest"],
+    "description": "an object",
 }
 _RESTORE = "It is not a split written by this package; restore the original file, or train again to make one."
 

@@ -78,6 +78,8 @@ def run_training(
                 raise DataError("Several machines train for epochs, not for minutes: each would stop by its own clock.")
             with policy_scope(checkpoint.precision()) as precision:
                 log(f"Training on {describe()}, in {precision}.")
+                if keras.backend.backend() == "jax":
+                    log("JAX compiles the training step first, and says nothing for minutes on a CPU.")
                 learn(checkpoint)
             score()
             log(f"{out} is finished after {(time.monotonic() - budget.started) / 60:.1f} minutes.")
@@ -161,13 +163,13 @@ def read_run(folder: str | os.PathLike, task: str | None = None) -> dict:
     """
     folder = expanded(folder)
     path = folder / "run.json"
-    if not path.is_file():
-        reason = f"{path} is missing" if folder.is_dir() else "there is no such folder"
+    if not os.path.isfile(path):  # unlike Path.is_file it never raises
+        reason = f"{path} is missing" if os.path.isdir(folder) else "there is no such folder"
         raise DataError(
             f"{folder} holds no finished training ({reason}); expected model.keras and run.json, as "
             f"`python -m helpers train {task or '…'}` leaves them."
         )
-    run = read_json(path, {"type": "object", "required": ["task", "parameters"]}, _RESTORE)
+    run = read_json(path, {"type": "object", "required": ["task", "parameters"], "description": "an object"}, _RESTORE)
     if run["task"] not in TASKS:
         raise DataError(f"{path}: task is {run['task']!r}; expected one of {', '.join(TASKS)}. {_RESTORE}")
     if task not in (None, run["task"]):
@@ -289,7 +291,7 @@ def training_folder(out: str | os.PathLike) -> Path:
     Raises:
         DataError: the folder cannot be made or written to.
     """
-    return expanded(out) if (expanded(out) / "metrics.json").is_file() else writable_folder(out)
+    return expanded(out) if os.path.isfile(expanded(out) / "metrics.json") else writable_folder(out)
 
 
 def load_network(folder: str | os.PathLike, build: Callable[[dict], keras.Model]) -> keras.Model:

@@ -71,15 +71,9 @@ def select_test_cases(
         DataError: test cases are missing, or there are none; or, for "all", cases are among them that the model was
             trained or tuned on, or nobody knows which; or there is no such split.
     """
+    known = check_split(folder, split, prefix)
     if split == "test":
-        everyone = read_split(folder).test
-        test = [identity for identity in everyone if identity.startswith(prefix)]
-        if not test:
-            which = f"none of {prefix} is among the {len(everyone)} test patients" if everyone else "no test patients"
-            raise DataError(
-                f"{expanded(folder) / 'split.json'}: {which}, so there is nobody to score. Restore the original file, "
-                "or use --split all for a folder that the model never saw."
-            )
+        test = [identity for identity in read_split(folder).test if identity.startswith(prefix)]
         selected = [patient for patient in patients if patient.id in set(test)]
         if missing := sorted(set(test) - {patient.id for patient in selected}):
             raise DataError(
@@ -87,10 +81,37 @@ def select_test_cases(
                 "Give the folder the model was trained from, or --split all for a folder it never saw."
             )
         return selected
-    if split != "all":
-        raise DataError(f"split {split!r}; expected 'test' or 'all'.")
-    _refuse_known(patients, patients_learned_from(folder), hashes, folder)
+    _refuse_known(patients, known, hashes, folder)
     return list(patients)
+
+
+def check_split(folder: str | os.PathLike, split: str, prefix: str = "") -> dict[str, dict[str, str]]:
+    """See that a model can be scored on a split, by its folder alone, before the network and the data are read.
+
+    Args:
+        folder: of the trained model.
+        split: "test" or "all".
+        prefix: of the ids that count.
+
+    Returns:
+        The hashes of the voxels, by id, of the patients that the model learned from; for "all".
+
+    Raises:
+        DataError: there is no such split; the folder is damaged; nobody is to be tested; or, for "all", nobody knows
+            whom the model was trained on.
+    """
+    if split not in ("test", "all"):
+        raise DataError(f"split {split!r}; expected 'test' or 'all'.")
+    everyone = read_split(folder).test
+    if split == "all":
+        return patients_learned_from(folder)
+    if not any(identity.startswith(prefix) for identity in everyone):
+        which = f"none of {prefix} is among the {len(everyone)} test patients" if everyone else "no test patients"
+        raise DataError(
+            f"{expanded(folder) / 'split.json'}: {which}, so there is nobody to score. Restore the original file, or "
+            "use --split all for a folder that the model never saw."
+        )
+    return {}
 
 
 def score_provenance(folder: str | os.PathLike, split: str, chosen: Sequence[Patient | XRay]) -> dict:

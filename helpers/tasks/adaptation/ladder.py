@@ -211,7 +211,7 @@ def _read_scores(path: Path) -> list[dict]:
 def _read_scored(path: Path) -> dict[str, Any]:
     """A `scores.json`; older versions of this package called radiographs films."""
     cure = "Delete it; the same command then scores the experiment again."
-    content = read_json(path, {"type": "object"}, cure)
+    content = read_json(path, {"type": "object", "description": "an object"}, cure)
     if isinstance(films := content.pop("films", None), list):
         content["radiographs"] = [
             {"radiograph": one.pop("film", None), **one} if isinstance(one, dict) else one for one in films

@@ -16,7 +16,7 @@ from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.cross_validation import cross_validate
 from helpers.learn.devices import scope
 from helpers.learn.run_folder import run_training, training_folder, training_provenance, write_run
-from helpers.learn.test_cases import score_provenance, seconds_to_score, select_test_patients
+from helpers.learn.test_cases import check_split, score_provenance, seconds_to_score, select_test_patients
 from helpers.measure.evaluate import evaluate, pooled
 from helpers.runtime.disk import explain_full_disk, write_json
 from helpers.runtime.errors import DataError
@@ -188,6 +188,7 @@ def evaluate_brain(
             cannot be written.
     """
     json_path = writable_file(json_path) if json_path else None
+    check_split(model_dir, split)
     segmenter = Segmenter.load(model_dir)
     patients = select_test_patients(model_dir, expanded(data), split, segmenter.modalities)
     result = evaluate(

@@ -22,7 +22,7 @@ from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.cross_validation import cross_validate
 from helpers.learn.devices import scope
 from helpers.learn.run_folder import run_training, save_model, training_folder, training_provenance, write_run
-from helpers.learn.test_cases import score_provenance, seconds_to_score, select_test_patients
+from helpers.learn.test_cases import check_split, score_provenance, seconds_to_score, select_test_patients
 from helpers.measure.classification import SlicePredictions, auc, summarise
 from helpers.models import imagenet
 from helpers.runtime import options
@@ -202,6 +202,7 @@ def evaluate_gate(
             `json_path` cannot be written.
     """
     json_path = writable_file(json_path) if json_path else None
+    check_split(gate_dir, split)
     gate = Gate.load(gate_dir)
     patients = select_test_patients(gate_dir, expanded(data), split, gate.modalities, OPTIONAL)
     rows = []

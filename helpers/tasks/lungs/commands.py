@@ -41,7 +41,7 @@ from helpers.learn.run_folder import (
     training_folder,
     write_run,
 )
-from helpers.learn.test_cases import score_provenance, seconds_to_score, select_test_cases
+from helpers.learn.test_cases import check_split, score_provenance, seconds_to_score, select_test_cases
 from helpers.measure.radiographs import by_site
 from helpers.runtime import options
 from helpers.runtime.disk import atomic_path, write_json
@@ -221,6 +221,7 @@ def evaluate_lungs(
     segmenter = LungSegmenter.load(model_dir)
     read_mean_mask(model_dir)  # raises where it is damaged, before X-rays are read
     where, prefix = (None, "") if len(names) > 1 else (site, PREFIXES[site])
+    check_split(model_dir, split, prefix)
     catalogue = read_chest(expanded(data), where).skip_beyond(where)
     for note in catalogue.notes:
         log(f"Note: {note}.")
@@ -395,7 +396,7 @@ def _named_pictures(folders: Sequence[str | os.PathLike]) -> tuple[dict[str, Pat
     paths: dict[str, Path] = {}
     notes: list[str] = []
     for folder in folders:
-        found, more = list_pictures(folder)
+        found, more = list_pictures(expanded(folder))
         notes += more
         for path in found:
             if path.stem in paths:
