@@ -227,8 +227,12 @@ def read_chest(root: str | os.PathLike, site: str | None = None) -> ChestCatalog
     root = Path(root)
     folder, copies = choose_set(root)
     masks, problems = _pair(folder, site)
-    xrays = []
+    xrays, ids = [], set()
     for path in _of(site, pictures(folder / IMAGES)):
+        if path.stem in ids:  # where names differ in the ending alone
+            problems.append(Problem(path.stem, path, ("image",), "a second image of this name; keep one"))
+            continue
+        ids.add(path.stem)
         if not _NAME.match(path.stem):
             message = "its name tells neither site nor label; expected e.g. CHNCXR_0001_0.png or MCUCXR_0001_1.png"
             problems.append(Problem(path.stem, path, ("image",), message))
@@ -255,9 +259,8 @@ def list_radiographs(root: str | os.PathLike) -> tuple[XRay, ...]:
         DataError: there is no X-ray under `root`, or there are two different sets.
     """
     folder, _ = choose_set(root)
-    return tuple(
-        XRay(path.stem, path, None, *_site_of(path)) for path in pictures(folder / IMAGES) if _NAME.match(path.stem)
-    )
+    paths = {path.stem: path for path in reversed(pictures(folder / IMAGES)) if _NAME.match(path.stem)}
+    return tuple(XRay(name, path, None, *_site_of(path)) for name, path in sorted(paths.items()))
 
 
 def list_pictures(root: str | os.PathLike) -> tuple[list[Path], list[str]]:
@@ -377,6 +380,8 @@ def instead_of_set(root: Path) -> str:
             f" It holds {len(pictures(root))} PNG files itself; "
             + (f"name the folder that holds {IMAGES}." if root.name == IMAGES else f"put X-rays into {IMAGES}/.")
         )  # fmt: skip
+    if not os.access(root, os.R_OK | os.X_OK):
+        return " It may not be read by you: ask for the permission."
     files = [folder / name for folder, _, names in walk_once(root) for name in names]
     for what, found in (
         ("DICOM files", [path for path in files if path.suffix.lower() in {"", *_DICOM} and _is_dicom(path)]),

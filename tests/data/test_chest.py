@@ -9,7 +9,7 @@ from PIL import Image
 
 from helpers.data import sources
 from helpers.data.audit.report import audit
-from helpers.data.chest import find_sets, list_pictures, read_chest, read_lungs, read_xray, walk_once
+from helpers.data.chest import find_sets, list_pictures, list_radiographs, read_chest, read_lungs, read_xray, walk_once
 from helpers.data.pictures import read_image, read_mask
 from helpers.data.radiographs import lung_soft_labels, open_radiographs
 from helpers.runtime.errors import DataError
@@ -185,6 +185,14 @@ def test_mask_without_an_image_and_second_mask_are_reported(spoiled_chests):
     shutil.copy(path, path.with_name(path.name.replace("_mask", "")))
     messages = sorted(problem.message for problem in read_chest(spoiled_chests).problems)
     assert [message[:13] for message in messages] == ["a mask withou", "a second mask"]
+
+
+def test_second_image_of_a_name_is_reported_and_no_second_patient(spoiled_chests):
+    path = _file(spoiled_chests, "CXR_png", "MCU*")
+    shutil.copy(path, path.with_suffix(".PNG"))
+    catalogue = read_chest(spoiled_chests)
+    assert len(catalogue.xrays) == len(list_radiographs(spoiled_chests)) == 14
+    assert [problem.message for problem in catalogue.problems] == ["a second image of this name; keep one"]
 
 
 def test_fuller_copy_is_read(spoiled_chests):

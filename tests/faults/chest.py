@@ -59,7 +59,8 @@ def _model() -> Path:
     split = split_radiographs(read_chest(_phantom()).xrays)
     save_model(build_network(parameters), folder / "model.keras")
     Image.fromarray(np.zeros((32, 32), np.uint8)).save(folder / "mean_mask.png")
-    write_run(folder, "lungs", {**parameters, "split": split.digest}, split, {})
+    learned_from = {identity: {"radiograph": identity} for identity in (*split.train, *split.validation)}
+    write_run(folder, "lungs", {**parameters, "split": split.digest}, split, learned_from)
     return folder
 
 
@@ -287,6 +288,11 @@ def _broken_link(root: Path) -> None:
     (root / "CXR_png" / "MCUCXR_0099_1.png").symlink_to("nowhere.png")
 
 
+def _capital_ending(root: Path) -> None:
+    path = _file(root, "CXR_png", "MCU*")
+    shutil.copy(path, path.with_suffix(".PNG"))
+
+
 def _error_page(root: Path) -> None:
     _file(root, "CXR_png", "MCU*").write_text("<html>404</html>")
 
@@ -486,6 +492,7 @@ FAULTS = [
     _refused("JPEG alone", _audit(_jpeg_alone), r"26 pictures that are not PNG.*\.jpg.*Export"),
     _refused("two different sets", _audit(_different_sets), "different sets.*name one of these"),
     _refused("the folder of the images itself", _audit_given_images, "name the folder that holds CXR_png", True),
+    _refused("one name twice", _audit(_capital_ending), r"MCUCXR_0001_1.*second image.*keep one"),
     _mended("clinical readings that cannot be read", _audit(_damaged_readings), "0 error"),
     _mended("a damaged phantom.json", _audit(lambda root: (root.parent / "phantom.json").write_text("{")), "0 error"),
     _refused("learned_from is a list", _audit_run('{"learned_from": ["a"]}'), "not a finished training.*restore", True),

@@ -21,6 +21,7 @@ from helpers.data.audit.perceptual_hash import near_duplicates
 from helpers.data.brats import read_name_mapping
 from helpers.data.splits import Split, load_split
 from helpers.runtime.errors import DataError
+from helpers.runtime.settings import expanded
 
 _HOW = ("the same patient", "the same picture", "nearly the same picture")
 _OLDER = re.compile(r"^brats1[789]_(?P<name>.+)$", re.IGNORECASE)
@@ -55,7 +56,7 @@ def audit(
     Raises:
         DataError: a folder does not exist, holds nothing to audit, or was given twice.
     """
-    folders = [Path(folder) for folder in folders]
+    folders = [expanded(folder) for folder in folders]
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise DataError(f"A folder was given twice: {', '.join(map(str, folders))}. Give each once.")
     members, findings, runs = [], [], []
