@@ -4,7 +4,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,15 +12,30 @@ import pandas as pd
 from helpers.apply.system import System
 from helpers.apply.uncertainty import split_by_confidence
 from helpers.data.brats import Patient, read_catalogue
-from helpers.data.splits import load_split
+from helpers.learn.run_folder import read_split
 from helpers.measure.components import false_positive_components
 from helpers.measure.overlap import dice
 from helpers.measure.regions import REGIONS, mask
 from helpers.measure.statistics import bootstrap_ci
 from helpers.runtime.disk import write_text
 from helpers.runtime.errors import DataError
+from helpers.runtime.json_files import read_json
+from helpers.runtime.outputs import writable_file
+from helpers.runtime.settings import expanded
 
 ARMS = ("without gate", "with gate")
+
+_ROW = {
+    "type": "object",
+    "required": ["id", *ARMS, "skipped", "false_negative_ml", "agreement", "volumes_ml", "true_ml"],
+    "description": "the scores of a patient",
+}
+_RESULT = {
+    "type": "object",
+    "properties": {"patients": {"type": "array", "items": _ROW, "description": "a list of patients"}},
+    "required": ["patients"],
+    "description": "what `evaluate --gate` left",
+}
 
 
 def evaluate_case(system: System, patient: Patient) -> dict[str, Any]:
@@ -108,17 +122,25 @@ def evaluate_folds(
         `patients`, a row of `evaluate_case` for each, and the entries of `summary`.
 
     Raises:
-        DataError: the folds of gates and models have different test patients.
+        DataError: the folds of gates and models have different test patients, there are none, or they are damaged;
+            patients are missing; or `out` cannot be written, or holds something else.
     """
-    out, gates, models = Path(out), Path(gates), Path(models)
-    rows = json.loads(out.read_text())["patients"] if out.exists() else []
-    catalogue = {patient.id: patient for patient in read_catalogue(data).patients}
-    for folder in sorted(models.glob("fold_*_of_*")):
-        test = load_split(folder / "split.json").test
-        if set(test) != set(load_split(gates / folder.name / "split.json").test):
+    out, gates, models = writable_file(out), expanded(gates), expanded(models)
+    rows = read_json(out, _RESULT, "Delete it, or name another file by --json.")["patients"] if out.exists() else []
+    folders = sorted(models.glob("fold_*_of_*"))
+    if not folders:
+        raise DataError(f"{models} holds no folder fold_1_of_n; give what `train brain --folds n` left, n at least 2.")
+    tests = {folder: read_split(folder).test for folder in folders}
+    for folder, test in tests.items():
+        if set(test) != set(read_split(gates / folder.name).test):
             raise DataError(
                 f"{folder.name} of {gates} and {models} tests other patients; train both with the same seed."
             )
+    catalogue = {patient.id: patient for patient in read_catalogue(expanded(data)).patients}
+    if missing := sorted({one for test in tests.values() for one in test} - catalogue.keys()):
+        error = DataError.listing(f"{len(missing)} test patients of {models} are not under {data}:", missing)
+        raise error
+    for folder, test in tests.items():
         system = System.load(folder, gates / folder.name)
         for patient_id in test:
             if patient_id not in {row["id"] for row in rows}:

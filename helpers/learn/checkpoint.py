@@ -9,17 +9,49 @@ at any moment ends where it would have ended: the same weights, the same validat
 import json
 import os
 import zipfile
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 import keras
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
+from helpers.learn.precision import POLICIES
 from helpers.runtime.disk import atomic_path
 from helpers.runtime.errors import DataError
+from helpers.runtime.json_files import check_json
 
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+_DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    NotImplementedError,  # of a zip: an unknown compression
+    RuntimeError,  # of a zip: a password
+    zipfile.BadZipFile,
+    zlib.error,
+)
+_STATE = {
+    "type": "object",
+    "properties": {
+        "parameters": {"type": "object", "description": "the parameters of a training"},
+        "history": {
+            "type": "array",
+            "items": {"type": "object", "description": "a row"},
+            "description": "a list of rows",
+        },
+        "step": {"type": "integer", "minimum": 0, "description": "a number of batches"},
+        "finished": {"type": "boolean", "description": "true or false"},
+        "precision": {"enum": list(POLICIES), "description": f"one of {', '.join(POLICIES)}"},
+        "seconds": {"type": "number", "minimum": 0, "description": "a number of seconds"},
+    },
+    "required": ["parameters", "history", "step", "finished", "seconds"],
+    "description": "the state of a training",
+}
 
 
 class Checkpoint:
@@ -97,14 +129,14 @@ class Checkpoint:
 
         A training ends in the precision it began in: on a CPU the faster one is measured, and a second measurement can
         have another result.
+
+        Raises:
+            DataError: the file is another training's, or damaged; found here before the training begins.
         """
         if not (self.path and self.path.exists()):
             return None
-        try:
-            with np.load(self.path) as file:
-                return json.loads(file["state"].tobytes())["precision"]
-        except _DAMAGED:
-            return None  # `read` reports what is wrong with it
+        with self._open() as file:
+            return self._state(file).get("precision")
 
     def read(self, steps: int) -> float:
         """Read the file, if there is one.
@@ -121,22 +153,45 @@ class Checkpoint:
         self._steps = steps
         if not (self.path and self.path.exists()):
             return 0.0
-        try:
-            with np.load(self.path) as file:
-                self._arrays = {name: file[name] for name in file.files}
-            state = json.loads(self._arrays.pop("state").tobytes())
-            found, self.history[:] = state["parameters"], state["history"]
-            self.step, self.finished, seconds = state["step"], state["finished"], state["seconds"]
-        except _DAMAGED as error:
-            raise DataError(f"{self.path} is damaged ({error}). Delete it; the training then begins anew.") from error
-        if found != self.parameters:
-            raise DataError(
-                f"{self.path} keeps a training with other parameters ({differences(found, self.parameters)}). Choose "
-                "another folder, or delete the file."
-            )
+        with self._open() as file:
+            state = self._state(file)
+            self._arrays = {name: file[name] for name in file.files if name != "state"}
+        self.history[:] = state["history"]
+        self.step, self.finished, seconds = state["step"], state["finished"], state["seconds"]
         self._written = self.step
         self.log(f"{'Trained already:' if self.finished else 'Going on after'} {self._words(self.step)}.")
         return seconds
+
+    @contextmanager
+    def _open(self) -> Iterator[NpzFile]:
+        """The file; whatever it raises in the block is reported as its damage.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        try:
+            with np.load(self.path) as file:
+                yield file
+        except DataError:
+            raise
+        except _DAMAGED as error:
+            raise DataError(f"{self.path} is damaged ({error}). Delete it; the training then begins anew.") from error
+
+    def _state(self, file: NpzFile) -> dict:
+        """The state in an open file.
+
+        Raises:
+            DataError: it is another training's, or damaged.
+        """
+        state, cure = json.loads(file["state"].tobytes()), "Delete the file; the training then begins anew."
+        check_json(state, f"{self.path} is damaged", _STATE, cure, finite=False)
+        check_json({**state, "history": []}, f"{self.path} is damaged", cure=cure)  # rows may hold what is not finite
+        if state["parameters"] != self.parameters:
+            raise DataError(
+                f"{self.path} keeps a training with other parameters "
+                f"({differences(state['parameters'], self.parameters)}). Choose another folder, or delete the file."
+            )
+        return state
 
     def save(self, trainer: keras.Model, seconds: float, within_epoch: bool) -> None:
         """Write the file, whole or not at all.

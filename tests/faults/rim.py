@@ -1031,4 +1031,76 @@ _BACKENDS = [
     for name, words in (("torch", TRAIN["brain"]), ("mxnet", ("evaluate", "MODEL-brain", "--data", NOWHERE)))
 ]
 
-FAULTS: list[Fault] = [*_RUN, *_MODEL, *_SPLIT, *_REST, *_SETTINGS, *_OUTPUTS, *_MESSAGES, *_BACKENDS]
+
+def _stopped(change: Callable[[Path], Any], **state: Any) -> Callable[[Path], list[str]]:
+    """A training that was stopped, and whose checkpoint was damaged."""
+
+    def plant(folder: Path) -> list[str]:
+        model = _copy(folder)
+        parameters = json.loads((model / "run.json").read_text())["parameters"]
+        for path in model.iterdir():
+            path.unlink()
+        whole = {"parameters": parameters, "precision": "float32", "step": 3, "finished": False, "seconds": 2.0}
+        whole |= {"history": [], **state}
+        arrays = {"variable_0000": np.zeros(3), "state": np.frombuffer(json.dumps(whole).encode(), np.uint8)}
+        np.savez(model / "checkpoint.npz", **arrays)
+        change(model / "checkpoint.npz")
+        return _use("train", model, "brain", folder)
+
+    return plant
+
+
+DAMAGED = "checkpoint.npz is damaged.*Delete.*begins anew"
+_CHECKPOINT = [
+    Fault("cut short", "checkpoint.npz", _stopped(_cut), DAMAGED, quick=True),
+    Fault("text", "checkpoint.npz", _stopped(lambda path: path.write_text("text")), DAMAGED),
+    Fault("empty", "checkpoint.npz", _stopped(lambda path: path.write_bytes(b"")), DAMAGED),
+    Fault("bytes flipped", "checkpoint.npz", _stopped(_flip), DAMAGED),
+    Fault("no state", "checkpoint.npz", _stopped(_without_member("state.npy")), DAMAGED),
+    Fault("a history of no rows", "checkpoint.npz", _stopped(str, history=5), f"{DAMAGED}|history is 5"),
+    Fault("a step as text", "checkpoint.npz", _stopped(str, step="3"), "damaged: step is"),
+    Fault("seconds of NaN", "checkpoint.npz", _stopped(str, seconds=float("nan")), "damaged: seconds is nan"),
+    Fault("another precision", "checkpoint.npz", _stopped(str, precision="int8"), "damaged: precision is"),
+    Fault("another training", "checkpoint.npz", _stopped(str, parameters={}), "keeps a training with other parameters"),
+]
+
+
+def _folds(spoil: Callable[[Path], Any], task: str = "brain") -> Callable[[Path], list[str]]:
+    """The command of an ablation over one fold, of which something was damaged."""
+
+    def plant(folder: Path) -> list[str]:
+        for one in ("brain", "gate"):
+            shutil.copytree(_trained(one), folder / "in" / one / "fold_1_of_2")
+        spoil(folder / "in" / task / "fold_1_of_2")
+        models, gates = folder / "in" / "brain", folder / "in" / "gate"
+        scores = str(folder / "in" / "scores.json")
+        return ["evaluate", str(models), "--gate", str(gates), "--data", str(_brats()), "--json", scores]
+
+    return plant
+
+
+def _scored(text: str) -> Callable[[Path], Any]:
+    return lambda fold: (fold.parent.parent / "scores.json").write_text(text)
+
+
+_ABLATION = [
+    Fault("no folds", "ablation", _folds(shutil.rmtree), "holds no folder fold_1_of_n", quick=True),
+    Fault("a gate is missing", "ablation", _folds(shutil.rmtree, "gate"), "fold_1_of_2 holds no finished training"),
+    Fault("the gate's split cut short", "ablation", _folds(lambda fold: _cut(fold / "split.json"), "gate"), "damaged"),
+    Fault("scores cut short", "ablation", _folds(_scored('{"patients": [')), "scores.json is damaged.*Delete it"),
+    Fault("scores of something else", "ablation", _folds(_scored('{"patients": [{"id": 3}]}')), "patients.0 lacks"),
+    Fault("a list of scores", "ablation", _folds(_scored("[]")), "scores.json: its content is"),
+]
+
+FAULTS: list[Fault] = [
+    *_CHECKPOINT,
+    *_ABLATION,
+    *_RUN,
+    *_MODEL,
+    *_SPLIT,
+    *_REST,
+    *_SETTINGS,
+    *_OUTPUTS,
+    *_MESSAGES,
+    *_BACKENDS,
+]
