@@ -81,7 +81,7 @@ def check(notebooks: Path = NOTEBOOKS, course: Course | None = None) -> list[str
         path = notebooks / name
         if not path.is_file():
             complaints.append(f"{path} has not been built; run `{MEND}`.")
-        elif path.read_text(encoding="utf-8") != text:
+        elif path.read_text(encoding="utf-8", errors="replace") != text:
             complaints.append(f"{path} differs from src/{path.stem}.py; edit the source, then run `{MEND}`.")
     page = notebooks.parent / PAGE
     if (text := _page_with_map(notebooks)) and page.read_text(encoding="utf-8") != text:

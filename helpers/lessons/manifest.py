@@ -3,6 +3,7 @@
 import re
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -91,7 +92,7 @@ def read_manifest(path: Path = MANIFEST) -> Course:
     Raises:
         LessonError: an entry lacks a field, has one too many, or a value outside its rule.
     """
-    entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    entries = read_yaml(path)
     lessons = tuple(_lesson(entry, path) for entry in entries["lessons"])
     numbers = [lesson.number for lesson in lessons]
     if numbers != sorted(set(numbers)):
@@ -101,6 +102,22 @@ def read_manifest(path: Path = MANIFEST) -> Course:
             if wanted.isdecimal() and wanted not in numbers[: numbers.index(lesson.number)]:
                 raise LessonError(f"{path.name}: {lesson.name} needs lesson {wanted}, which is not before it.")
     return Course(entries["title"], entries["repository"], entries["branch"], lessons, path.parent)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file of the course.
+
+    Args:
+        path: the file.
+
+    Raises:
+        LessonError: it is damaged.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise LessonError(f"{path} is damaged ({reason}); restore it.") from error
 
 
 def _lesson(entry: dict, path: Path) -> Lesson:

@@ -4,9 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
-from helpers.lessons.manifest import Course, LessonError
+from helpers.lessons.manifest import Course, LessonError, read_yaml
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def read_profile(name: str, course: Course) -> Profile:
     if not path.is_file():
         known = ", ".join(sorted(found.stem for found in path.parent.glob("*.yml")))
         raise LessonError(f"There is no profile '{name}'. There are: {known}.")
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = read_yaml(path)
     entries = content["lessons"]
     listed = {lesson.name for lesson in course.lessons}
     if entries.keys() != listed:
@@ -88,7 +86,7 @@ def read_baselines(profile: str, course: Course) -> dict[str, dict[str, Band]]:
         LessonError: an unknown lesson, or a band that is none or that lets the trivial predictor pass.
     """
     path = course.folder / "baselines" / f"{profile}.yml"
-    entries = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    entries = read_yaml(path) if path.is_file() else {}
     bands = {}
     for lesson, metrics in entries.items():
         course.find(lesson)

@@ -11,6 +11,8 @@ import ast
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 import helpers
 from helpers.lessons.manifest import Course, Lesson, LessonError
 
@@ -48,13 +50,17 @@ def read_source(path: Path) -> list[dict]:
         The cells, as nbformat has them.
 
     Raises:
-        LessonError: the file is missing.
+        LessonError: the file is missing, or cannot be read.
     """
     import jupytext
 
     if not path.is_file():
         raise LessonError(f"{path} is missing; every lesson in course.yml has a source there.")
-    return jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent")["cells"]
+    try:
+        return jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent")["cells"]
+    except (ValueError, KeyError, yaml.YAMLError) as error:
+        reason = str(error).partition("\n")[0]
+        raise LessonError(f"{path} is no source of a lesson ({reason}); restore it, or save it as UTF-8.") from error
 
 
 def tags(cell: dict) -> list[str]:

@@ -175,3 +175,16 @@ def test_parameters_that_are_no_python_are_refused(workshop):
     workshop.source("03_second", '# %% tags=["parameters"]\nSEED = = 0\n')
     with pytest.raises(LessonError, match="not plain Python"):
         workshop.build()
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe# %%", b"# ---\n# jupyter: {[\n# ---\n# %%\nx = 1\n"])
+def test_a_damaged_source_is_refused_by_name(workshop, content):
+    (workshop.notebooks / "src" / "00_first.py").write_bytes(content)
+    with pytest.raises(LessonError, match=r"00_first\.py"):
+        workshop.build()
+
+
+def test_a_damaged_notebook_differs(workshop):
+    workshop.build()[0].write_bytes(b"\xff\xfe")
+    (complaint,) = check(workshop.notebooks, workshop.course)
+    assert "00_first.ipynb differs" in complaint

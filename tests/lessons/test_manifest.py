@@ -106,3 +106,10 @@ def test_a_band_holds_its_ends_and_nothing_that_is_no_number(workshop):
     workshop.baselines({"00_first": {"dice_wt": {"min": 0.5, "max": 0.9, "trivial": 0.0}}})
     band = read_baselines("quick", workshop.course)["00_first"]["dice_wt"]
     assert [band.holds(value) for value in (0.5, 0.9, 0.4, 0.95, None, "0.6", float("nan"))] == [True] * 2 + [False] * 5
+
+
+@pytest.mark.parametrize("content", [b"lessons: [", b"\xff\xfe"])
+def test_a_damaged_file_of_the_course_is_refused_by_name(workshop, content):
+    (workshop.root / "course.yml").write_bytes(content)
+    with pytest.raises(LessonError, match=r"course\.yml is damaged"):
+        assert workshop.course

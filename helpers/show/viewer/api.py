@@ -1,7 +1,7 @@
 """The viewers, one call each: standard ipywidgets, no JavaScript of our own.
 
-Where the notebook runs unattended (`helpers.show.viewer.interactive`), each returns a static figure instead; elsewhere
-that figure goes into the widget's output too, for places that show no widgets.
+Where the notebook runs unattended (`helpers.show.viewer.interactive`), each returns a static figure instead; where
+it returns a widget that no page of Jupyter has asked for, the figure goes into the output too.
 
 CSS classes of the widgets, for tests and style sheets: `course-slice-axial`, `-coronal`, `-sagittal`;
 `course-image-NAME` and `course-marks-NAME`, NAME a plane or, in a row of pictures, a number; `course-modality`,

@@ -1,6 +1,7 @@
 """Whether the notebook runs interactively; only then do viewers draw widgets, and these leave a still picture too."""
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -23,10 +24,10 @@ def is_interactive() -> bool:
 
 
 def with_still(widget: W, draw: Callable[[], Figure]) -> W:
-    """Give a widget's output a still picture too, for places that show no widgets.
+    """Give a widget's output a still picture too, unless a page of Jupyter asks for it, which shows the widget at once.
 
-    Such are a notebook on GitHub, a report, and a run by papermill from a cell of JupyterLab: its kernel inherits the
-    variables of the session, and only the picture is left of it.
+    papermill from a cell of JupyterLab needs the picture: its kernel inherits the variables of the session, and nothing
+    else is left of the viewer.
 
     Args:
         widget: is changed, and returned; what shows widgets goes on showing it.
@@ -35,8 +36,17 @@ def with_still(widget: W, draw: Callable[[], Figure]) -> W:
     show = widget._repr_mimebundle_
 
     def bundle(**options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        if _on_a_page():
+            return show(**options), {}
         data, metadata = draw()._repr_mimebundle_()
         return {**data, **show(**options)}, metadata
 
     widget._repr_mimebundle_ = bundle
     return widget
+
+
+def _on_a_page() -> bool:
+    """Whether a page of Jupyter sent the cell that runs: pages name their cells, and what executes files does not."""
+    ipython = sys.modules.get("IPython")
+    kernel = getattr(ipython and ipython.get_ipython(), "kernel", None)
+    return kernel is not None and "cellId" in (kernel.get_parent("shell") or {}).get("metadata", {})

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from ipywidgets import VBox
@@ -44,3 +46,15 @@ def test_a_widget_leaves_a_still_picture_too_drawn_when_it_is_displayed():
     assert data["image/png"].startswith(b"\x89PNG")
     assert metadata["image/png"] == {"alt": "Nothing."}
     assert "VBox" in data["text/plain"]
+
+
+def test_a_page_that_shows_widgets_does_not_wait_for_a_picture(monkeypatch):
+    parent = {"metadata": {"cellId": "5f2a"}}
+    shell = SimpleNamespace(kernel=SimpleNamespace(get_parent=lambda channel: parent))
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    viewer = with_still(VBox(), lambda: pytest.fail("drawn"))
+    data, metadata = viewer._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert metadata == {}
+    parent["metadata"].clear()
+    assert "image/png" in with_still(VBox(), lambda: alt(Figure(), "Nothing."))._repr_mimebundle_()[0]
