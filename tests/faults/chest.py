@@ -1,5 +1,6 @@
 """Faults of X-rays: what hospitals, archives and other programs do to radiographs, masks and their folders."""
 
+import atexit
 import functools
 import io
 import json
@@ -30,6 +31,7 @@ Spoil = Callable[[Path], None]
 @functools.cache
 def _phantom() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="chest-faults-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     make_chest(folder / "chest", montgomery=12, shenzhen=14, size=64, seed=2)
     shutil.rmtree(folder / "chest" / "data")  # the second copy is of no interest here
     return folder / "chest"
