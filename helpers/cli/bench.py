@@ -6,10 +6,17 @@ from typing import Annotated, Any
 import typer
 
 from helpers.cli.paths import path_option
+from helpers.runtime.backend import check_backend
+from helpers.runtime.outputs import writable_file
 
 app = typer.Typer(no_args_is_help=True, help="How fast the course's tools are, beside a peer in the same run.")
 
-Json = Annotated[Path | None, path_option("--json", help="Write the figures here as well.")]
+
+def _writable(path: Path | None) -> Path | None:
+    return None if path is None else writable_file(path)
+
+
+Json = Annotated[Path | None, typer.Option("--json", callback=_writable, help="Write the figures here as well.")]
 Data = Annotated[Path | None, path_option("--data", help="Your own patients; made-up ones without.")]
 Model = Annotated[Path | None, path_option("--model", help="A folder that `train brain` left; untrained without.")]
 
@@ -52,6 +59,7 @@ def _viewer() -> dict[str, Any]:
 
 
 def _loader(data: Path | None) -> dict[str, Any]:
+    check_backend()
     from helpers.bench import loader
 
     loader.show(result := loader.bench_loader(data))
@@ -59,6 +67,7 @@ def _loader(data: Path | None) -> dict[str, Any]:
 
 
 def _train() -> dict[str, Any]:
+    check_backend()
     from helpers.bench import training
 
     training.show(result := training.bench_training())
@@ -66,6 +75,7 @@ def _train() -> dict[str, Any]:
 
 
 def _predict(model: Path | None) -> dict[str, Any]:
+    check_backend()
     from helpers.bench import prediction
 
     prediction.show(result := prediction.bench_prediction(model))

@@ -96,7 +96,7 @@ def push(
     lessons: Annotated[list[str] | None, typer.Argument(help="Numbers or names; all without.")] = None,
     profile: Annotated[str, typer.Option(help="Sets the parameters of the lessons.")] = "full",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Stop once build/kaggle is written.")] = False,
-    pause: Annotated[float, typer.Option(help="Seconds between two looks at a lesson that runs.")] = 30.0,
+    pause: Annotated[float, typer.Option(min=0, help="Seconds between two looks at a lesson that runs.")] = 30.0,
 ) -> None:
     """Run lessons on Kaggle's two T4, and fetch their numbers."""
     from helpers.lessons.push import push as push_lessons

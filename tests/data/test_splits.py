@@ -89,3 +89,18 @@ def test_too_few_patients_are_refused(n, folds):
 def test_fold_that_does_not_exist_is_refused():
     with pytest.raises(ValueError, match="fold 4 of 4"):
         make_split(_patients(20), folds=4, fold=4)
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", '{"train": "abc"}', '{"train": [1], "validation": [], "test": [], "seed": 0}']
+)
+def test_damaged_file_is_named(tmp_path, content):
+    (tmp_path / "split.json").write_text(content)
+    with pytest.raises(DataError, match=r"split\.json.*restore the original file"):
+        load_split(tmp_path / "split.json")
+
+
+@pytest.mark.parametrize(("seed", "folds"), [(-1, 5), (0, 1), (0, 0), (0.5, 5)])
+def test_seed_and_folds_have_a_range(seed, folds):
+    with pytest.raises(DataError, match="expected a whole number"):
+        make_split(_patients(20), seed=seed, folds=folds)

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from helpers.learn.budget import Budget
+from helpers.runtime.errors import DataError
 
 
 @pytest.mark.parametrize("arguments", [{}, {"epochs": 1, "seconds": 1}])
@@ -51,3 +52,15 @@ def test_progress_in_words(seconds, words):
 def test_nothing_is_left_at_the_end():
     assert Budget(seconds=100, reserve=50, started=_ago(50)).progress(3) == "50 s (100% of the budget)"
     assert Budget(epochs=3, started=_ago(50)).progress(3) == "50 s (100% of the budget)"
+
+
+@pytest.mark.parametrize("minutes", [0, -1, float("nan"), float("inf"), "15"])
+def test_minutes_are_a_number_above_0(minutes):
+    with pytest.raises(DataError, match=r"minutes is .*expected a number of more than 0"):
+        Budget.of(minutes, epochs=30)
+
+
+@pytest.mark.parametrize("epochs", [0, -1, 1.5, True])
+def test_epochs_are_a_whole_number_above_0(epochs):
+    with pytest.raises(DataError, match=r"epochs is .*expected a whole number of at least 1"):
+        Budget.of(None, epochs)
