@@ -136,7 +136,7 @@ def _is_there(data: DataSet, to: Path, record: dict) -> bool:
     if not to.exists() or (to.is_dir() and not any(to.iterdir())):
         return False
     if not to.is_dir() or not data.held_by(to):
-        raise DataError(f"{to} is in the way: it is no copy of {data.title}. Remove it, or name another place by --to.")
+        raise DataError(f"{to} is in the way: it is no copy of {data.title}. Name a folder that is not there by --to.")
     note = to / RECORD
     if not note.is_file():
         return True  # unpacked by hand

@@ -53,9 +53,9 @@ def read_profile(name: str, course: Course) -> Profile:
         LessonError: there is no such profile, or its entries and the manifest differ.
     """
     path = course.folder / "profiles" / f"{name}.yml"
-    if not path.is_file():
-        known = ", ".join(sorted(found.stem for found in path.parent.glob("*.yml")))
-        raise LessonError(f"There is no profile '{name}'. There are: {known}.")
+    known = sorted(found.stem for found in (course.folder / "profiles").glob("*.yml"))
+    if name not in known:
+        raise LessonError(f"There is no profile '{name}'. There are: {', '.join(known)}.")
     content = read_yaml(path)
     entries = content["lessons"]
     listed = {lesson.name for lesson in course.lessons}

@@ -204,6 +204,18 @@ def _phantom_home() -> Path:
     return make_brats(root / "brats2020_first_1", patients=2, validation=0, **grid).parent
 
 
+def _inherited(folder: Path) -> list[str]:
+    """Run a lesson, kernel and all, from a session of JupyterLab in which another `helpers` comes first."""
+    (folder / "helpers.py").write_text("raise SystemExit('the wrong helpers')")
+    os.environ.update(PYTHONPATH=str(folder), JPY_SESSION_NAME="lesson.ipynb")
+    return [*_lesson("--out"), folder / "out"]
+
+
+def _has_pictures(folder: Path) -> None:
+    text = (folder / "out" / OTHER / f"{OTHER}.ipynb").read_text(encoding="utf-8")
+    assert text.count('"image/png": "') >= 5, "the viewers leave no pictures"
+
+
 def _planted(*files: str, content: str = "") -> Callable[[Path], list[str]]:
     """Run a lesson into a folder that holds some files."""
 
@@ -474,11 +486,16 @@ FAULTS: list[Fault] = [
     _output(
         "phantom over somebody's thesis",
         _into(_thesis, "phantom", "--out"),
-        "thesis holds files that are no phantom set; name another folder",
+        "(?!.*remove).*thesis holds files that are no phantom set; name another folder",
         check=_thesis_is_there,
         quick=True,
     ),
-    _output("download over somebody's thesis", _into(_thesis, *BRATS), "in the way.* by --to", check=_thesis_is_there),
+    _output(
+        "download over somebody's thesis",
+        _into(_thesis, *BRATS),
+        "(?!.*remove).*in the way.* by --to",
+        check=_thesis_is_there,
+    ),
     _output("a phantom's note cut short", _phantom_note, "no phantom set; name another folder", quick=True),
     _output(
         "phantom --seed -1", _into(lambda f: f / "out", "phantom", "--seed", "-1", "--out"), "seed.*-1", quick=True
@@ -607,6 +624,14 @@ FAULTS: list[Fault] = [
         "Another process.* runs lessons into .*choose another folder",
         leaves=RUN,
         within=_another_run,
+    ),
+    _notebook(
+        "another helpers, and a session of JupyterLab, inherited",
+        _inherited,
+        "02_see_the_scans passed",
+        0,
+        check=_has_pictures,
+        leaves=RUN,
     ),
     Fault(
         "an executed lesson that prints folders",

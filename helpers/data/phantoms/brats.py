@@ -157,8 +157,13 @@ def _is_there(root: Path, note: dict) -> bool:
         found = None
     if found == note:
         return True
-    what = "files that are no phantom set" if found is None else f"another phantom set ({json.dumps(found)})"
-    raise DataError(f"{root} holds {what}; name another folder, or remove this one to make {json.dumps(note)}.")
+    if found is None:
+        what = "holds files that are no phantom set" if root.is_dir() else "is no folder"
+        raise DataError(f"{root} {what}; name another folder by --out or COURSE_DATA.")
+    raise DataError(
+        f"{root} holds another phantom set ({json.dumps(found)}); name another folder, or remove this one to make "
+        f"{json.dumps(note)}."
+    )
 
 
 def _build(root: Path, note: dict) -> None:
