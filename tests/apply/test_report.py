@@ -1,6 +1,8 @@
 """Tests of the report: atomic, on the patient's own grid, with one self-contained HTML page."""
 
+import errno
 import json
+import os
 import re
 import shutil
 
@@ -13,6 +15,7 @@ from helpers.apply.report import PURPOSE, report
 from helpers.data.volumes import to_disk
 from helpers.learn.run_folder import save_model
 from helpers.runtime.errors import DataError
+from helpers.runtime.interrupt import Terminated
 
 PARAMETERS = {"modalities": ["flair", "t1ce"], "extent_mm": 192.0}
 
@@ -154,3 +157,49 @@ def test_one_patient_twice_is_refused(models, patients, tmp_path):
 def test_folders_of_gate_and_network_are_not_interchangeable(models, patients, tmp_path):
     with pytest.raises(DataError, match="expected one of 'brain'"):
         report([patients[0].folder], models[1], models[0], tmp_path / "out", _quiet)
+
+
+def test_patient_that_its_catalogue_refuses_is_no_end_for_the_others(models, copy, patients, tmp_path):
+    spoiled = copy("t1ce", lambda volume: volume)
+    for path in list(spoiled.iterdir()):
+        path.rename(path.with_name(path.name.replace(patients[0].id, "another")))
+    next(spoiled.glob("*_t1ce.nii*")).write_text("an error page")
+    result = report([patients[0].folder, spoiled, tmp_path / "gone"], *models, tmp_path / "out", _quiet)
+    assert [(entry["id"], entry["status"]) for entry in result["patients"]] == [
+        (patients[0].id, "outlined"),
+        ("another", "refused"),
+        ("gone", "refused"),
+    ]
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "another_t1ce.nii" in page
+    for text in (page, (tmp_path / "out" / "report.json").read_text()):
+        assert str(tmp_path) not in text  # nor any other folder of the machine
+
+
+def test_report_does_not_go_into_a_patients_folder(models, copy):
+    folder = copy("t1ce", lambda volume: volume)
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(DataError, match=r"second mask.*--out"):
+        report([folder], *models, folder / "report", _quiet)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_full_disk_is_reported_with_the_folder_and_leaves_nothing(models, patients, tmp_path, monkeypatch):
+    def fills_up(image, path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(nib, "save", fills_up)
+    with pytest.raises(DataError, match=r"cannot be written: the disk.*Nothing half written is left"):
+        report([patients[0].folder], *models, tmp_path / "out", _quiet)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("signal", [KeyboardInterrupt, Terminated])
+def test_ctrl_c_and_sigterm_leave_nothing_and_say_so(models, patients, tmp_path, monkeypatch, signal):
+    def stop(*_):
+        raise signal
+
+    monkeypatch.setattr(module, "_page", stop)
+    with pytest.raises(signal, match=r"^Stopped; nothing was written"):
+        report([patients[0].folder], *models, tmp_path / "out", _quiet)
+    assert not list(tmp_path.iterdir())

@@ -1,6 +1,6 @@
 """All faults, kind by kind."""
 
-from tests.faults import accounts, brain, chest, rim
+from tests.faults import accounts, brain, chest, neighbours, rim
 from tests.faults.harness import Fault
 
 FAULTS: list[Fault] = []
@@ -8,3 +8,4 @@ FAULTS += brain.FAULTS
 FAULTS += chest.FAULTS
 FAULTS += rim.FAULTS
 FAULTS += accounts.FAULTS
+FAULTS += neighbours.FAULTS

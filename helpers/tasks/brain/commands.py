@@ -291,8 +291,8 @@ def predict_brain(
         ) from None
     if refused:
         error = DataError.listing(
-            f"{len({one.id for one in refused})} patients have no mask; {len(masks)} have one in {out}. Mend or remove "
-            "these files, then give the same command again; it keeps the masks that are there:",
+            f"Without a mask: {len({one.id for one in refused})} of {len(good) + len(bad)}; {len(masks)} are in {out}. "
+            "Mend or remove these files, then give the same command again; it keeps the masks that are there:",
             _messages(refused),
         )
         raise error
