@@ -877,6 +877,12 @@ _SETTINGS = [
     ),
     Fault("adapt by magic", "settings", _command(*ADAPT, "--method", "magic"), "magic", 2),
     Fault(
+        "adapt statistics that it has not",
+        "settings",
+        _command(*ADAPT, "--method", "statistics"),
+        "has no batch normalisation.*--normalise",
+    ),
+    Fault(
         "adapt from where it was not trained",
         "settings",
         _command(

@@ -190,6 +190,11 @@ def _check(
         )
     if "adapted" in run["parameters"]:
         raise DataError(f"{model_dir} is an adaptation itself; start from the model that it came from.")
+    if method == "statistics" and run["parameters"].get("normalise") is False:
+        raise DataError(
+            f"{model_dir} has no batch normalisation, so it has no statistics that could be adapted. Train a model "
+            "that has it (train lungs --normalise), or choose another method."
+        )
     split = read_split(model_dir)
     if not _at_site(target_site, split.train):
         raise DataError(
