@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -197,13 +196,19 @@ def read_voxels(path: Path) -> tuple[np.ndarray, Geometry]:
     """
     with _explained(), _open(path) as file:
         geometry = _read_header(file, path)
-        source: Any = path  # memory-mapped
+        header, content = geometry.header, None
         if _packed(path):
             file.seek(0)
-            source = io.BytesIO(_unpack(file.read(), _claimed(geometry.header)))
-        # The proxy keeps the file's own type: get_fdata() would make float64 of it, four times the memory and time.
-        with np.errstate(all="ignore"):  # what is no number any more is named where the values are checked
-            return geometry.to_training(np.asarray(ArrayProxy(source, geometry.header))), geometry
+            content = _unpack(file.read(), _claimed(header))
+        slope, intercept = header.get_slope_inter()
+        # The file's own type is kept: get_fdata() would make float64 of it, four times the memory and time.
+        if content is not None and slope in (None, 1) and not intercept:
+            shape, dtype, offset = header.get_data_shape(), header.get_data_dtype(), int(header.get_data_offset())
+            voxels = np.ndarray(shape, dtype, content, offset, order="F")
+        else:
+            with np.errstate(all="ignore"):  # what is no number any more is named where the values are checked
+                voxels = np.asarray(ArrayProxy(path if content is None else io.BytesIO(content), header))
+        return geometry.to_training(voxels), geometry
 
 
 @contextmanager

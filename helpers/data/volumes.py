@@ -124,7 +124,7 @@ def _check_image(volume: np.ndarray) -> np.ndarray:
             f"{_count(bad)} beyond the range of float32 (the largest is {float(np.abs(volume).max()):.3g}); expected "
             "intensities of a scanner. Export the volume again"
         )
-    if not single.any():
+    if not (single if volume.dtype.kind == "f" else volume).any():  # a tiny float64 is 0 by now
         raise DataError("every voxel is 0; expected a head. Export the volume again, or leave the patient out")
     return single
 
