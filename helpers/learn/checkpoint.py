@@ -8,6 +8,7 @@ at any moment ends where it would have ended: the same weights, the same validat
 
 import json
 import os
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -52,6 +53,10 @@ _STATE = {
     "required": ["parameters", "history", "step", "finished", "seconds"],
     "description": "the state of a training",
 }
+
+
+TIME_SHARE = 0.05
+"""Share of the time that writing checkpoints may take: where one takes long, they are written more rarely."""
 
 
 class Checkpoint:
@@ -105,6 +110,7 @@ class Checkpoint:
         self.step, self.finished = 0, False
         self._arrays: dict[str, np.ndarray] = {}  # read, and not yet handed to the trainer
         self._steps, self._written = 1, 0
+        self._last, self._cost = time.monotonic(), 0.0  # when a file was written, and the seconds that it took
 
     def __enter__(self) -> "Checkpoint":
         return self
@@ -193,6 +199,15 @@ class Checkpoint:
             )
         return state
 
+    def due(self, within_epoch: bool) -> bool:
+        """Whether it is time to write the file: not so often that it takes more than `TIME_SHARE` of the time.
+
+        Args:
+            within_epoch: not before `seconds` have passed; the end of an epoch does not wait for them.
+        """
+        pause = max(self.seconds if within_epoch else 0.0, self._cost / TIME_SHARE)
+        return not self.seconds or time.monotonic() - self._last >= pause
+
     def save(self, trainer: keras.Model, seconds: float, within_epoch: bool) -> None:
         """Write the file, whole or not at all.
 
@@ -206,6 +221,7 @@ class Checkpoint:
         """
         if not self.path:
             return
+        begun = time.monotonic()
         groups = {"variable": trainer.variables, "optimizer": trainer.optimizer.variables}
         if within_epoch:
             groups["metric"] = trainer.metrics_variables
@@ -225,7 +241,8 @@ class Checkpoint:
         arrays["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
         with atomic_path(self.path, sum(array.nbytes for array in arrays.values())) as scratch:
             np.savez(scratch, **arrays)
-        self._written = self.step
+        self._written, self._last = self.step, time.monotonic()
+        self._cost = self._last - begun
 
     def restore(self, trainer: keras.Model, optimizer: bool = True) -> None:
         """Assign the variables that were read to the trainer, and to its optimiser.

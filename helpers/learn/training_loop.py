@@ -19,9 +19,6 @@ from helpers.learn.checkpoint import Checkpoint
 from helpers.runtime.disk import write_text
 from helpers.runtime.interrupt import defer_interrupt, raise_interrupt
 
-CHECKPOINT_SHARE = 0.05
-"""Of the time, that writing checkpoints may take: where one takes long, they are written more rarely."""
-
 Evaluate = Callable[[int, Mapping[str, float]], Mapping[str, Any]]
 """From the number of an epoch, and the metrics that Keras reports of it, to further columns of its row."""
 
@@ -140,7 +137,6 @@ class _CheckpointWriter(keras.callbacks.Callback):
         super().__init__()
         self.checkpoint, self.budget, self.steps, self.interrupts = checkpoint, budget, steps, interrupts
         self._first = 0
-        self._written, self._cost = time.monotonic(), 0.0
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         if self.checkpoint.pending:
@@ -158,7 +154,7 @@ class _CheckpointWriter(keras.callbacks.Callback):
         if self.interrupts:
             self._save()
             raise_interrupt(self.interrupts)
-        if self._due(self.checkpoint.seconds) and not self.model.stop_training:
+        if self.checkpoint.due(within_epoch=True) and not self.model.stop_training:
             self._save()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
@@ -168,17 +164,10 @@ class _CheckpointWriter(keras.callbacks.Callback):
         spent = self.budget.fraction_spent(self.checkpoint.step / self.steps)
         self.checkpoint.finished = self.model.stop_training or spent >= 1
         self.model.stop_training = self.checkpoint.finished
-        if self._due(0) or self.checkpoint.finished or self.interrupts:
+        if self.checkpoint.due(within_epoch=False) or self.checkpoint.finished or self.interrupts:
             self._save(within_epoch=False)
         if self.interrupts:
             raise_interrupt(self.interrupts)
 
-    def _due(self, seconds: float) -> bool:
-        waited = time.monotonic() - self._written
-        return not self.checkpoint.seconds or waited >= max(seconds, self._cost / CHECKPOINT_SHARE)
-
     def _save(self, within_epoch: bool = True) -> None:
-        begun = time.monotonic()
-        self.checkpoint.save(self.model, begun - self.budget.started, within_epoch)
-        self._written = time.monotonic()
-        self._cost = self._written - begun
+        self.checkpoint.save(self.model, time.monotonic() - self.budget.started, within_epoch)
