@@ -243,9 +243,10 @@ def _packed(path: Path) -> bool:
 
 
 def _read_header(file: io.FileIO, path: Path) -> Geometry:
-    header = _parse(_start(file, path))
-    _check_size(header, path, os.fstat(file.fileno()).st_size)
-    return _geometry(header)
+    with np.errstate(all="ignore"):  # what is no number, or too large, is refused for that
+        header = _parse(_start(file, path))
+        _check_size(header, path, os.fstat(file.fileno()).st_size)
+        return _geometry(header)
 
 
 def _start(file: io.FileIO, path: Path) -> bytes:
@@ -420,8 +421,7 @@ def _forms(header: nib.Nifti1Header) -> dict[str, np.ndarray]:
     for name, read in (("sform", header.get_sform), ("qform", header.get_qform)):
         if header[f"{name}_code"] > 0:
             try:
-                with np.errstate(all="ignore"):  # what is no number is refused below
-                    forms[name] = read(coded=False)
+                forms[name] = read(coded=False)
             except (HeaderDataError, ValueError) as error:
                 raise DataError(f"its {name} is no position ({error}); {_REPAIR}") from error
             _check_form(name, forms[name], header)
