@@ -180,14 +180,12 @@ def _by_hand(folder: Path) -> list[str]:
     return _batch(lambda one: None)(folder)
 
 
-def _other_model(folder: Path) -> list[str]:
-    first = _batch(lambda one: None)(folder)
-    run(first)
-    model = Path(shutil.copytree(_model(), folder / "model"))
-    content = json.loads((model / "run.json").read_text())
-    content["parameters"]["seed"] = 7
-    (model / "run.json").write_text(json.dumps(content))
-    return [first[0], str(model), *first[2:]]
+def _other_model(folder: Path) -> None:
+    record = folder / "out" / "predictions.json"
+    content = json.loads(record.read_text())
+    for mask in content["masks"].values():
+        mask["model"] = ["0" * 64] * 2
+    record.write_text(json.dumps(content))
 
 
 def _foreign_record(folder: Path) -> list[str]:
@@ -311,7 +309,7 @@ FAULTS: list[Fault] = [
     _refused("predict: a mask drawn by hand", _by_hand, f"{SECOND}_seg.*not overwritten.*--out", check=_by_hand_still),
     _refused("predict: a mask corrected by hand", _again(_corrected), f"{SECOND}_seg.*not overwritten", quick=False),
     _refused("predict: a scan that is newer than its mask", _again(_newer_scan), f"{SECOND}_seg.*--out", quick=False),
-    _refused("predict: masks of another model", _other_model, "001_seg.*not overwritten.*--out", quick=False),
+    _refused("predict: masks of another model", _again(_other_model), "001_seg.*not overwritten.*--out", quick=False),
     _refused("predict: a predictions.json of somebody else", _foreign_record, "predictions.json is no record.*--out"),
     _refused(
         "predict --out: the patient's own folder",
