@@ -183,7 +183,7 @@ scores.curves(overlap, title=f"{seconds:.0f} seconds: the error falls, the overl
 after = segmenter.predict(scan)  # the same network, with other numbers in it
 path = out / f"{scan.id}_seg.nii.gz"
 path.unlink(missing_ok=True)  # a mask is never written over; this one is from your last run of this cell
-write_segmentation(path, after, scan.affine)
+write_segmentation(path, after, scan)
 print(path.name, after.shape, f"{path.stat().st_size / 1000:.0f} kB")
 
 # %%
