@@ -169,7 +169,7 @@ def read_run(folder: str | os.PathLike, task: str | None = None) -> dict:
             f"{folder} holds no finished training ({reason}); expected model.keras and run.json, as "
             f"`python -m helpers train {task or '…'}` leaves them."
         )
-    run = read_json(path, {"type": "object", "required": ["task", "parameters"], "description": "an object"}, _RESTORE)
+    run = read_json(path, {"type": "object", "required": ["task"], "description": "an object"}, _RESTORE)
     if run["task"] not in TASKS:
         raise DataError(f"{path}: task is {run['task']!r}; expected one of {', '.join(TASKS)}. {_RESTORE}")
     if task not in (None, run["task"]):

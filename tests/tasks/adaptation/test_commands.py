@@ -31,7 +31,9 @@ def model_folder(root, data, normalise=False):
     """What `train lungs` leaves, with an untrained network."""
     keras.utils.set_random_seed(0)
     split = split_radiographs(list_radiographs(data), seed=0)
-    write_run(root, "lungs", {**PARAMETERS, "normalise": normalise, "split": split.digest}, split, {})
+    ids = [identity for identity in (*split.train, *split.validation) if identity.startswith("MCUCXR")]
+    learned_from = {identity: {"radiograph": identity} for identity in ids}
+    write_run(root, "lungs", {**PARAMETERS, "normalise": normalise, "split": split.digest}, split, learned_from)
     save_model(unet(SIZE, 1, 1, filters=2, normalise=normalise), root / "model.keras")
     Image.fromarray(np.full((SIZE, SIZE), 200, np.uint8)).save(root / "mean_mask.png")
     return root
