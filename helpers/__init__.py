@@ -1,7 +1,7 @@
 """Biomedical image segmentation, taught and used: the package under the course.
 
-Its rooms, lowest first: `runtime`, `data`, `measure`, `prepare`, `models`, `lessons`, `show`, `learn`, `tasks`, `apply`,
-`bench`, `cli`. Each imports only from those before it; a test holds that.
+Its rooms, lowest first: `runtime`, `data`, `measure`, `prepare`, `models`, `lessons`, `show`, `learn`, `tasks`,
+`apply`, `bench`, `cli`. Each imports only from those before it; a test holds that.
 """
 
 import os

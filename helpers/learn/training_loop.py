@@ -14,8 +14,9 @@ from typing import Any
 import keras
 import pandas as pd
 
-from helpers.learn.budget import LEARNING_RATE, Budget, WarmupCosine, current_learning_rate
+from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
+from helpers.learn.learning_rate import LEARNING_RATE, WarmupCosine, current_learning_rate
 from helpers.runtime.disk import write_text
 from helpers.runtime.interrupt import defer_interrupt, raise_interrupt
 

@@ -12,7 +12,7 @@ from keras import ops
 
 from helpers.learn.augmented_model import augment, with_background
 from helpers.learn.batches import xla_compiled
-from helpers.learn.budget import WarmupCosine
+from helpers.learn.learning_rate import WarmupCosine
 from helpers.learn.precision import with_loss_scaling
 from helpers.prepare.augment import AugmentationParams, apply
 from helpers.tasks.adaptation.ema import EMA_DECAY, ema_copy

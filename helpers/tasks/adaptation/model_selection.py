@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from helpers.learn.predict_batches import predict_batches
 from helpers.measure.overlap import dice
+from helpers.tasks.lungs.inference import THRESHOLD
 
 MAX_RADIOGRAPHS = 64
 """Radiographs of the target that are evaluated, at most: enough to see a drift, few enough to evaluate often."""
@@ -54,10 +55,10 @@ class ModelSelector:
         """
         source, target = lung_probabilities(network, self.images), lung_probabilities(network, self.target)
         truth = self.soft_labels[..., 1] > 127
-        val_dice = float(np.mean([dice(one, other) for one, other in zip(truth, source > 0.5, strict=True)]))
+        val_dice = float(np.mean([dice(one, other) for one, other in zip(truth, source > THRESHOLD, strict=True)]))
         entropy_gap = float(np.mean(entropy_per_lung_pixel(target)) - np.mean(entropy_per_lung_pixel(source)))
         low, high = np.quantile(self.areas, (0.01, 0.99))
-        implausible = float(np.mean([_is_implausible(one > 0.5, low, high) for one in target]))
+        implausible = float(np.mean([_is_implausible(one > THRESHOLD, low, high) for one in target]))
         return {
             "val_dice": val_dice,
             "relative_entropy_gap": entropy_gap,

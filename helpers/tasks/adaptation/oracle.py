@@ -10,7 +10,7 @@ from helpers.data.radiographs import lung_soft_labels
 from helpers.data.splits import load_split
 from helpers.measure.overlap import dice
 from helpers.runtime.errors import DataError
-from helpers.tasks.lungs.inference import LungSegmenter, score_radiographs
+from helpers.tasks.lungs.inference import THRESHOLD, LungSegmenter, score_radiographs
 
 
 def oracle(folder: str | os.PathLike, data: str | os.PathLike, site: str) -> tuple[str, dict[str, float]]:
@@ -50,7 +50,7 @@ def oracle(folder: str | os.PathLike, data: str | os.PathLike, site: str) -> tup
 
     def mean_dice(path: Path) -> float:
         segmenter.network.load_weights(path)
-        predicted = segmenter.network_probabilities(images) > 0.5
+        predicted = segmenter.network_probabilities(images) > THRESHOLD
         return float(np.mean([dice(one, other) for one, other in zip(truth, predicted, strict=True)]))
 
     best = max(checkpoints, key=mean_dice)

@@ -15,9 +15,10 @@ from helpers.data.splits import Split
 from helpers.data.store import Store
 from helpers.learn.augmented_model import AugmentedModel
 from helpers.learn.batches import training_batches
-from helpers.learn.budget import LEARNING_RATE, Budget
+from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.devices import check_divisible, scope
+from helpers.learn.learning_rate import LEARNING_RATE
 from helpers.learn.run_folder import save_model
 from helpers.learn.training_loop import fit
 from helpers.measure.overlap import dice

@@ -27,9 +27,10 @@ from helpers.data.pictures import read_image
 from helpers.data.plausibility import radiograph_notes, sentences
 from helpers.data.radiographs import open_radiographs, radiograph_hash, split_radiographs, store_notes, to_native_grid
 from helpers.data.splits import Split, shuffled
-from helpers.learn.budget import LEARNING_RATE, Budget
+from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.devices import scope
+from helpers.learn.learning_rate import LEARNING_RATE
 from helpers.learn.run_folder import (
     load_network,
     patient_hashes,
@@ -50,7 +51,7 @@ from helpers.runtime.machine import parse_devices
 from helpers.runtime.outputs import writable_file, writable_folder
 from helpers.runtime.settings import check_filters, check_seed, check_size, check_whole, expanded
 from helpers.runtime.threads import map_threads
-from helpers.tasks.lungs.inference import CHUNK, LungSegmenter, build_network, score_radiographs
+from helpers.tasks.lungs.inference import CHUNK, THRESHOLD, LungSegmenter, build_network, score_radiographs
 from helpers.tasks.lungs.training import fit_lungs
 
 BOTH = "both"
@@ -302,7 +303,7 @@ def predict_lungs(
         chunk = todo[start : start + CHUNK]
         probabilities = segmenter.network_probabilities(np.stack([one.image for one in chunk]))
         for one, probability in zip(chunk, probabilities, strict=True):
-            lungs = to_native_grid(probability, one.shape) > 0.5
+            lungs = to_native_grid(probability, one.shape) > THRESHOLD
             _write_mask(targets[one.id], lungs, one.made_by)
             log(f"{one.id}: {targets[one.id]}" + ("" if lungs.any() else " (empty: no lungs were found)"))
     return list(targets.values()), refused

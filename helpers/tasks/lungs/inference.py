@@ -20,6 +20,9 @@ from helpers.prepare.histogram_matching import match_histogram
 from helpers.runtime.errors import DataError
 from helpers.runtime.threads import map_threads
 
+THRESHOLD = 0.5
+"""The probability above which a pixel is lung."""
+
 CHUNK = 32
 """Radiographs that are segmented at once."""
 
@@ -117,7 +120,7 @@ class LungSegmenter:
         Returns:
             (rows, columns) bool.
         """
-        return self.probabilities(radiograph) > 0.5
+        return self.probabilities(radiograph) > THRESHOLD
 
 
 def score_radiographs(
@@ -150,7 +153,7 @@ def score_radiographs(
         xray, probabilities = case
         truth = read_lungs(xray)
         scores, trivial = (
-            score_radiograph(truth, to_native_grid(one, truth.shape) > 0.5) for one in (probabilities, mean)
+            score_radiograph(truth, to_native_grid(one, truth.shape) > THRESHOLD) for one in (probabilities, mean)
         )
         return {"id": xray.id, "site": xray.site, **scores, "trivial": trivial}
 

@@ -12,9 +12,10 @@ from helpers.data.splits import Split
 from helpers.data.store import Store
 from helpers.learn.augmented_model import AugmentedModel, with_background
 from helpers.learn.batches import training_batches
-from helpers.learn.budget import LEARNING_RATE, Budget
+from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.devices import check_divisible, scope
+from helpers.learn.learning_rate import LEARNING_RATE
 from helpers.learn.predict_batches import predict_batches
 from helpers.learn.training_loop import fit
 from helpers.runtime import options
