@@ -76,9 +76,8 @@ segmenter = Segmenter(model, MODALITIES, grid)
 # %%
 from helpers.measure.classification import auc, threshold_for
 from helpers.models.transformer import Shape, transformer
-from helpers.tasks.gate.training import SENSITIVITY
 from helpers.tasks.gate.inference import Gate
-from helpers.tasks.gate.training import fit_gate
+from helpers.tasks.gate.training import SENSITIVITY, fit_gate
 
 keras.utils.set_random_seed(SEED)
 network = transformer(SIZE, len(MODALITIES), 2, Shape(8, 64, 3, 4, mlp=2, stem=True), dropout=0.1)
