@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from helpers.apply.uncertainty import agreement, entropy
+from helpers.apply.uncertainty import PASSES, agreement, entropy
 from helpers.data import out_of_distribution
 from helpers.data.brats import Patient
 from helpers.data.volumes import Scan, read_scan
@@ -69,7 +69,7 @@ class System:
     segmenter: Segmenter
     gate: Gate | None = None
     usual: out_of_distribution.Ranges | None = None
-    passes: int = 4
+    passes: int = PASSES
 
     def __post_init__(self) -> None:
         if self.passes < 1:

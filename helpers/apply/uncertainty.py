@@ -13,6 +13,9 @@ from numpy.typing import ArrayLike
 from helpers.measure.overlap import dice
 from helpers.measure.regions import REGIONS, mask
 
+PASSES = 4
+"""Predictions with Monte Carlo dropout that are made of a patient."""
+
 
 def entropy(probabilities: np.ndarray) -> np.ndarray:
     """Entropy of class probabilities in bits: 0 where one class is certain, log2(classes) at most.

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from helpers.cli.paths import path_option
+from helpers.cli.parameters import path_option
 from helpers.runtime.backend import check_backend
 from helpers.runtime.outputs import writable_file
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from helpers.cli.paths import path_argument, path_option
+from helpers.cli.parameters import path_argument, path_option
 from helpers.lessons.manifest import LessonError
 
 app = typer.Typer()

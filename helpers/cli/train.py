@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from helpers.cli.choices import choice
-from helpers.cli.paths import path_option
+from helpers.cli.parameters import choice, path_option
 from helpers.cli.tables import brain_table, gate_table, lungs_table
 from helpers.runtime.backend import check_backend
 from helpers.runtime.options import AUGMENTATIONS, LOSSES, NETWORKS

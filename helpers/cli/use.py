@@ -7,14 +7,13 @@ import typer
 from rich.markup import escape
 from rich.progress import Progress
 
-from helpers.cli.choices import choice
 from helpers.cli.console import console, print_table
-from helpers.cli.paths import path_argument, path_option
+from helpers.cli.parameters import choice, path_argument, path_option
 from helpers.cli.tables import ablation_table, brain_table, gate_table, ladder_table, lungs_table
 from helpers.cli.train import STARTED
 from helpers.runtime.backend import check_backend
 from helpers.runtime.errors import DataError
-from helpers.runtime.options import METHODS
+from helpers.runtime.options import AUGMENTATIONS, METHODS
 
 app = typer.Typer()
 
@@ -121,8 +120,7 @@ def adapt(
         float | None, typer.Option(help="Wall time until the folder is finished; 400 steps without.")
     ] = None,
     augmentation: Annotated[
-        Literal["none", "intensity", "xray"] | None,
-        typer.Option(help="How radiographs are varied; as the method has it."),
+        str | None, choice(AUGMENTATIONS, "adaptation", "How radiographs are augmented; the method's own without.")
     ] = None,
     seed: int = 0,
 ) -> None:
@@ -154,11 +152,11 @@ def ladder(
     experiments: Annotated[
         str | None, typer.Option(help="Comma-separated; all without. What they start from comes too.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each rung.")] = 1,
-    size: Annotated[int, typer.Option(help="Pixels along each side of what the network sees.")] = 128,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each experiment.")] = 1,
+    size: Annotated[int, typer.Option(help="Pixels along each side of the network's input.")] = 128,
     filters: Annotated[int, typer.Option(help="Features of the U-Net's first level; the paper has 32.")] = 16,
 ) -> None:
-    """Climb from one hospital to the other, a way to adapt at a time; what is finished in --out is kept."""
+    """Run the ladder of adaptation experiments between hospitals; what is finished in --out is not run again."""
     if minutes is not None and epochs is not None:
         raise typer.BadParameter(f"{minutes:g} minutes and {epochs} epochs were given; give one of the two.")
     if minutes is None and epochs is None:

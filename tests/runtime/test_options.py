@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from helpers.cli import app
-from helpers.cli.choices import choice
+from helpers.cli.parameters import choice
 from helpers.learn import losses
 from helpers.prepare.augment import TRANSFORMS
 from helpers.runtime import options

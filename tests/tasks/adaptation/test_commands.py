@@ -120,7 +120,7 @@ def test_the_checkpoint_with_the_highest_choice_is_kept(model, chests, tmp_path,
     saved = history[history.saved > 0]
     assert len(saved) == len(list((out / "checkpoints").iterdir())) == 10
     network = keras.models.load_model(out / "model.keras", compile=False)
-    network.load_weights(out / "checkpoints" / f"epoch_{saved.epoch[saved.choice.idxmax()]:04d}.weights.h5")
+    network.load_weights(out / "checkpoints" / f"epoch_{saved.epoch[saved.selection_score.idxmax()]:04d}.weights.h5")
     for one, other in zip(network.get_weights(), weights_of(out), strict=True):
         np.testing.assert_array_equal(one, other)
 
