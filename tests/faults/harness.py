@@ -4,6 +4,8 @@ import contextlib
 import io
 import os
 import re
+import subprocess
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -78,8 +80,25 @@ def run(arguments: list[str]) -> tuple[int, str]:
     return status, printed.getvalue()
 
 
-def meet(fault: Fault, folder: Path) -> Outcome:
-    """Plant a fault in a folder, run its command, and see."""
+def run_apart(arguments: list[str]) -> tuple[int, str]:
+    """Run a command in a process of its own.
+
+    Returns:
+        Its status, and all that it printed.
+    """
+    command = [sys.executable, "-m", "helpers", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def meet(fault: Fault, folder: Path, run: Callable[[list[str]], tuple[int, str]] = run) -> Outcome:
+    """Plant a fault in a folder, run its command, and see.
+
+    Args:
+        fault: what to plant.
+        folder: an empty one.
+        run: runs the command, in this process or in one of its own.
+    """
     begun = time.monotonic()
     before = dict(os.environ)
     try:
