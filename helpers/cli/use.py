@@ -80,7 +80,7 @@ def predict(
     from helpers.learn.run_folder import read_run
 
     if read_run(model_dir)["task"] == "lungs":
-        from helpers.tasks.lungs.commands import predict_lungs
+        from helpers.tasks.lungs.prediction import predict_lungs
 
         _, refused = predict_lungs(model_dir, patient_dirs, out, print)
         raise typer.Exit(int(bool(refused)))

@@ -1,31 +1,22 @@
 """Lung segmentation as commands: train on the X-rays of one hospital or of both, evaluate a model in either."""
 
-import hashlib
-import json
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from helpers.data.chest import (
-    HALVES,
-    IMAGES,
-    MASKS,
     PREFIXES,
     SITES,
-    TEST,
     ChestCatalogue,
     XRay,
-    list_pictures,
     read_chest,
 )
 from helpers.data.pictures import read_image
-from helpers.data.plausibility import radiograph_notes, sentences
-from helpers.data.radiographs import open_radiographs, radiograph_hash, split_radiographs, store_notes, to_native_grid
+from helpers.data.plausibility import sentences
+from helpers.data.radiographs import open_radiographs, radiograph_hash, split_radiographs, store_notes
 from helpers.data.splits import Split, shuffled
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
@@ -48,10 +39,10 @@ from helpers.runtime import options
 from helpers.runtime.disk import atomic_path, write_json
 from helpers.runtime.errors import DataError
 from helpers.runtime.machine import parse_devices
-from helpers.runtime.outputs import writable_file, writable_folder
+from helpers.runtime.outputs import writable_file
 from helpers.runtime.settings import check_filters, check_seed, check_size, check_whole, expanded
 from helpers.runtime.threads import map_threads
-from helpers.tasks.lungs.inference import CHUNK, THRESHOLD, LungSegmenter, build_network, score_radiographs
+from helpers.tasks.lungs.inference import CHUNK, LungSegmenter, build_network, score_radiographs
 from helpers.tasks.lungs.training import fit_lungs
 
 BOTH = "both"
@@ -61,8 +52,6 @@ EPOCHS = 25
 """How long to train where no minutes are given; 500 steps."""
 
 Log = Callable[[str], None]
-
-_MADE_BY = "made by"  # the entry of a mask's PNG that says of which model and radiograph it is
 
 
 def train_lungs(
@@ -239,76 +228,6 @@ def evaluate_lungs(
     return _score(segmenter, model_dir, split, scored, json_path, log)
 
 
-def predict_lungs(
-    model_dir: str | os.PathLike,
-    folders: Sequence[str | os.PathLike],
-    out: str | os.PathLike,
-    log: Log = print,
-) -> tuple[list[Path], list[str]]:
-    """Write `<name>_mask.png` for every X-ray of the folders: lungs 255, the rest 0, at the X-ray's own size.
-
-    All X-rays are read before the first mask is written. Those that cannot be used are named then, and the others are
-    segmented. A mask that the same model made of the same X-ray is left as it is.
-
-    Args:
-        model_dir: folder of a `train lungs`, or of an adaptation.
-        folders: each holds X-rays: the chest set, whatever the names of its images, or loose PNG files.
-        out: receives the masks.
-        log: called with a line of progress.
-
-    Returns:
-        The masks, and what is wrong with each X-ray that was refused.
-
-    Raises:
-        DataError: a folder holds no X-ray, or none that can be used; two X-rays have the same name; or `out` holds the
-            X-rays or their masks.
-        FileExistsError: there is another file in place of a mask. Nothing is overwritten, and nothing is begun.
-    """
-    paths, notes = _named_pictures(folders)
-    out = writable_folder(out)
-    _refuse_among_data(out, paths.values())
-    segmenter = LungSegmenter.load(model_dir)
-    model = _digest((Path(model_dir) / "model.keras").read_bytes() + repr(segmenter.reference_histogram).encode())
-
-    def read(item: tuple[str, Path]) -> _Seen | str:
-        try:
-            radiograph = read_image(item[1])
-        except DataError as error:
-            return str(error)
-        made_by = {"model": model, **radiograph_hash(radiograph)}
-        return _Seen(item[0], radiograph.shape, made_by, segmenter.preprocess(radiograph), radiograph_notes(radiograph))
-
-    read_files = list(map_threads(read, paths.items()))
-    refused = [one for one in read_files if isinstance(one, str)]
-    seen = [one for one in read_files if isinstance(one, _Seen)]
-    heading = f"{len(refused)} of {len(paths)} X-rays cannot be used; mend or remove these files:"
-    if not seen:
-        error = DataError.listing(heading, refused)
-        raise error
-    targets = {one.id: out / f"{one.id}_mask.png" for one in seen}
-    todo = [one for one in seen if not targets[one.id].exists()]
-    for one in seen:
-        if one not in todo and _made_by(targets[one.id]) != one.made_by:
-            raise FileExistsError(f"{targets[one.id]} is there already and is not overwritten; choose another --out.")
-    for note in notes:
-        log(f"Note: {note}.")
-    if refused:
-        log(str(DataError.listing(heading, refused, limit=len(refused))))
-    for note in sentences((one.id, one.notes) for one in seen):
-        log(note)
-    if len(todo) < len(seen):
-        log(f"{len(seen) - len(todo)} masks of this model and these X-rays are in {out} already; they are left.")
-    out.mkdir(parents=True, exist_ok=True)
-    for start in range(0, len(todo), CHUNK):
-        chunk = todo[start : start + CHUNK]
-        probabilities = segmenter.network_probabilities(np.stack([one.image for one in chunk]))
-        for one, probability in zip(chunk, probabilities, strict=True):
-            lungs = to_native_grid(probability, one.shape) > THRESHOLD
-            _write_mask(targets[one.id], lungs, one.made_by)
-            log(f"{one.id}: {targets[one.id]}" + ("" if lungs.any() else " (empty: no lungs were found)"))
-    return list(targets.values()), refused
-
-
 def sites(site: str) -> tuple[str, ...]:
     """The hospitals that a name stands for.
 
@@ -375,72 +294,6 @@ def admit(tested: Sequence[XRay], asked: str | None, log: Log) -> list[XRay]:
     for xray, found in faults.items():
         log(f"Note: {xray.id} of {xray.site}, which was not asked for, is not scored: {found}")
     return [xray for xray in tested if xray not in faults]
-
-
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """A radiograph that was read: its shape, the origin of its mask, the network's input, and what is unusual."""
-
-    id: str
-    shape: tuple[int, int]
-    made_by: dict[str, str]
-    image: np.ndarray
-    notes: tuple[str, ...]
-
-
-def _named_pictures(folders: Sequence[str | os.PathLike]) -> tuple[dict[str, Path], list[str]]:
-    """The radiographs of the folders by name, and notes on files that are not read.
-
-    Raises:
-        DataError: a folder holds none, or two have the same name.
-    """
-    paths: dict[str, Path] = {}
-    notes: list[str] = []
-    for folder in folders:
-        found, more = list_pictures(expanded(folder))
-        notes += more
-        for path in found:
-            if path.stem in paths:
-                raise DataError(f"{path.stem} is there twice: {paths[path.stem]} and {path}; give one of the folders.")
-            paths[path.stem] = path
-    return paths, notes
-
-
-def _refuse_among_data(out: Path, paths: Iterable[Path]) -> None:
-    """Refuse to write masks among X-rays, or among masks of a set.
-
-    Raises:
-        DataError: `out` is a folder of the data.
-    """
-    places = {path.parent.resolve() for path in paths}
-    places |= {place.parent / name for place in places if place.name == IMAGES for name in (MASKS, TEST, *HALVES)}
-    here = out.resolve()
-    if here in places:
-        raise DataError(
-            f"--out {out} is {here}, a folder of the data: masks there would be taken for X-rays, or for the ground "
-            "truth. Choose another --out."
-        )
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
-
-
-def _made_by(path: Path) -> dict[str, str] | None:
-    """The model and the radiograph that a mask was made of; None for other files."""
-    try:
-        with Image.open(path) as image:
-            return json.loads(image.text[_MADE_BY])
-    except (OSError, ValueError, SyntaxError, AttributeError, KeyError):
-        return None
-
-
-def _write_mask(path: Path, lungs: np.ndarray, made_by: dict[str, str]) -> None:
-    """Write a mask, (rows, columns) bool, as a PNG with 0 and 255."""
-    text = PngInfo()
-    text.add_text(_MADE_BY, json.dumps(made_by))
-    with atomic_path(path, lungs.size) as scratch:
-        Image.fromarray(np.where(lungs, np.uint8(255), np.uint8(0))).save(scratch, pnginfo=text)
 
 
 def _admit(catalogue: ChestCatalogue, split: Split, asked: str | None, log: Log) -> list[XRay]:
