@@ -200,7 +200,7 @@ def test_ten_steps_are_the_same_elsewhere(where, backend, ours, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "tests.tasks.adaptation.both_hospitals", tmp_path / "theirs.npz", where],
         env={**os.environ, "KERAS_BACKEND": backend},
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
         check=False,
