@@ -40,7 +40,7 @@ def lock_folder(folder: Path, work: str, wait: float = 0.0) -> Iterator[None]:
             f"Another process{owner} {work} {folder}; wait until it has finished, or choose another folder."
         ) from None
     except (OSError, NotImplementedError):
-        pass
+        pass  # a file system that knows no locks, such as some network drives: work goes on without one
     try:
         with suppress(OSError):  # Windows: a locked file is not written to by another handle
             if lock.is_locked:
