@@ -18,6 +18,7 @@ import pandas as pd
 
 from helpers.data.nifti import Geometry, read_geometry, read_voxels
 from helpers.runtime.errors import DataError
+from helpers.runtime.folders import walk_once
 
 MODALITIES = ("flair", "t1", "t1ce", "t2")
 """The four MR sequences, in the order in which every figure of the course shows them."""
@@ -322,25 +323,14 @@ def _folders_with_scans(root: Path, remarks: list[str]) -> Iterable[tuple[Path, 
 
 
 def _walk(root: Path, remarks: list[str]) -> Iterator[tuple[Path, list[str]]]:
-    """Every folder below `root` once, however many links lead to it; folders before links to folders."""
-    above = {root.resolve(), *root.resolve().parents}  # a link to one of these leads round in a circle
-    seen, starts = set(), [root]
+    """Every folder below `root` once, and its files; what is left out becomes a remark."""
 
     def closed(error: OSError) -> None:
         remarks.append(f"{error.filename}: left out, it cannot be opened ({error.strerror})")
 
-    while starts:
-        for folder, folders, files in os.walk(starts.pop(0), onerror=closed):
-            place = Path(folder)
-            if (real := place.resolve()) in seen:
-                folders.clear()
-                continue
-            seen.add(real)
-            folders[:] = sorted(name for name in folders if name not in _MAC)
-            links = [place / name for name in folders if (place / name).is_symlink()]
-            starts += [link for link in links if link.resolve() not in above]
-            remarks += [f"{place / name}: left out, a link to nothing" for name in files if _dangling(place / name)]
-            yield place, files
+    for place, _, files in walk_once(root, lambda name: name not in _MAC, closed):
+        remarks += [f"{place / name}: left out, a link to nothing" for name in files if _dangling(place / name)]
+        yield place, files
 
 
 def _dangling(path: Path) -> bool:

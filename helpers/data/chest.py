@@ -12,7 +12,7 @@ What a folder holds is decided by `find_sets` alone, for the lessons, the comman
 import os
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ import pandas as pd
 from helpers.data.brats import Problem
 from helpers.data.pictures import picture_size, pictures, read_image, read_mask
 from helpers.runtime.errors import DataError
+from helpers.runtime.folders import is_listed, walk_once
 from helpers.runtime.threads import map_threads
 
 IMAGES, MASKS, TEST, READINGS = "CXR_png", "masks", "test", "ClinicalReadings"
@@ -182,7 +183,7 @@ def find_sets(root: str | os.PathLike) -> list[tuple[Path, frozenset[str]]]:
     if not root.is_dir():
         raise DataError(f"There is no folder {root}. Give the folder that holds the chest X-rays.")
     found = []
-    for folder, folders, _ in walk_once(root, _INSIDE):
+    for folder, folders, _ in walk_once(root, lambda name: is_listed(name) and name not in _INSIDE):
         if IMAGES in folders and (names := frozenset(path.name for path in pictures(folder / IMAGES))):
             found.append((folder, names))
     return sorted(found, key=lambda one: (-len(one[1]), len(one[0].parts), str(one[0])))
@@ -328,32 +329,6 @@ def read_lungs(xray: XRay) -> np.ndarray:
     return mask | other
 
 
-def walk_once(root: Path, skipped: Container[str] = ()) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """As `os.walk`, with links followed: every folder is entered once, first where it lies, then where a link leads.
-
-    Args:
-        root: a folder.
-        skipped: names of folders that are listed and not entered; hidden ones and `__MACOSX` never are.
-
-    Yields:
-        (folder, names of its folders, names of its files).
-    """
-    waiting, seen, above = [root], set(), set(Path(os.path.realpath(root)).parents)  # a link may lead up
-    while waiting:
-        for folder, folders, files in os.walk(waiting.pop(0)):
-            real = Path(os.path.realpath(folder))
-            if real in seen or real in above:
-                folders.clear()
-                continue
-            seen.add(real)
-            yield Path(folder), sorted(folders), sorted(files)
-            entered = [
-                name for name in sorted(folders) if not name.startswith((".", "__MACOSX")) and name not in skipped
-            ]
-            waiting += [Path(folder, name) for name in entered if os.path.islink(os.path.join(folder, name))]
-            folders[:] = [name for name in entered if not os.path.islink(os.path.join(folder, name))]
-
-
 def unread_files(folder: Path) -> str | None:
     """A sentence that counts and names the pictures in a folder that are not PNG, and so are not read; None for none.
 
@@ -452,7 +427,7 @@ def _masks_elsewhere(folder: Path, lacking: set[str]) -> Iterator[str]:
     """A note for each other folder of the set that holds pictures with the names of X-rays without a mask."""
     if not lacking:
         return
-    for place, _, _ in walk_once(folder, _INSIDE):
+    for place, _, _ in walk_once(folder, lambda name: is_listed(name) and name not in _INSIDE):
         count = sum(path.stem.removesuffix("_mask") in lacking for path in pictures(place))
         if count:
             yield f"{place} holds {count} pictures named as X-rays without a mask; masks are read from {MASKS}/ alone"

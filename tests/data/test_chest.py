@@ -9,10 +9,11 @@ from PIL import Image
 
 from helpers.data import sources
 from helpers.data.audit.report import audit
-from helpers.data.chest import find_sets, list_pictures, list_radiographs, read_chest, read_lungs, read_xray, walk_once
+from helpers.data.chest import find_sets, list_pictures, list_radiographs, read_chest, read_lungs, read_xray
 from helpers.data.pictures import read_image, read_mask
 from helpers.data.radiographs import lung_soft_labels, open_radiographs
 from helpers.runtime.errors import DataError
+from helpers.runtime.folders import walk_once
 from tests.faults.chest import nlm_layout, png
 
 

@@ -22,7 +22,6 @@ from helpers.data.chest import (
     read_chest,
     read_xray,
     unread_files,
-    walk_once,
 )
 from helpers.data.phantoms.brats import NOTE
 from helpers.data.pictures import pictures, read_image
@@ -30,6 +29,7 @@ from helpers.data.plausibility import radiograph_notes, summarise
 from helpers.data.store import voxel_hashes
 from helpers.data.volumes import Scan, read_scan
 from helpers.runtime.errors import DataError
+from helpers.runtime.folders import walk_once
 from helpers.runtime.threads import map_threads
 
 CARD_BRATS = {"BraTS20_Training": 369, "BraTS20_Validation": 125, "BraTS19": 335}
