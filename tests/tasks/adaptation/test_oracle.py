@@ -34,7 +34,7 @@ def adapted(monkeypatch, tmp_path):
     segmenter = SimpleNamespace(
         network=network,
         size=16,
-        see=lambda radiograph: radiograph[..., None].astype("float32"),
+        preprocess=lambda radiograph: radiograph[..., None].astype("float32"),
         network_probabilities=lambda seen: np.stack([lungs_from(network.start)] * len(seen)).astype("float32"),
     )
 
