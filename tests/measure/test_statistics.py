@@ -2,8 +2,19 @@ import json
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from helpers.measure.statistics import bootstrap_ci, summarise
+from helpers.measure.statistics import (
+    MIN_PATIENTS,
+    bootstrap_ci,
+    compare_paired,
+    holm,
+    mean_interval,
+    patients_needed,
+    sign_flip_p,
+    summarise,
+    with_holm,
+)
 
 
 def scores(value):
@@ -74,3 +85,114 @@ def test_a_summary_of_nobody_is_refused():
 def test_patients_scored_differently_are_refused():
     with pytest.raises(ValueError, match="different regions or scores"):
         summarise([scores(0.5), {"WT": {"dice": 0.5, "hd95_mm": 1.0}}])
+
+
+def test_below_eight_patients_there_is_no_interval():
+    values = np.random.default_rng(3).random(MIN_PATIENTS)
+    assert mean_interval(values) == bootstrap_ci(values)
+    assert mean_interval(values[1:]) is None
+    with pytest.raises(ValueError, match="NaN"):
+        mean_interval([0.5, np.nan])
+
+
+@pytest.mark.parametrize("patients", [2, 7, 12])
+def test_exact_permutation_test_agrees_with_scipy(patients):
+    differences = np.random.default_rng(patients).normal(0.5, 1, patients)
+    expected = stats.permutation_test(
+        (differences, np.zeros(patients)), lambda x, y, axis: np.mean(x - y, axis), permutation_type="samples"
+    )
+    assert sign_flip_p(differences) == pytest.approx(expected.pvalue, abs=1e-12)
+
+
+def test_exact_and_random_signs_agree():
+    differences = np.random.default_rng(4).normal(0.25, 1, 17)
+    padded = np.append(differences, 0.0)  # a difference of 0 has no sign, so the exact p value is the same
+    assert sign_flip_p(padded) == pytest.approx(sign_flip_p(differences), abs=0.01)
+    assert sign_flip_p(padded, seed=3) == sign_flip_p(padded, seed=3) > 0
+
+
+def test_signs_of_all_differences_do_not_change_the_p_value():
+    differences = np.random.default_rng(5).normal(0.2, 1, 14)
+    assert sign_flip_p(-differences) == sign_flip_p(differences) == sign_flip_p(differences[::-1])
+
+
+@pytest.mark.parametrize("patients", [3, 20])
+def test_equal_models_have_a_p_value_of_1(patients):
+    comparison = compare_paired([0.5] * patients, [0.5] * patients)
+    assert (comparison.difference, comparison.p, comparison.is_told) == (0, 1, False)
+    assert comparison.patients_needed is None
+
+
+def test_holm_multiplies_by_the_number_of_tests_that_are_left():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.7]) == [1, 1]
+    assert holm([0.04]) == [0.04]
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        holm([1.5])
+
+
+def test_seven_patients_never_rank_two_models_and_eight_may():
+    better = np.linspace(0.1, 0.2, 8)
+    assert compare_paired(np.zeros(8), better).is_told
+    few = compare_paired(np.zeros(7), better[1:])
+    assert (few.n, few.interval, few.is_told) == (7, None, False)
+    assert few.p == 2 / 2**7
+
+
+def test_models_whose_interval_spans_0_are_not_ranked():
+    values = np.random.default_rng(6).normal(0, 0.1, 20)
+    comparison = compare_paired(np.zeros(20), values - values.mean() + 0.01)
+    low, high = comparison.interval
+    assert low < 0 < comparison.difference < high
+    assert not comparison.is_told
+    assert comparison.patients_needed > 500
+
+
+def test_many_comparisons_ask_for_more_than_one():
+    alone = compare_paired(np.zeros(8), np.array([-0.05, 0.05, 0.06, 0.07, 0.08, 0.1, 0.12, 0.15]))
+    assert 0.05 / 3 < alone.p < 0.05
+    assert alone.is_told
+    for one in with_holm([alone] * 3):
+        assert (one.p, one.p_adjusted) == (alone.p, pytest.approx(3 * alone.p))
+        assert not one.is_told
+
+
+def test_seeds_are_averaged_within_a_patient_and_their_spread_stands_apart():
+    rng = np.random.default_rng(7)
+    first, second = rng.random((3, 12)), rng.random(12)
+    comparison = compare_paired(first, second)
+    assert comparison.differences == pytest.approx(second - first.mean(axis=0))
+    assert comparison.spread_between_seeds == (pytest.approx(first.mean(axis=1).std(ddof=1)), None)
+    assert comparison.p == compare_paired(first.mean(axis=0), second).p
+
+
+def test_swapping_the_models_turns_the_difference_round():
+    rng = np.random.default_rng(8)
+    first, second = rng.random((2, 25))
+    there, back = compare_paired(first, second), compare_paired(second, first)
+    assert back.difference == -there.difference
+    assert back.p == there.p
+    assert back.interval == pytest.approx((-there.interval[1], -there.interval[0]), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [([0.5], [0.5, 0.6], "1 patients.*2"), ([], [], "first has shape"), ([0.5], [np.nan], "second holds NaN")],
+)
+def test_scores_that_cannot_be_paired_are_refused(first, second, message):
+    with pytest.raises(ValueError, match=message):
+        compare_paired(first, second)
+
+
+def test_so_many_patients_tell_a_difference_four_times_in_five():
+    spread, difference = 0.1, 0.04
+    sample = np.random.default_rng(9).normal(0, 1, 50)
+    sample *= spread / sample.std(ddof=1)
+    needed = patients_needed(sample, difference)
+    rng = np.random.default_rng(10)
+    told = [stats.ttest_1samp(rng.normal(difference, spread, needed), 0).pvalue < 0.05 for _ in range(2000)]
+    assert np.mean(told) == pytest.approx(0.8, abs=0.03)
+    assert patients_needed(sample, difference / 2) > 3 * needed
+    assert patients_needed(sample, 100) == MIN_PATIENTS
+    with pytest.raises(ValueError, match="power"):
+        patients_needed(sample, difference, power=80)
