@@ -16,7 +16,7 @@ IN_IMAGE := tensorflow-cpu keras numpy scipy pandas scikit-image scikit-learn ni
 	protobuf simpleitk safetensors filelock jsonschema ipywidgets papermill 'ipykernel>=6.17'
 
 .DEFAULT_GOAL := help
-.PHONY: help env course test faults test-browser lessons unfilled solved kaggle build lint format lab lock clean
+.PHONY: help env course test faults test-browser lessons kaggle build lint format lab lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -48,14 +48,8 @@ faults: env ## plant every fault that people's files and settings have, and prin
 test-browser: env ## open the lessons' viewers in JupyterLab in a headless Chromium, and use them
 	$(RUN) -m pytest tests/browser
 
-lessons: env ## run the quick lessons both ways, side by side: unfilled and solved
-	@$(MAKE) --no-print-directory --jobs 2 unfilled solved
-
-unfilled: env ## run the quick lessons as a learner opens them
-	$(RUN) -m helpers run --profile quick --out runs/quick
-
-solved: env ## run the quick lessons with the exercises solved
-	$(RUN) -m helpers run --profile quick --out runs/solutions --variant solution
+lessons: env ## run the quick lessons both ways, unfilled and solved
+	$(RUN) -m helpers run --profile quick --out runs/quick --variant both
 
 kaggle: env $(IMAGE)/installed ## run LESSONS as Kaggle runs them: its versions, the wheel, no network (writes /kaggle)
 	$(RUN) tests/keras_versions.py --image $(IMAGE)

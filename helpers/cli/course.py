@@ -64,13 +64,21 @@ def run(
     profile: str = "quick",
     data: Annotated[Path | None, path_option(help="A folder searched for data sets; phantoms without.")] = None,
     out: Annotated[Path, path_option(help="Executed lessons, metrics and report.html.")] = Path("runs/course"),
-    variant: Annotated[Literal["student", "solution"], typer.Option(help="Exercises unfilled, or solved.")] = "student",
+    variant: Annotated[
+        Literal["student", "solution", "both"],
+        typer.Option(help="Exercises unfilled, or solved; both puts the solved ones into the folder solved of --out."),
+    ] = "student",
     again: Annotated[bool, typer.Option("--again", help="Run also what has passed unchanged.")] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Lessons side by side; without, one a core, at most 4, and 1 where there is a GPU."),
+    ] = None,
 ) -> None:
     """Run lessons from start to end and write a report."""
     from helpers.lessons.run import run_lessons
 
-    raise typer.Exit(run_lessons(lessons or [], profile, out, data, variant, again).exit_code)
+    variants = ("student", "solution") if variant == "both" else (variant,)
+    raise typer.Exit(run_lessons(lessons or [], profile, out, data, variants, again, jobs).exit_code)
 
 
 @app.command("compare-runs")

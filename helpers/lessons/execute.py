@@ -13,6 +13,7 @@ from typing import Any
 
 import helpers
 from helpers.lessons.private_paths import machine_roots, without_roots
+from helpers.lessons.shared_training import SHARED
 from helpers.runtime.errors import DataError
 from helpers.runtime.outputs import writable_folder
 
@@ -47,6 +48,7 @@ def execute(
     cell_timeout: int,
     strict: bool,
     roots: Mapping[Path, str] | None = None,
+    trainings: Path | None = None,
 ) -> Execution:
     """Execute a notebook without a user, and write the executed copy, finished or not.
 
@@ -59,6 +61,7 @@ def execute(
         cell_timeout: seconds after which a cell counts as hung.
         strict: a failed exercise check stops the notebook.
         roots: further folders, and what is written for each.
+        trainings: folder that the lesson shares with others, see `helpers.lessons.shared_training`.
     """
     import nbformat
 
@@ -68,6 +71,7 @@ def execute(
         "TF_CPP_MIN_LOG_LEVEL": "2",
         # The lesson works in a scratch folder, and still imports the helpers that run it.
         "PYTHONPATH": os.pathsep.join(filter(None, [_root(), os.environ.get("PYTHONPATH")])),
+        SHARED: "" if trainings is None else str(trainings),
     }
     log = copy.with_name(LOG)
     with (

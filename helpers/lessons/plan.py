@@ -11,7 +11,7 @@ from helpers.lessons.build import MEND, SOLUTIONS, Variant, build
 from helpers.lessons.execute import LOG
 from helpers.lessons.manifest import DATA_SETS, Course, Lesson, LessonError
 from helpers.lessons.profiles import Band, Profile, read_baselines, read_profile
-from helpers.lessons.report import METRICS
+from helpers.lessons.report import METRICS, read_metrics
 from helpers.lessons.source import parameters, require_checkout
 from helpers.runtime import machine
 from helpers.runtime.settings import expanded
@@ -29,8 +29,10 @@ class Job:
     bands: dict[str, Band]
     cell_timeout: int
     hours: dict[str, float]
+    seconds: float  # that it took last time, else by its profile; 0 if neither says
     profile: str
     variant: Variant
+    trainings: Path | None = None  # the folder of those that lessons share, see `helpers.lessons.shared_training`
     data: Path | None = None  # the data root: the folder that was named, else where `helpers.data.sources` looks
 
     @property
@@ -42,18 +44,24 @@ class Job:
     def roots(self) -> dict[Path, str]:
         """Folders of this run, and what is written for each: its own are relative to the executed notebook."""
         data = {} if self.data is None else {self.data: self.data.name if self.data.name else "data"}
-        return {**data, self.folder: ".", self.folder / "files": "files"}
+        shared = {} if self.trainings is None else {self.trainings: "trainings"}
+        return {**data, **shared, self.folder: ".", self.folder / "files": "files"}
 
     @property
     def fingerprint(self) -> str:
         """Hash of the notebook, its parameters and bands, the versions and the sources of `helpers`."""
-        digest = hashlib.sha256(self.notebook.read_bytes())
         settings = (self.overrides, self.bands, self.profile, self.cell_timeout, self.variant)
-        digest.update(repr((settings, machine.versions())).encode())
-        package = Path(helpers.__file__).parent
-        for source in sorted([*package.rglob("*.py"), *package.rglob("*.mplstyle")]):
-            digest.update(str(source.relative_to(package)).encode() + source.read_bytes())
+        digest = hashlib.sha256(self.notebook.read_bytes() + repr(settings).encode() + code_digest().encode())
         return digest.hexdigest()
+
+
+def code_digest() -> str:
+    """Hash of the sources of `helpers`, and of the versions of what they stand on."""
+    digest = hashlib.sha256(repr(machine.versions()).encode())
+    package = Path(helpers.__file__).parent
+    for source in sorted([*package.rglob("*.py"), *package.rglob("*.mplstyle")]):
+        digest.update(str(source.relative_to(package)).encode() + source.read_bytes())
+    return digest.hexdigest()
 
 
 def plan(
@@ -64,6 +72,7 @@ def plan(
     variant: Variant,
     notebooks: Path,
     course: Course,
+    trainings: Path | None = None,
 ) -> list[Job]:
     """Plan the jobs of a run, in the order of the course.
 
@@ -75,6 +84,7 @@ def plan(
         variant: "student" or "solution".
         notebooks: the folder of the student's notebooks, with `src/`.
         course: the manifest.
+        trainings: folder that the lessons share, see `helpers.lessons.shared_training`.
 
     Raises:
         LessonError: a lesson, notebook, parameter, profile, baseline or data folder is not in order.
@@ -107,13 +117,19 @@ def plan(
             bands=bands.get(lesson.name, {}),
             cell_timeout=size.cell_timeout,
             hours=size.hours[lesson.name],
+            seconds=last["seconds"] if (last := read_metrics(own / METRICS)) else _expected(size, lesson),
             profile=profile,
             variant=variant,
+            trainings=trainings,
             data=(_home() if data is None else data).resolve(),
         )
         _check_folder(own)
         jobs.append(job)
     return jobs
+
+
+def _expected(profile: Profile, lesson: Lesson) -> float:
+    return profile.seconds.get(lesson.name, 3600 * profile.hours[lesson.name].get("cpu", 0.0))
 
 
 def _built(notebooks: Path, variant: Variant, course: Course) -> Path:

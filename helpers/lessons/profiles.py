@@ -16,12 +16,14 @@ class Profile:
         cell_timeout: seconds that a cell may take at most.
         parameters: of each lesson, by the lesson's name.
         hours: expected for each lesson, by the kind of machine.
+        seconds: that each lesson took on one core, if it was measured.
     """
 
     name: str
     cell_timeout: int
     parameters: dict[str, dict[str, Any]]
     hours: dict[str, dict[str, float]]
+    seconds: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ def read_profile(name: str, course: Course) -> Profile:
         content["cell_timeout"],
         {lesson: entry["parameters"] for lesson, entry in entries.items()},
         {lesson: entry.get("hours", {}) for lesson, entry in entries.items()},
+        {lesson: entry["seconds"] for lesson, entry in entries.items() if "seconds" in entry},
     )
 
 

@@ -4,8 +4,11 @@ import os
 import platform
 import shutil
 import subprocess
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
+
+import psutil
 
 import helpers
 from helpers.runtime.errors import DataError
@@ -39,6 +42,24 @@ def device() -> str:
     if found:
         return " + ".join(found)
     return f"{_cpu()}, {os.cpu_count()} cores, no GPU"
+
+
+def cores() -> list[int]:
+    """Numbers of the CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def free_memory() -> int:
+    """Bytes of memory that programs may still take: of the machine, or of the container where that has a limit."""
+    free = psutil.virtual_memory().available
+    group = Path("/sys/fs/cgroup")
+    with suppress(OSError, ValueError, KeyError):  # no such file, or a limit of "max"
+        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        entries = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        free = min(free, limit - used + int(entries["inactive_file"]))  # files that were read go when memory is wanted
+    return free
 
 
 def parse_devices(devices: str) -> tuple[str | None, int | None]:

@@ -13,8 +13,10 @@ import pytest
 
 from helpers.lessons import execute as execution
 from helpers.lessons.manifest import LessonError
-from helpers.lessons.run import run_lessons
+from helpers.lessons.run import lessons_at_once, run_lessons
+from helpers.runtime import machine
 from helpers.runtime.errors import DataError
+from helpers.runtime.processes import DeadProcessError
 
 from .conftest import ENTRIES, EXERCISE, PARAMETERS
 
@@ -38,7 +40,8 @@ def run(workshop):
     """Run lessons of the workshop into its folder `out`."""
 
     def go(*names, **options):
-        options = {"profile": "quick", "out": workshop.root / "out", "course": workshop.course, **options}
+        defaults = {"profile": "quick", "out": workshop.root / "out", "course": workshop.course, "at_once": 1}
+        options = {**defaults, **options}
         return run_lessons(names, notebooks=workshop.notebooks, **options)
 
     return go
@@ -80,7 +83,7 @@ def test_another_folder_than_the_checkout_is_told_so(workshop, run, monkeypatch,
     (tmp_path / "elsewhere" / "notebooks" / "thesis.ipynb").touch()
     monkeypatch.chdir(tmp_path / "elsewhere")
     with pytest.raises(LessonError, match="holds no lesson of the course; run this from the checkout"):
-        run_lessons(["0"], "quick", tmp_path / "out", variant=variant, course=workshop.course)
+        run_lessons(["0"], "quick", tmp_path / "out", variants=[variant], course=workshop.course)
     assert not (tmp_path / "out").exists()
 
 
@@ -167,7 +170,7 @@ def test_an_error_and_an_early_sys_exit_0_both_fail_and_neither_stops_the_run(wo
     assert result.exit_code == 1
     assert "RuntimeError: the scan is upside down" in metrics(workshop, "00_first")["error"]
     assert "left the notebook with sys.exit" in metrics(workshop, "03_second")["error"]
-    assert "the scan is upside down" in result.report.read_text(encoding="utf-8")
+    assert "the scan is upside down" in result.reports[0].read_text(encoding="utf-8")
 
 
 def test_a_cell_that_hangs_is_stopped_and_named_as_a_time_out(workshop, run):
@@ -182,8 +185,99 @@ def test_a_cell_that_hangs_is_stopped_and_named_as_a_time_out(workshop, run):
 
 def test_the_solutions_run_strictly(workshop, run):
     workshop.source("00_first", PARAMETERS + EXERCISE.replace("return 2 * x", "return 3 * x"))
-    assert run("00", variant="solution").exit_code == 1
+    assert run("00", variants=["solution"]).exit_code == 1
     assert "NotYetError: twice 2 is 4; yours gives 6" in metrics(workshop, "00_first")["error"]
+
+
+MEET = """
+# %%
+import os
+import time
+from pathlib import Path
+
+(Path(OUTPUT_DIR) / "here").touch()
+start = time.monotonic()
+while len(list(Path(OUTPUT_DIR).parents[1].rglob("files/here"))) < 2:
+    assert time.monotonic() - start < 60, "nobody came"
+    time.sleep(0.1)
+
+# %%
+from helpers.lessons.record import record
+
+record("cores", len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0)
+"""
+
+
+def test_lessons_run_side_by_side_each_on_its_share_of_the_cores(workshop, run, capsys):
+    for name in ("00_first", "03_second"):
+        workshop.source(name, PARAMETERS + MEET)
+    workshop.build()
+    result = run(at_once=2)
+    assert [(lesson.lesson, lesson.status) for lesson in result.lessons] == [
+        ("00_first", "passed"),
+        ("03_second", "passed"),
+    ]
+    cores = [metrics(workshop, name)["values"]["cores"] for name in ("00_first", "03_second")]
+    assert sum(cores) <= max(2, len(machine.cores()))
+    printed = capsys.readouterr().out
+    assert all(printed.count(name) == 1 for name in ("00_first", "03_second"))
+
+
+def test_a_lesson_that_fails_does_not_stop_its_neighbour(workshop, run):
+    workshop.source("00_first", PARAMETERS + "\n# %%\nraise RuntimeError('the scan is upside down')\n")
+    workshop.source("03_second", PARAMETERS + "\n# %%\nimport time\n\ntime.sleep(2)\n")
+    workshop.build()
+    assert [lesson.status for lesson in run(at_once=2).lessons] == ["failed", "passed"]
+
+
+def test_both_variants_share_one_pool_and_each_has_its_report(workshop, run, papermill):
+    workshop.build()
+    result = run(variants=["student", "solution"])
+    out = workshop.root / "out"
+    assert result.reports == (out / "report.html", out / "solved" / "report.html")
+    assert [(lesson.lesson, lesson.variant) for lesson in result.lessons] == [
+        (name, variant) for variant in ("student", "solution") for name in ("00_first", "03_second")
+    ]
+    assert (out / "solved" / "03_second" / "metrics.json").is_file()
+    assert all(lesson.reused for lesson in run(variants=["student", "solution"]).lessons)
+
+
+def test_the_longest_lesson_begins_first(workshop, run, monkeypatch):
+    workshop.build()
+    begun = []
+
+    def in_order(function, jobs, at_once):
+        begun.extend(job.lesson for job in jobs)
+        return ()
+
+    monkeypatch.setattr("helpers.lessons.run.map_processes", in_order)
+    workshop.profile(
+        lessons={"00_first": {"parameters": {}, "seconds": 5}, "03_second": {"parameters": {}, "seconds": 9}}
+    )
+    run(at_once=2)
+    assert begun == ["03_second", "00_first"]
+
+
+def test_a_process_that_dies_fails_its_lesson_alone(workshop, run, papermill, monkeypatch):
+    workshop.build()
+
+    def one_dies(function, jobs, at_once):
+        yield jobs[0], DeadProcessError("killed by signal 9")
+        yield jobs[1], function(jobs[1])
+
+    monkeypatch.setattr("helpers.lessons.run.map_processes", one_dies)
+    assert sorted(lesson.status for lesson in run(at_once=2).lessons) == ["failed", "passed"]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "cores", "memory", "at_once"),
+    [([], 2, 24e9, 2), ([], 64, 512e9, 4), ([], 8, 7e9, 2), ([], 8, 1e9, 1), (["Tesla T4"], 8, 64e9, 1)],
+)
+def test_as_many_lessons_at_once_as_cores_and_memory_carry(monkeypatch, gpus, cores, memory, at_once):
+    monkeypatch.setattr(machine, "gpus", lambda: gpus)
+    monkeypatch.setattr(machine, "cores", lambda: list(range(cores)))
+    monkeypatch.setattr(machine, "free_memory", lambda: memory)
+    assert lessons_at_once() == at_once
 
 
 # -- with papermill played by a test
@@ -223,7 +317,7 @@ def papermill(monkeypatch):
 @pytest.mark.parametrize(("variant", "name"), [("student", "03_second "), ("solution", "03_second, solved ")])
 def test_a_solved_lessons_line_says_so(workshop, run, papermill, capsys, variant, name):
     workshop.build()
-    run("03", variant=variant)
+    run("03", variants=[variant])
     assert capsys.readouterr().out.startswith(name)
 
 
@@ -290,7 +384,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_next_run_goes_on(workshop, run, paper
     monkeypatch.setattr(execution, "_papermill", stop_at_the_second)
     stopped = run()
     assert (stopped.exit_code, [lesson.lesson for lesson in stopped.lessons]) == (130, ["00_first"])
-    assert stopped.report.is_file()
+    assert stopped.reports[0].is_file()
     assert not (workshop.root / "out" / "03_second" / "metrics.json").exists()
     monkeypatch.setattr(execution, "_papermill", played)
     assert [lesson.reused for lesson in run().lessons] == [True, False]
