@@ -12,6 +12,8 @@ import pytest
 
 from helpers.cli import explain, tables
 from helpers.cli.console import print_error, print_table
+from helpers.measure.evaluate import summarise_patients
+from helpers.measure.regions import score_labels
 from helpers.runtime.errors import DataError
 
 
@@ -158,6 +160,23 @@ def test_the_brain_table_fits_a_terminal(narrow, capsys):
     tables.brain_table({"n": 74, "regions": regions, "trivial": regions})
     _whole(text := _printed(capsys), "volume error, ml", "[0.701, 0.912]", "all background")
     assert text.count("[0.701, 0.912]") == 6
+
+
+def test_the_brain_table_of_few_patients_has_no_interval_and_says_what_a_mean_holds(narrow, capsys):
+    truth, prediction = np.zeros((2, 9, 9, 9), np.uint8)
+    truth[2:5, 2:5, 2:5] = 2
+    rows = [
+        {"id": str(n), "site": "TCIA", **score_labels(truth * (n % 2), prediction, (3, 3, 3)), "trivial": {}}
+        for n in range(3)
+    ]
+    for row in rows:
+        row |= {"trivial": row["regions"], "trivial_counts": row["counts"]}
+    tables.brain_table(summarise_patients(rows))
+    _whole(text := _printed(capsys), "lowest to highest", "0.000 to 1.000", "TCIA")
+    assert "interval" not in text
+    together = " ".join(text.split())
+    assert "WT: for 1 of 3 patients one mask alone is empty" in together
+    assert "left out of the mean, for some patients: sensitivity (2), precision (3)" in together
 
 
 def test_the_gate_table_fits_a_terminal(narrow, capsys):

@@ -16,6 +16,11 @@ from typing import Any
 PEERS = Path(__file__).parent / "peers"
 PYTHON = "COURSE_TORCH_PYTHON"
 """Environment variable with the path of a Python that has PyTorch and MONAI; the default is this interpreter."""
+METRICS_PYTHON = "COURSE_METRICS_PYTHON"
+"""The same for MedPy, MONAI, surface-distance and panoptica, whose requirements conflict with the course's."""
+
+_PYTHONS = {"mask_metrics": METRICS_PYTHON}
+_PACKAGES = {"mask_metrics": "medpy monai surface-distance panoptica"}
 
 
 class NoPeerError(RuntimeError):
@@ -37,9 +42,11 @@ class Peer:
     """
 
     def __init__(self, script: str, **settings: Any) -> None:
+        self._variable = _PYTHONS.get(script, PYTHON)
+        self._packages = _PACKAGES.get(script, "'biomedseg-course[bench]'")
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
         self._process = subprocess.Popen(
-            [os.environ.get(PYTHON) or sys.executable, PEERS / f"{script}.py"],
+            [os.environ.get(self._variable) or sys.executable, PEERS / f"{script}.py"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -76,8 +83,8 @@ class Peer:
         response = json.loads(line)
         if "missing" in response:
             raise NoPeerError(
-                f"{response['missing']} is not installed: pip install 'biomedseg-course[bench]', or name a Python that "
-                f"has it in {PYTHON}."
+                f"{response['missing']} is not installed: pip install {self._packages}, or name a Python that has it "
+                f"in {self._variable}."
             )
         return response
 

@@ -45,10 +45,17 @@ def bench_predict_command(model: Model = None, json: Json = None) -> None:
     _write(_predict(model), json)
 
 
+@app.command("measure")
+def bench_measure_command(data: Data = None, json: Json = None) -> None:
+    """All metrics of a patient, three regions, on one core, beside MedPy, MONAI, surface-distance and panoptica."""
+    _write(_measure(data), json)
+
+
 @app.command("all")
 def bench_all_command(data: Data = None, model: Model = None, json: Json = None) -> None:
     """All of these, one after the other."""
-    _write({"loader": _loader(data), "train": _train(), "predict": _predict(model), "viewer": _viewer()}, json)
+    parts = {"loader": _loader(data), "train": _train(), "predict": _predict(model), "viewer": _viewer()}
+    _write({**parts, "measure": _measure(data)}, json)
 
 
 def _viewer() -> dict[str, Any]:
@@ -79,6 +86,13 @@ def _predict(model: Path | None) -> dict[str, Any]:
     from helpers.bench import prediction
 
     prediction.show(result := prediction.bench_prediction(model))
+    return result
+
+
+def _measure(data: Path | None) -> dict[str, Any]:
+    from helpers.bench import metrics
+
+    metrics.show(result := metrics.bench_metrics(data))
     return result
 
 

@@ -1,8 +1,12 @@
 """Scores as tables for a terminal, the trivial model's in the same table; 80 columns are enough for each."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from helpers.cli.console import print_table
+from rich.text import Text
+
+from helpers.cli.console import console, print_table
+from helpers.measure.statistics import MIN_PATIENTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -10,8 +14,15 @@ if TYPE_CHECKING:
 _BRAIN = {
     "dice": ("Dice", 3),
     "jaccard": ("Jaccard", 3),
+    "sensitivity": ("sensitivity", 3),
+    "precision": ("precision", 3),
     "hd95_mm": ("HD95, mm", 1),
+    "assd_mm": ("ASSD, mm", 1),
+    "nsd_1mm": ("NSD at 1 mm", 3),
     "volume_error_ml": ("volume error, ml", 1),
+    "absolute_volume_error_ml": ("absolute, ml", 1),
+    "lesion_recall": ("lesion recall", 3),
+    "lesion_precision": ("lesion precision", 3),
 }
 _LUNGS = {"dice": ("Dice", 3), "jaccard": ("Jaccard", 3), "assd_px": ("ASSD, pixels", 1)}
 _GATE = {
@@ -23,16 +34,49 @@ _GATE = {
 
 
 def brain_table(result: dict) -> None:
-    """Scores per region beside those of the model that calls everything background."""
+    """Scores per region beside those of the model that calls everything background, and Dice per site."""
+    spread = _spread(result["n"])
     print_table(
-        f"{result['n']} patients, mean and 95 % interval",
-        ("region", "score", "mean", "95 % interval", "all background"),
+        f"{result['n']} patients, mean and {spread}",
+        ("region", "score", "mean", spread, "all background"),
         (
-            (region, name, *_with_interval(scores[key], digits), f"{result['trivial'][region][key]['mean']:.{digits}f}")
+            (
+                region,
+                name,
+                *_with_spread(scores[key], digits, result["n"]),
+                _mean(result["trivial"][region][key], digits),
+            )
             for region, scores in result["regions"].items()
             for key, (name, digits) in _BRAIN.items()
+            if key in scores
         ),
     )
+    for line in _exceptions(result):
+        console().print(Text(line))
+    if result.get("sites"):
+        print_table(
+            "Dice by site: mean over its patients",
+            ("site", "patients", *result["regions"]),
+            (
+                (site, part["n"], *(_mean(scores["dice"], 3) for scores in part["regions"].values()))
+                for site, part in result["sites"].items()
+            ),
+        )
+
+
+def _exceptions(result: dict) -> Iterator[str]:
+    """What a mean of distances holds, and what other means leave out."""
+    for region, scores in result["regions"].items():
+        if diagonals := scores["hd95_mm"].get("diagonals"):
+            yield (
+                f"{region}: for {diagonals} of {result['n']} patients one mask alone is empty; their HD95 and ASSD are "
+                "the diagonal of the volume, and the means hold them."
+            )
+        undefined = {name: scores[key]["undefined"] for key, (name, _) in _BRAIN.items() if key in scores
+                     and scores[key].get("undefined")}  # fmt: skip
+        if undefined:
+            listed = ", ".join(f"{name} ({count})" for name, count in undefined.items())
+            yield f"{region}: not defined, and left out of the mean, for some patients: {listed}."
 
 
 def gate_table(result: dict) -> None:
@@ -41,7 +85,12 @@ def gate_table(result: dict) -> None:
         f"{result['n']} patients, {result['slices']['brain']:,} slices with brain",
         ("score", "gate", "95 % interval", "all pass"),
         (
-            (name, f"{result[key]['value']:.3f}", _interval(result[key]["ci95"], 3), f"{result['trivial'][key]:.3f}")
+            (
+                name,
+                f"{result[key]['value']:.3f}",
+                _interval(result[key]["ci95"], 3) if result["n"] >= MIN_PATIENTS else "too few patients",
+                f"{result['trivial'][key]:.3f}",
+            )
             for key, name in _GATE.items()
         ),
     )
@@ -49,16 +98,17 @@ def gate_table(result: dict) -> None:
 
 def lungs_table(result: dict) -> None:
     """Scores in each hospital beside those of the mean training mask."""
+    spread = _spread(min(scores["n"] for scores in result["sites"].values()))
     print_table(
-        f"{result['n']} X-rays, mean and 95 % interval",
-        ("hospital", "X-rays", "score", "mean", "95 % interval", "mean mask"),
+        f"{result['n']} X-rays, mean and {spread}",
+        ("hospital", "X-rays", "score", "mean", spread, "mean mask"),
         (
             (
                 site,
                 scores["n"],
                 name,
-                *_with_interval(scores[key], digits),
-                f"{result['trivial'][site][key]['mean']:.{digits}f}",
+                *_with_spread(scores[key], digits, scores["n"]),
+                _mean(result["trivial"][site][key], digits),
             )
             for site, scores in result["sites"].items()
             for key, (name, digits) in _LUNGS.items()
@@ -109,8 +159,22 @@ def runs_table(compared: "pd.DataFrame") -> None:
     )
 
 
-def _with_interval(score: dict, digits: int) -> tuple[str, str]:
-    return f"{score['mean']:.{digits}f}", _interval(score["ci95"], digits)
+def _spread(n: int) -> str:
+    return "95 % interval" if n >= MIN_PATIENTS else "lowest to highest"
+
+
+def _with_spread(score: dict, digits: int, n: int) -> tuple[str, str]:
+    """The mean, and its interval; for few patients their range. Files of older versions have the interval alone."""
+    if score["mean"] is None:
+        return "-", "-"
+    if n >= MIN_PATIENTS and score.get("interval", score["ci95"]):
+        return _mean(score, digits), _interval(score["ci95"], digits)
+    low, high = score.get("range", (None, None))
+    return _mean(score, digits), "-" if low is None else f"{low:.{digits}f} to {high:.{digits}f}"
+
+
+def _mean(score: dict, digits: int) -> str:
+    return "-" if score["mean"] is None else f"{score['mean']:.{digits}f}"
 
 
 def _interval(bounds: list[float], digits: int) -> str:

@@ -1,4 +1,9 @@
-"""Overlap of two masks, Dice and Jaccard, and the rule for empty masks."""
+"""Overlap of two masks: Dice, Jaccard, sensitivity and precision, and the rules for empty masks.
+
+Dice, Jaccard and all distances have a score for empty masks, that of the BraTS evaluation (`empty_mask_score`).
+Sensitivity has no value where the ground truth is empty, nor precision where the prediction is: they are None there,
+and a mean says for how many patients it was not defined.
+"""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,6 +59,58 @@ def jaccard(truth: ArrayLike, prediction: ArrayLike) -> float:
     if empty is not None:
         return empty
     return int(np.count_nonzero(truth & prediction)) / int(np.count_nonzero(truth | prediction))
+
+
+def sensitivity(truth: ArrayLike, prediction: ArrayLike) -> float | None:
+    """Sensitivity |A and B| / |A|, also called recall: the share of the ground truth that the prediction finds.
+
+    The BraTS evaluation gives 1 where both masks are empty and 0 where the ground truth alone is; here both are not
+    defined, for there is nothing to find.
+
+    >>> sensitivity([1, 1, 1, 1], [0, 1, 1, 1]), sensitivity([0, 0], [0, 1])
+    (0.75, None)
+
+    Args:
+        truth: ground truth mask of any shape, boolean or 0 and 1.
+        prediction: mask of the same shape.
+
+    Returns:
+        A number in [0, 1]; None where the ground truth is empty.
+
+    Raises:
+        ValueError: the shapes differ, or a mask holds other values than 0 and 1.
+    """
+    truth, prediction = as_masks(truth, prediction)
+    return share(int(np.count_nonzero(truth & prediction)), int(np.count_nonzero(truth)))
+
+
+def precision(truth: ArrayLike, prediction: ArrayLike) -> float | None:
+    """Precision |A and B| / |B|: the share of the prediction that the ground truth holds.
+
+    >>> precision([0, 1, 1], [1, 1, 0]), precision([0, 1], [0, 0])
+    (0.5, None)
+
+    Args:
+        truth: ground truth mask of any shape, boolean or 0 and 1.
+        prediction: mask of the same shape.
+
+    Returns:
+        A number in [0, 1]; None where the prediction is empty.
+
+    Raises:
+        ValueError: the shapes differ, or a mask holds other values than 0 and 1.
+    """
+    return sensitivity(prediction, truth)
+
+
+def share(part: int, whole: int) -> float | None:
+    """`part` of `whole`; None where there is no whole.
+
+    Args:
+        part: a count.
+        whole: a count that holds the part.
+    """
+    return part / whole if whole else None
 
 
 def empty_mask_score(truth: Mask, prediction: Mask, best: float, worst: float) -> float | None:

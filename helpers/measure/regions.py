@@ -1,12 +1,13 @@
-"""The three nested regions by which BraTS scores a segmentation, and the scores of one patient."""
+"""The three nested regions by which BraTS scores a segmentation, the classes beside them, and one patient's scores."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from helpers.measure.overlap import Mask, dice, jaccard
-from helpers.measure.surface import hd95
+from helpers.measure.mask_scores import count_slices, score_masks
+from helpers.measure.overlap import Mask, as_masks
+from helpers.measure.surface import bounding_box
 
 # Network labels: 1 necrotic and non-enhancing core, 2 oedema, 3 enhancing tumour. TC and ET lie inside WT.
 REGIONS: dict[str, tuple[int, ...]] = {
@@ -15,7 +16,10 @@ REGIONS: dict[str, tuple[int, ...]] = {
     "ET": (3,),  # enhancing tumour
 }
 
-Scores = dict[str, dict[str, float]]
+# The labels one by one. Their scores do not say how well the regions are found, nor the other way round.
+CLASSES: dict[str, tuple[int, ...]] = {"core": (1,), "oedema": (2,), "enhancing": (3,)}
+
+Scores = dict[str, dict[str, float | None]]
 
 
 def mask(labels: ArrayLike, name: str) -> Mask:
@@ -41,12 +45,13 @@ def mask(labels: ArrayLike, name: str) -> Mask:
 
 
 def score_patient(truth_labels: ArrayLike, predicted_labels: ArrayLike, spacing: Sequence[float]) -> Scores:
-    """All scores of one patient, on the patient's own grid.
+    """All scores of one patient by region, on the patient's own grid.
 
     >>> truth = np.zeros((4, 4, 4), np.uint8)
     >>> truth[1:3, 1:3, 1:3] = 2
-    >>> score_patient(truth, truth, spacing=(1, 1, 1))["WT"]
-    {'dice': 1.0, 'jaccard': 1.0, 'hd95_mm': 0.0, 'volume_error_ml': 0.0}
+    >>> perfect = score_patient(truth, truth, spacing=(2, 2, 2))["WT"]
+    >>> perfect["dice"], perfect["hd95_mm"], perfect["volume_error_ml"], perfect["lesion_recall"]
+    (1.0, 0.0, 0.0, 1.0)
 
     Args:
         truth_labels: ground truth as network labels 0 to 3, (rows, columns, slices), all slices.
@@ -54,26 +59,66 @@ def score_patient(truth_labels: ArrayLike, predicted_labels: ArrayLike, spacing:
         spacing: millimetres per voxel along the three axes.
 
     Returns:
-        For each region "dice" and "jaccard" in [0, 1], "hd95_mm" in millimetres, and "volume_error_ml" in
-        millilitres, predicted minus true: negative where the model segments too little.
+        For each region the scores of `helpers.measure.mask_scores`: overlap in [0, 1], distances in millimetres,
+        "volume_error_ml" in millilitres, predicted minus true: negative where the model segments too little. None where
+        one is not defined.
 
     Raises:
         ValueError: the shapes differ, there are not three axes, or labels or spacing are wrong.
     """
-    truth_labels, predicted_labels = _as_labels(truth_labels), _as_labels(predicted_labels)
-    if truth_labels.ndim != 3:
-        raise ValueError(f"labels have shape {truth_labels.shape}; expected a volume (rows, columns, slices)")
-    scores: Scores = {}
-    for name in REGIONS:
-        truth, prediction = mask(truth_labels, name), mask(predicted_labels, name)
-        voxels = int(np.count_nonzero(prediction)) - int(np.count_nonzero(truth))
-        scores[name] = {
-            "dice": dice(truth, prediction),
-            "jaccard": jaccard(truth, prediction),
-            "hd95_mm": hd95(truth, prediction, spacing),
-            "volume_error_ml": voxels * float(np.prod(spacing)) / 1000,  # 1 ml is 1000 mm^3
-        }
-    return scores
+    return _score_parts(truth_labels, predicted_labels, spacing, {"regions": REGIONS})["regions"]
+
+
+def score_labels(truth_labels: ArrayLike, predicted_labels: ArrayLike, spacing: Sequence[float]) -> dict[str, dict]:
+    """All scores of one patient by region and by class, and the counts of which pooled scores are made.
+
+    Args:
+        truth_labels: ground truth as network labels 0 to 3, (rows, columns, slices), all slices.
+        predicted_labels: predicted network labels, the same shape.
+        spacing: millimetres per voxel along the three axes.
+
+    Returns:
+        `regions` and `classes`, as `score_patient`, by the names of `REGIONS` and `CLASSES`; `counts` and `slices`, for
+        each of the names in both `helpers.measure.mask_scores.MaskCounts` and `SliceCounts` as dictionaries.
+
+    Raises:
+        ValueError: the shapes differ, there are not three axes, or labels or spacing are wrong.
+    """
+    return _score_parts(truth_labels, predicted_labels, spacing, {"regions": REGIONS, "classes": CLASSES})
+
+
+def _score_parts(
+    truth_labels: ArrayLike,
+    predicted_labels: ArrayLike,
+    spacing: Sequence[float],
+    parts: dict[str, dict[str, tuple[int, ...]]],
+) -> dict[str, dict]:
+    """`score_labels` of these parts alone.
+
+    Raises:
+        ValueError: as `score_labels`.
+    """
+    truth, prediction = _as_labels(truth_labels), _as_labels(predicted_labels)
+    if truth.ndim != 3:
+        raise ValueError(f"labels have shape {truth.shape}; expected a volume (rows, columns, slices)")
+    if truth.shape != prediction.shape:
+        as_masks(truth > 0, prediction > 0)  # says what is wrong
+    shape = truth.shape
+    if (tumour := (truth > 0) | (prediction > 0)).any():
+        box = bounding_box(tumour)
+        truth, prediction = truth[box], prediction[box]
+    scored: dict[tuple[int, ...], tuple] = {}
+    result: dict[str, dict] = {"counts": {}, "slices": {}, **{part: {} for part in parts}}
+    for part, names in parts.items():
+        for name, labels in names.items():
+            if labels not in scored:  # the enhancing tumour is a region and a class
+                inside = np.isin(np.arange(4), labels)
+                masks = inside[truth], inside[prediction]
+                scored[labels] = *score_masks(*masks, spacing, shape), count_slices(*masks, shape[2])
+            scores, counts, slices = scored[labels]
+            result[part][name] = dict(scores)
+            result["counts"][name], result["slices"][name] = counts._asdict(), slices._asdict()
+    return result
 
 
 def _as_labels(labels: ArrayLike) -> np.ndarray:

@@ -11,12 +11,14 @@ levels would draw seeds from the two or three that there are, which gives an int
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
-from helpers.measure.regions import Scores
+if TYPE_CHECKING:
+    from helpers.measure.regions import Scores
 
 MIN_PATIENTS = 8
 """With fewer patients there is no interval, and no model is ranked above another: the patients are shown instead."""
@@ -98,14 +100,16 @@ def bootstrap_ci(
     return float(low), float(high)
 
 
-def summarise(patients: Sequence[Scores]) -> dict[str, dict[str, dict[str, float | list[float]]]]:
+def summarise(patients: "Sequence[Scores]") -> dict[str, dict[str, dict[str, Any]]]:
     """Mean and 95 % confidence interval over patients of every score.
 
     Args:
-        patients: results of `regions.score_patient`, one per patient.
+        patients: results of `regions.score_patient`, one per patient; a score that is not defined is None.
 
     Returns:
-        For each region and score {"mean": float, "ci95": [low, high]}, ready for JSON.
+        For each region and score, ready for JSON, `mean`; `ci95`, its bootstrap interval; `interval`, the same, but
+        None below `MIN_PATIENTS`, where `range`, the lowest and the highest score, is to be shown instead; `n`, the
+        patients in the mean, and `undefined`, those without a score. Where nobody has one, all but the two are None.
 
     Raises:
         ValueError: no patients, or patients with different regions or scores.
@@ -115,13 +119,25 @@ def summarise(patients: Sequence[Scores]) -> dict[str, dict[str, dict[str, float
     layout = {region: tuple(scores) for region, scores in patients[0].items()}
     if any({region: tuple(scores) for region, scores in patient.items()} != layout for patient in patients):
         raise ValueError("patients have different regions or scores; each needs the same ones")
-    summary: dict[str, dict[str, dict[str, float | list[float]]]] = {}
-    for region, names in layout.items():
-        summary[region] = {}
-        for name in names:
-            values = np.array([patient[region][name] for patient in patients])
-            summary[region][name] = {"mean": float(values.mean()), "ci95": list(bootstrap_ci(values))}
-    return summary
+    return {
+        region: {name: _summary([patient[region][name] for patient in patients]) for name in names}
+        for region, names in layout.items()
+    }
+
+
+def _summary(scores: Sequence[float | None]) -> dict[str, Any]:
+    values = np.array([score for score in scores if score is not None])
+    counts = {"n": values.size, "undefined": len(scores) - values.size}
+    if not values.size:
+        return {"mean": None, "ci95": None, "interval": None, "range": None, **counts}
+    interval = list(bootstrap_ci(values))
+    return {
+        "mean": float(values.mean()),
+        "ci95": interval,
+        "interval": interval if values.size >= MIN_PATIENTS else None,
+        "range": [float(values.min()), float(values.max())],
+        **counts,
+    }
 
 
 def mean_interval(values: ArrayLike) -> tuple[float, float] | None:
@@ -314,7 +330,7 @@ def patients_needed(differences: ArrayLike, difference: float, power: float = 0.
         raise ValueError(f"power is {power}; expected a chance between 0 and 1, for example 0.8")
     if difference == 0 or values.size < 2:
         return None
-    level, chance = special.ndtri(1 - ALPHA / 2), special.ndtri(power)
+    level, chance = NormalDist().inv_cdf(1 - ALPHA / 2), NormalDist().inv_cdf(power)
     needed = ((level + chance) * values.std(ddof=1) / difference) ** 2 + level**2 / 2
     return max(MIN_PATIENTS, math.ceil(needed))
 

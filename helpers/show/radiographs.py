@@ -20,7 +20,7 @@ from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
 from helpers.measure.overlap import dice
-from helpers.measure.statistics import bootstrap_ci
+from helpers.measure.statistics import MIN_PATIENTS, mean_interval
 from helpers.show.panel import HALO
 from helpers.show.style import AGREEMENT_COLOURS, SITE_COLOURS, alt, styled
 
@@ -170,6 +170,8 @@ def site_comparison(
 ) -> Figure:
     """Each model's Dice at each hospital: a dot per radiograph, mean and 95 % bootstrap confidence interval.
 
+    Fewer than `helpers.measure.statistics.MIN_PATIENTS` radiographs have no interval.
+
     Args:
         models: for each model and hospital the Dice per radiograph, (radiographs,).
         trivial: for each hospital the Dice of the baseline that predicts the mean mask; a cross.
@@ -190,7 +192,8 @@ def site_comparison(
         colour = SITE_COLOURS.get(site, "#333333")
         jitter = 0.1 * (np.arange(len(values)) % 3 - 1)  # keeps the dots apart
         ax.scatter(np.sort(values), height + 0.2 + jitter, s=12, color=colour, alpha=0.45, linewidth=0)
-        ax.plot(bootstrap_ci(values), [height - 0.12] * 2, color=colour, linewidth=4, solid_capstyle="butt")
+        if interval := mean_interval(values):
+            ax.plot(interval, [height - 0.12] * 2, color=colour, linewidth=4, solid_capstyle="butt")
         ax.plot(values.mean(), height - 0.12, "o", color="white", markeredgecolor=colour, markeredgewidth=2)
         ax.annotate(f"{values.mean():.3f}", (1.02, height), xycoords=("axes fraction", "data"), va="center",
                     color=colour, annotation_clip=False)  # fmt: skip
@@ -201,7 +204,8 @@ def site_comparison(
     ax.set_yticks(heights, [f"at {site.title()}: {model}" for site, model, _ in rows])
     ax.set_ylim(heights[-1] + 0.55, -0.55)
     ax.set_xlim(None, 1.005)
-    ax.set_xlabel("Dice: a dot per radiograph, mean and 95 % CI above")
+    above = "mean and 95 % CI" if any(len(values) >= MIN_PATIENTS for *_, values in rows) else "mean"
+    ax.set_xlabel(f"Dice: a dot per radiograph, {above} above")
     ax.grid(axis="y", visible=False)
     if trivial is not None:
         figure.legend(loc="outside lower center")

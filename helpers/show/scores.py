@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from helpers.measure.regions import Scores
-from helpers.measure.statistics import summarise
+from helpers.measure.statistics import MIN_PATIENTS, summarise
 from helpers.show.style import CLASS_COLOURS, CLASS_NAMES, MODALITY_NAMES, REGION_COLOURS, alt, styled
 
 if TYPE_CHECKING:
@@ -24,8 +24,15 @@ TISSUE_COLOURS = {0: "#9A9A9A", **CLASS_COLOURS}
 METRICS = {
     "dice": "Dice",
     "jaccard": "Jaccard",
+    "sensitivity": "sensitivity",
+    "precision": "precision",
     "hd95_mm": "HD95 (mm)",
+    "assd_mm": "ASSD (mm)",
+    "nsd_1mm": "NSD at 1 mm",
     "volume_error_ml": "volume error (ml)",
+    "absolute_volume_error_ml": "absolute volume error (ml)",
+    "lesion_recall": "lesion recall",
+    "lesion_precision": "lesion precision",
 }
 
 
@@ -154,39 +161,46 @@ def regions(
 ) -> Figure:
     """Every patient's score per region, the mean with its 95 % confidence interval, and that of the trivial model.
 
+    Fewer than `helpers.measure.statistics.MIN_PATIENTS` have no interval: their mean stands among their dots.
+
     Args:
         patients: results of `helpers.measure.regions.score_patient`.
         trivial: summary of the all-background model, from `helpers.measure.statistics.summarise`.
-        metric: "dice", "jaccard", "hd95_mm" or "volume_error_ml".
+        metric: one of `METRICS`.
         title: heading of the figure.
 
     Raises:
-        ValueError: there are no patients, or no such score.
+        ValueError: there are no patients, or no such score, or nobody has it.
     """
     summary = summarise(patients)
     if any(metric not in scores for scores in summary.values()):
         raise ValueError(f"no score is called {metric!r}; there are {', '.join(METRICS)}")
+    if nobody := [region for region, scores in summary.items() if scores[metric]["mean"] is None]:
+        raise ValueError(f"{metric} is not defined for any patient in {', '.join(nobody)}; choose another score")
+    digits = 1 if metric.endswith(("_mm", "_ml")) else 2
     figure = Figure(figsize=(8, 0.75 * len(summary) + 0.7 + 0.3 * (title is not None)))
     ax = figure.subplots()
     for row, (region, scores) in enumerate(summary.items()):
         colour = REGION_COLOURS[region]
-        values = np.sort([patient[region][metric] for patient in patients])
+        values = np.sort([patient[region][metric] for patient in patients if patient[region][metric] is not None])
         # Jitter: dots of similar score at different heights.
         heights = row + 0.22 + 0.1 * (np.arange(len(values)) % 3 - 1)
         ax.scatter(values, heights, s=20, color=colour, alpha=0.55, linewidth=0)
-        mean, (low, high) = scores[metric]["mean"], scores[metric]["ci95"]
-        ax.plot([low, high], [row - 0.14] * 2, color=colour, linewidth=4, solid_capstyle="butt")
+        mean, text = scores[metric]["mean"], f"{scores[metric]['mean']:.{digits}f}"
+        if scores[metric]["interval"]:
+            low, high = scores[metric]["interval"]
+            ax.plot([low, high], [row - 0.14] * 2, color=colour, linewidth=4, solid_capstyle="butt")
+            text += f" [{low:.{digits}f}, {high:.{digits}f}]"
         ax.plot(mean, row - 0.14, "o", color="white", markeredgecolor=colour, markeredgewidth=2, markersize=8)
-        digits = 2 if metric in ("dice", "jaccard") else 1
-        text = f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
         ax.text(mean, row - 0.27, text, ha="center", va="bottom", color=colour)
         if trivial is not None:
             place, name = trivial[region][metric]["mean"], "all background" if row == 0 else None
             ax.plot(place, row - 0.14, "X", color="#333333", markersize=8, label=name, clip_on=False, zorder=5)
     ax.set_yticks(range(len(summary)), list(summary))
     ax.set_ylim(len(summary) - 0.5, -0.6)
-    ax.set_xlabel(f"{METRICS[metric]}, {len(patients)} patients: a dot each, mean and 95 % CI above")
-    if metric in ("dice", "jaccard"):
+    above = "mean and 95 % CI" if len(patients) >= MIN_PATIENTS else "mean"
+    ax.set_xlabel(f"{METRICS[metric]}, {len(patients)} patients: a dot each, {above} above")
+    if not metric.endswith(("_mm", "_ml")):
         ax.set_xlim(-0.02, 1.02)
     ax.grid(axis="y", visible=False)
     if trivial is not None:

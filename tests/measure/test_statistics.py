@@ -73,8 +73,29 @@ def test_summary_holds_the_mean_and_the_interval_of_every_score():
     summary = summarise(patients)
     assert summary["WT"]["dice"]["mean"] == pytest.approx(2.3 / 3)
     assert summary["WT"]["dice"]["ci95"] == list(bootstrap_ci([0.6, 0.8, 0.9]))
-    assert summary["TC"]["hd95_mm"] == {"mean": 1.0, "ci95": [1.0, 1.0]}
+    assert summary["TC"]["hd95_mm"] == {
+        "mean": 1.0,
+        "ci95": [1.0, 1.0],
+        "interval": None,  # three patients
+        "range": [1.0, 1.0],
+        "n": 3,
+        "undefined": 0,
+    }
     assert json.loads(json.dumps(summary)) == summary
+
+
+def test_a_mean_is_over_the_patients_who_have_the_score_and_says_how_many():
+    patients = [{"WT": {"sensitivity": value}} for value in (0.5, None, 0.7)]
+    summary = summarise(patients)["WT"]["sensitivity"]
+    assert (summary["mean"], summary["n"], summary["undefined"]) == (pytest.approx(0.6), 2, 1)
+    nobody = summarise([{"WT": {"sensitivity": None}}] * 3)["WT"]["sensitivity"]
+    assert nobody == {"mean": None, "ci95": None, "interval": None, "range": None, "n": 0, "undefined": 3}
+
+
+def test_a_summary_has_an_interval_from_eight_patients_on():
+    patients = [scores(value) for value in np.random.default_rng(1).random(8)]
+    assert summarise(patients)["WT"]["dice"]["interval"] == summarise(patients)["WT"]["dice"]["ci95"]
+    assert summarise(patients[1:])["WT"]["dice"]["interval"] is None
 
 
 def test_a_summary_of_nobody_is_refused():

@@ -74,7 +74,7 @@ def test_a_history_with_nothing_to_draw_is_refused():
 
 
 def test_regions_show_each_patient_the_mean_and_the_trivial_model():
-    people, trivial = patients(), summarise(patients(1))
+    people, trivial = patients(8), summarise(patients(1))
     ax = scores.regions(people, trivial).axes[0]
     summary = summarise(people)
     for dots, region in zip(ax.collections, ("WT", "TC", "ET"), strict=True):
@@ -84,6 +84,24 @@ def test_regions_show_each_patient_the_mean_and_the_trivial_model():
     assert intervals == [summary[region]["dice"]["ci95"] for region in ("WT", "TC", "ET")]
     crosses = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "X"]
     assert crosses == [trivial[region]["dice"]["mean"] for region in ("WT", "TC", "ET")]
+
+
+def test_few_patients_are_drawn_without_an_interval():
+    ax = scores.regions(patients(7)).axes[0]
+    assert not [line for line in ax.lines if len(line.get_xdata()) == 2]
+    assert "CI" not in ax.get_xlabel()
+    assert not any("[" in text.get_text() for text in ax.texts)
+
+
+def test_patients_without_the_score_have_no_dot():
+    people = patients(9)
+    people[0]["ET"]["dice"] = None
+    dots = scores.regions(people).axes[0].collections
+    assert [len(one.get_offsets()) for one in dots] == [9, 9, 8]
+    for patient in people:
+        patient["TC"]["dice"] = None
+    with pytest.raises(ValueError, match="not defined for any patient in TC"):
+        scores.regions(people)
 
 
 def test_an_unknown_score_is_refused():

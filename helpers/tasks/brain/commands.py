@@ -17,7 +17,7 @@ from helpers.learn.cross_validation import cross_validate
 from helpers.learn.devices import scope
 from helpers.learn.run_folder import run_training, training_folder, training_provenance, write_run
 from helpers.learn.test_cases import check_split, score_provenance, seconds_to_score, select_test_patients
-from helpers.measure.evaluate import evaluate, pooled
+from helpers.measure.evaluate import evaluate, summarise_patients
 from helpers.runtime.disk import explain_full_disk, write_json
 from helpers.runtime.errors import DataError
 from helpers.runtime.machine import parse_devices
@@ -150,7 +150,7 @@ def train_brain_folds(
     patients = read_catalogue(expanded(data)).require(modalities)
 
     def pool(results: list[dict]) -> dict:
-        return pooled(
+        return summarise_patients(
             [
                 {**patient, "fold": fold}
                 for fold, result in enumerate(results, start=1)

@@ -9,6 +9,7 @@ import pytest
 
 from helpers.data.brats import read_catalogue
 from helpers.data.splits import load_split
+from helpers.measure.mask_scores import SCORES
 from helpers.runtime.errors import DataError
 from helpers.tasks.brain.commands import evaluate_brain, predict_brain, train_brain, train_brain_folds
 from helpers.tasks.brain.training import Budget
@@ -46,10 +47,12 @@ def test_scores_have_the_promised_form(trained, phantoms, tmp_path):
     for table in (result["regions"], result["trivial"]):
         assert list(table) == ["WT", "TC", "ET"]
         for scores in table.values():
-            assert set(scores) == {"dice", "jaccard", "hd95_mm", "volume_error_ml"}
+            assert set(scores) == set(SCORES) > {"dice", "jaccard", "hd95_mm", "volume_error_ml"}
             for value in scores.values():
-                low, high = value["ci95"]
-                assert low <= value["mean"] <= high
+                assert value["n"] + value["undefined"] == result["n"]
+                if value["n"]:
+                    low, high = value["ci95"]
+                    assert low <= value["mean"] <= high
     assert result["trivial"]["WT"]["dice"]["mean"] == 0
     assert {"parameters", "precision", "versions", "device", "split"} <= set(result["run"])
 
