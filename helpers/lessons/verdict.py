@@ -163,8 +163,8 @@ def order_verdict(
     if sure.size < MIN_PATIENTS or not pairs:
         few = "are too few to" if sure.size < MIN_PATIENTS else "cannot"
         return Verdict(UNDECIDED, name, title, f"{number} {few} tell what {name} knows: {counted}.", {})
-    drawn = [_agreeing(sure, good, rows) for rows in resample(sure.size, 2000, seed=0)]
-    low, high = percentile_interval([(one > 0).sum() / max(np.count_nonzero(one), 1) for one in drawn], 1 - ALPHA)
+    drawn = _agreeing(sure, good, resample(sure.size, 2000, seed=0))  # (samples, pairs)
+    low, high = percentile_interval((drawn > 0).sum(axis=1) / np.maximum((drawn != 0).sum(axis=1), 1), 1 - ALPHA)
     counted += f", {right / pairs:.0%}, between {low:.0%} and {high:.0%}"
     if stats.kendalltau(sure, good).pvalue > ALPHA or low <= 0.5 <= high:
         sentence = f"These {number} cannot tell whether {name} knows anything: {counted}, and chance gives 50%."
@@ -228,9 +228,9 @@ def _counts(one: PairedComparison) -> str:
 
 
 def _agreeing(confidence: NDArray, scores: NDArray, rows: NDArray) -> NDArray:
-    """For every two of these patients 1 where both orders agree, -1 where they do not, 0 where there is none."""
-    first, second = np.triu_indices(rows.size, 1)
-    a, b = rows[first], rows[second]
+    """For every two of the patients in `rows`, (..., patients): 1 where both orders agree, -1 where not, 0 for ties."""
+    first, second = np.triu_indices(rows.shape[-1], 1)
+    a, b = rows[..., first], rows[..., second]
     return np.sign((confidence[a] - confidence[b]) * (scores[a] - scores[b]))
 
 
