@@ -1,6 +1,7 @@
 """Laws of the command line: every command answers to --help, a mistake ends in one message, tables lose nothing."""
 
 import errno
+import json
 import os
 import re
 import subprocess
@@ -34,6 +35,7 @@ def _run(*arguments, **environment):
         ["evaluate"],
         ["predict"],
         ["audit"],
+        ["claim"],
         ["ladder"],
         ["bench", "viewer"],
     ],
@@ -237,3 +239,27 @@ def test_reading_a_part_of_the_output_is_no_fault(tmp_path):
     command = f"{sys.executable} -m helpers phantom --help | head -c 1"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("iou", "status"), [(".9920", 0), (".999", 1)])
+def test_claim_ends_with_status_1_where_no_definition_explains_the_figures(iou, status, tmp_path):
+    from typer.testing import CliRunner
+
+    from helpers.cli import app
+
+    file = tmp_path / "claim.json"
+    arguments = ["claim", "--accuracy", ".994", "--iou", iou, "--foreground", ".01", "--json", str(file)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == status
+    written = json.loads(file.read_text(encoding="utf-8"))
+    assert bool(written["explanations"]) == (status == 0)
+    assert (written["nearest"] is None) == (status == 0)
+    assert ("MeanIoU of Keras on one-hot masks" in result.output) or status
+    assert ("No known definition" in result.output) == bool(status)
+
+
+def test_claim_refuses_what_is_no_share_and_what_is_nothing():
+    result = _run("claim", "--accuracy", "99.4")
+    assert result.returncode == 1
+    assert "expected a share from 0 to 1" in result.stderr
+    assert _run("claim").returncode == 2

@@ -11,6 +11,8 @@ from helpers.measure.statistics import MIN_PATIENTS
 if TYPE_CHECKING:
     import pandas as pd
 
+    from helpers.measure.claim import Explanation, Figure
+
 _BRAIN = {
     "dice": ("Dice", 3),
     "jaccard": ("Jaccard", 3),
@@ -25,6 +27,7 @@ _BRAIN = {
     "lesion_precision": ("lesion precision", 3),
 }
 _LUNGS = {"dice": ("Dice", 3), "jaccard": ("Jaccard", 3), "assd_px": ("ASSD, pixels", 1)}
+_CLAIMED = {"accuracy": "accuracy", "iou": "IoU", "dice": "Dice"}
 _GATE = {
     "auc": "AUC",
     "sensitivity": "sensitivity",
@@ -156,6 +159,35 @@ def runs_table(compared: "pd.DataFrame") -> None:
         ", ".join(f"{count} {verdict}" for verdict, count in counts.items()),
         tuple(compared.columns),
         differing.itertuples(index=False),
+    )
+
+
+def claim_table(figures: "list[Figure]", explanations: "list[Explanation]") -> None:
+    """What each reported figure may be, and which Dice that leaves; then the formulas."""
+    print_table(
+        f"{' and '.join(f'{_CLAIMED[one.metric]} {one.text}' for one in figures)}: what they may be together",
+        (
+            "classes",
+            *(f"{_CLAIMED[one.metric]} {one.text}" for one in figures if one.metric != "accuracy"),
+            "foreground Dice",
+            "mean of its classes",
+            "foreground",
+        ),
+        (
+            (
+                one.classes,
+                *(definition.name for definition in one.definitions if definition.metric != "accuracy"),
+                *(f"{low:.2f} to {high:.2f}" for low, high in (one.foreground_dice, one.class_dice)),
+                f"{one.foreground[0]:.1%} to {one.foreground[1]:.1%}",
+            )
+            for one in explanations
+        ),
+    )
+    used = dict.fromkeys(definition for one in explanations for definition in one.definitions)
+    print_table(
+        "e: share of wrong pixels; t, u: pixels that are foreground in either mask, in one alone; K classes",
+        ("", "definition", "formula", "source"),
+        ((_CLAIMED[one.metric], one.name, one.formula, one.source) for one in used),
     )
 
 

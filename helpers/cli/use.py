@@ -1,5 +1,6 @@
 """What is done with a trained model, and with data before it: score, outline, report, audit."""
 
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,11 +10,13 @@ from rich.progress import Progress
 
 from helpers.cli.console import console, print_table
 from helpers.cli.parameters import choice, path_argument, path_option
-from helpers.cli.tables import ablation_table, brain_table, gate_table, ladder_table, lungs_table
+from helpers.cli.tables import ablation_table, brain_table, claim_table, gate_table, ladder_table, lungs_table
 from helpers.cli.train import STARTED
 from helpers.runtime.backend import check_backend
+from helpers.runtime.disk import write_text
 from helpers.runtime.errors import DataError
 from helpers.runtime.options import AUGMENTATIONS, METHODS
+from helpers.runtime.outputs import writable_file
 
 app = typer.Typer()
 
@@ -194,6 +197,32 @@ def audit(
         ("red" if one.level == "error" else "" for one in findings),
     )
     raise typer.Exit(1 if errors else 0)
+
+
+@app.command()
+def claim(
+    accuracy: Annotated[list[str] | None, typer.Option(help="As reported, such as .994; its digits count.")] = None,
+    iou: Annotated[list[str] | None, typer.Option(help="As reported; twice where two are reported.")] = None,
+    dice: Annotated[list[str] | None, typer.Option(help="As reported; twice where two are reported.")] = None,
+    foreground: Annotated[str | None, typer.Option(help="Share of all pixels that is foreground in truth.")] = None,
+    classes: Annotated[int, typer.Option(min=2, help="Number of classes, background among them.")] = 4,
+    json: Annotated[Path | None, path_option(help="Write the explanations here as well.")] = None,
+) -> None:
+    """Which definitions of the metrics explain reported figures together; status 1 where none does."""
+    from helpers.measure.claim import as_json, explain, figure, nearest, remarks
+
+    given = {"accuracy": accuracy, "iou": iou, "dice": dice}
+    figures = [figure(metric, text) for metric, texts in given.items() for text in texts or ()]
+    if not figures:
+        raise typer.BadParameter("Give an accuracy, an IoU or a Dice, better two of them.")
+    share = None if foreground is None else figure("foreground", foreground)
+    found = explain(figures, share, classes)
+    closest = None if found else nearest(figures, share, classes)
+    claim_table(figures, found or [closest[0]])
+    print(*remarks(figures, found, closest), sep="\n")
+    if json is not None:
+        write_text(dumps(as_json(figures, share, found, closest), indent=2), writable_file(json))
+    raise typer.Exit(int(not found))
 
 
 def _listed(names: str) -> list[str]:
