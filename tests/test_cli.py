@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
-from helpers.cli import explain, tables
+from helpers.cli import app, explain, tables
 from helpers.cli.console import print_error, print_table
 from helpers.measure.evaluate import summarise_patients
 from helpers.measure.regions import score_labels
@@ -179,6 +180,35 @@ def test_the_brain_table_of_few_patients_has_no_interval_and_says_what_a_mean_ho
     together = " ".join(text.split())
     assert "WT: for 1 of 3 patients one mask alone is empty" in together
     assert "left out of the mean, for some patients: sensitivity (2), precision (3)" in together
+
+
+@pytest.fixture
+def two_models(tmp_path):
+    rng = np.random.default_rng(0)
+    files = []
+    for name, gain in (("first_model", 0.0), ("second_model", 0.05)):
+        regions = [{"WT": {"dice": float(d)}, "ET": {"dice": 0.5}} for d in rng.uniform(0.6, 0.62, 9) + gain]
+        (tmp_path / f"{name}.json").write_text(
+            json.dumps({"patients": [{"id": str(n), "regions": one} for n, one in enumerate(regions)]})
+        )
+        files.append(str(tmp_path / f"{name}.json"))
+    return files
+
+
+def test_compare_prints_a_table_and_a_sentence_and_writes_both_files(two_models, tmp_path, narrow, capsys, monkeypatch):
+    result, figure = tmp_path / "new" / "result.json", tmp_path / "pictures" / "strips.png"
+    app(["compare", *two_models, "--json", str(result), "--figure", str(figure)], standalone_mode=False)
+    _whole(text := _printed(capsys), "9 patients: Dice, second model minus first")
+    assert "second_model is ahead of first_model in WT" in " ".join(text.split())
+    assert json.loads(result.read_text())["n"] == 9
+    assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_compare_names_what_is_wrong_before_it_reads(two_models, tmp_path):
+    with pytest.raises(typer.BadParameter, match=r"strips\.jpg ends in \.jpg"):
+        app(["compare", *two_models, "--figure", str(tmp_path / "strips.jpg")], standalone_mode=False)
+    with pytest.raises(DataError, match=r"gone\.json cannot be read"):
+        app(["compare", two_models[0], str(tmp_path / "gone.json")], standalone_mode=False)
 
 
 def test_the_gate_table_fits_a_terminal(narrow, capsys):

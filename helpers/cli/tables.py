@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from helpers.measure.claim import Explanation, Figure
+    from helpers.measure.model_comparison import Comparison
+    from helpers.measure.statistics import PairedComparison
 
 _BRAIN = {
     "dice": ("Dice", 3),
@@ -80,6 +82,45 @@ def _exceptions(result: dict) -> Iterator[str]:
         if undefined:
             listed = ", ".join(f"{name} ({count})" for name, count in undefined.items())
             yield f"{region}: not defined, and left out of the mean, for some patients: {listed}."
+
+
+def comparison_table(comparison: "Comparison") -> None:
+    """Every pair of models in every region: the paired difference, its interval, and whether it can be told."""
+    spread = _spread(len(comparison.patients))
+    print_table(
+        f"{len(comparison.patients)} patients: Dice, second model minus first",
+        ("first", "second", "region", "means", "difference", spread, "p (Holm)", "told"),
+        (
+            (
+                row.first,
+                row.second,
+                row.region,
+                f"{row.means[0]:.3f} {row.means[1]:.3f}",
+                f"{row.paired.difference:+.3f}",
+                _differences(row.paired),
+                f"{row.paired.p_adjusted:.2g}",
+                "yes" if row.paired.is_told else "no",
+            )
+            for row in comparison.rows
+        ),
+    )
+    spreads = {
+        (name, row.region): value
+        for row in comparison.rows
+        for name, value in zip((row.first, row.second), row.paired.spread_between_seeds, strict=True)
+        if value is not None
+    }
+    for (name, region), value in spreads.items():
+        console().print(Text(f"{name}, {region}: standard deviation of the mean between seeds {value:.3f}."))
+    for file, patients in comparison.left_out.items():
+        console().print(Text(f"{file}: left out, for other files lack them: {', '.join(patients)}."))
+    for line in (*comparison.notes, *comparison.sentences()):
+        console().print(Text(line))
+
+
+def _differences(paired: "PairedComparison") -> str:
+    low, high = paired.interval or (min(paired.differences), max(paired.differences))
+    return f"[{low:+.3f}, {high:+.3f}]" if paired.interval else f"{low:+.3f} to {high:+.3f}"
 
 
 def gate_table(result: dict) -> None:

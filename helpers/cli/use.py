@@ -10,10 +10,18 @@ from rich.progress import Progress
 
 from helpers.cli.console import console, print_table
 from helpers.cli.parameters import choice, path_argument, path_option
-from helpers.cli.tables import ablation_table, brain_table, claim_table, gate_table, ladder_table, lungs_table
+from helpers.cli.tables import (
+    ablation_table,
+    brain_table,
+    claim_table,
+    comparison_table,
+    gate_table,
+    ladder_table,
+    lungs_table,
+)
 from helpers.cli.train import STARTED
 from helpers.runtime.backend import check_backend
-from helpers.runtime.disk import write_text
+from helpers.runtime.disk import atomic_path, write_json, write_text
 from helpers.runtime.errors import DataError
 from helpers.runtime.options import AUGMENTATIONS, METHODS
 from helpers.runtime.outputs import writable_file
@@ -70,6 +78,36 @@ def evaluate(
         from helpers.tasks.brain.commands import evaluate_brain
 
         brain_table(evaluate_brain(model_dir, data, split, json, print))
+
+
+@app.command()
+def compare(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help="A file that `evaluate --json` wrote for each model; several seeds of one joined by commas."
+        ),
+    ],
+    json: Annotated[Path | None, path_option(help="Write the comparison here as well.")] = None,
+    figure: Annotated[Path | None, path_option(help="Draw each patient under each model: .png, .svg or .pdf.")] = None,
+) -> None:
+    """Compare models on the patients that all were scored on: paired differences, and whether they can be told."""
+    from helpers.measure.model_comparison import compare_models
+
+    json = writable_file(json) if json else None
+    if figure and figure.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise typer.BadParameter(f"{figure} ends in {figure.suffix or 'nothing'}; a figure is .png, .svg or .pdf.")
+    figure = writable_file(figure, "--figure") if figure else None
+    comparison = compare_models(models)
+    comparison_table(comparison)
+    if json:
+        write_json(comparison.as_json(), json)
+    if figure:
+        from helpers.show.comparison import draw_comparison
+
+        figure.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(figure) as scratch:
+            draw_comparison(comparison).savefig(scratch)
 
 
 @app.command()

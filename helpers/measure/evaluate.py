@@ -1,6 +1,5 @@
 """Evaluation of a model: per patient, on the patient's own grid, all slices, with the trivial model as baseline."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 from helpers.data.brats import Patient
 from helpers.data.volumes import Scan, read_scan
 from helpers.measure.components import DILATION, MIN_LESION_MM3
-from helpers.measure.mask_scores import DIAGONAL, TOLERANCE_MM, MaskCounts, overlap_scores
+from helpers.measure.mask_scores import DIAGONAL, TOLERANCE_MM, MaskCounts, label_digest, overlap_scores
 from helpers.measure.overlap import share
 from helpers.measure.regions import score_labels
 from helpers.measure.statistics import MIN_PATIENTS, summarise
@@ -101,15 +100,6 @@ def summarise_patients(patients: list[dict[str, Any]]) -> dict[str, Any]:
         "per_slice": {name: _per_slice([patient["slices"][name] for patient in patients]) for name in names},
         "definitions": DEFINITIONS,
     }
-
-
-def label_digest(labels: np.ndarray) -> str:
-    """A short digest of a ground truth, by which `compare` knows that two models were scored against the same one.
-
-    Args:
-        labels: network labels, any shape.
-    """
-    return hashlib.sha256(np.ascontiguousarray(labels, np.uint8).tobytes()).hexdigest()[:16]
 
 
 def _means(patients: list[dict], part: str, counts: str) -> dict[str, dict[str, dict[str, Any]]]:

@@ -1,5 +1,6 @@
 """All scores of a pair of masks in one pass: what several of them need is computed once."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -157,3 +158,12 @@ def count_slices(truth: NDArray[np.bool_], prediction: NDArray[np.bool_], slices
     dice = 2 * both[true > 0] / total[true > 0]
     empty = slices - np.count_nonzero(total)
     return SliceCounts(slices, int(np.count_nonzero(true)), int(empty), float(dice.sum()))
+
+
+def label_digest(labels: np.ndarray) -> str:
+    """A short digest of a ground truth, by which `compare` knows that two models were scored against the same one.
+
+    Args:
+        labels: network labels, or a mask, of any shape.
+    """
+    return hashlib.sha256(np.ascontiguousarray(labels, np.uint8).tobytes()).hexdigest()[:16]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from helpers.data.volumes import read_scan
-from helpers.measure.evaluate import evaluate, label_digest, summarise_patients
+from helpers.measure.evaluate import evaluate, summarise_patients
+from helpers.measure.mask_scores import label_digest
 from helpers.measure.overlap import dice
 from helpers.measure.regions import CLASSES, REGIONS, mask, score_labels
 

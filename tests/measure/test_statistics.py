@@ -15,6 +15,7 @@ from helpers.measure.statistics import (
     summarise,
     with_holm,
 )
+from tests.measure.verdict_rates import rates
 
 
 def scores(value):
@@ -217,3 +218,19 @@ def test_so_many_patients_tell_a_difference_four_times_in_five():
     assert patients_needed(sample, 100) == MIN_PATIENTS
     with pytest.raises(ValueError, match="power"):
         patients_needed(sample, difference, power=80)
+
+
+def test_models_that_are_alike_are_ranked_in_one_of_twenty_comparisons_at_most():
+    found = rates(200, 12, 0.0)
+    assert found["second"] + found["first"] <= 0.09  # 5 % and twice the standard error
+
+
+def test_a_large_difference_is_told_and_in_the_right_direction():
+    found = rates(100, 20, 0.05)
+    assert found["second"] > 0.95
+    assert found["first"] == 0
+
+
+def test_the_correction_holds_for_three_regions_together():
+    found = rates(150, 10, 0.0, regions=3)
+    assert found["second"] + found["first"] <= 0.09 < found["p"]

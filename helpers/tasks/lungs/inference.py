@@ -14,6 +14,7 @@ from helpers.data.plausibility import radiograph_notes
 from helpers.data.radiographs import preprocess, to_native_grid
 from helpers.learn.predict_batches import predict_batches
 from helpers.learn.run_folder import load_network, read_run
+from helpers.measure.mask_scores import label_digest
 from helpers.measure.radiographs import score_radiograph
 from helpers.models.unet import unet
 from helpers.prepare.histogram_matching import match_histogram
@@ -155,7 +156,7 @@ def score_radiographs(
         scores, trivial = (
             score_radiograph(truth, to_native_grid(one, truth.shape) > THRESHOLD) for one in (probabilities, mean)
         )
-        return {"id": xray.id, "site": xray.site, **scores, "trivial": trivial}
+        return {"id": xray.id, "site": xray.site, **scores, "trivial": trivial, "truth": label_digest(truth)}
 
     rows: list[dict] = []
     for start in range(0, len(xrays), CHUNK):
