@@ -1098,9 +1098,63 @@ _ABLATION = [
     Fault("a list of scores", "ablation", _folds(_scored("[]")), "scores.json: its content is"),
 ]
 
+
+def _compared(spoil: Callable[[dict], Any], *more: str) -> Callable[[Path], list[str]]:
+    """`compare` of two models' scores, of which the second's are spoiled; a text is written as it is."""
+
+    def plant(folder: Path) -> list[str]:
+        files = [folder / "in" / name for name in ("a.json", "b.json")]
+        files[0].parent.mkdir()
+        for file in files:
+            rows = [
+                {"id": f"p{n}", "regions": {"WT": {"dice": 0.05 * n}}, "grid": {"shape": [4, 4, 4]}, "truth": f"{n}"}
+                for n in range(9)
+            ]
+            content = {"patients": rows}
+            if file.stem == "b":
+                content = spoil(content) or content
+            file.write_text(content if isinstance(content, str) else json.dumps(content))
+        return ["compare", *map(str, files), "--json", str(folder / "out" / "result.json"), *more]
+
+    return plant
+
+
+def _patients(change: Callable[[dict], Any]) -> Callable[[dict], None]:
+    return lambda content: [change(row) for row in content["patients"]] and None
+
+
+COMPARED = "comparison"
+_COMPARISON = [
+    Fault("cut short", COMPARED, _compared(lambda content: json.dumps(content)[:99]),
+          r"b\.json is damaged.*Give files"),
+    Fault("a list", COMPARED, _compared(lambda _: "[]"), r"b\.json: its content is \[\]; expected an object"),
+    Fault("scores of a gate", COMPARED, _compared(lambda _: '{"auc": {"value": 0.9}}'),
+          r"b\.json has the scores of a gate"),
+    Fault("no scores", COMPARED, _compared(lambda _: "{}"), r"b\.json has no scores of patients"),
+    Fault("nobody", COMPARED, _compared(lambda _: '{"patients": []}'), r"b\.json: patients is \[\]"),
+    Fault("NaN", COMPARED, _compared(lambda _: '{"patients": [{"id": "p", "regions": {"WT": {"dice": NaN}}}]}'),
+          r"b\.json: .*dice is nan; expected a finite number"),
+    Fault("a patient twice", COMPARED, _compared(lambda content: content["patients"].append(content["patients"][0])),
+          r"b\.json has more than one row of p0"),
+    Fault("other patients", COMPARED, _compared(_patients(lambda row: row.update(id="q" + row["id"]))),
+          "no patient in common"),
+    Fault("another ground truth", COMPARED, _compared(_patients(lambda row: row.update(truth="x"))),
+          r"p0: .*a\.json and .*b\.json do not have the same ground truth"),
+    Fault("another grid", COMPARED, _compared(_patients(lambda row: row.update(grid={"shape": [4, 4, 5]}))),
+          r"p0: .*do not have the same grid"),
+    Fault("no region in common", COMPARED, _compared(_patients(lambda row: row.update(regions={"X": {"dice": 1}}))),
+          "no region in common"),
+    Fault("a figure that is no picture", COMPARED, _compared(lambda _: None, "--figure", "f.docx"), "is .png",
+          status=2),
+    Fault("a patient more", COMPARED, _compared(lambda content: content["patients"].append(
+          {"id": "p99", "regions": {"WT": {"dice": 1}}})), r"b\.json: left out, for other files lack them: p99",
+          status=0, leaves=("result.json",)),
+]  # fmt: skip
+
 FAULTS: list[Fault] = [
     *_CHECKPOINT,
     *_ABLATION,
+    *(replace(fault, quick=True) for fault in _COMPARISON),
     *_RUN,
     *_MODEL,
     *_SPLIT,
