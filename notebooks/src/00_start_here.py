@@ -42,7 +42,7 @@ from helpers.models.unet import unet
 from helpers.show import scores
 from helpers.show.slices import compare
 from helpers.tasks.brain.inference import Segmenter
-from helpers.tasks.brain.training import fit_brain
+from helpers.tasks.brain.training import Recipe, fit_brain
 
 # %% [markdown]
 # If one of these lines stopped with `ModuleNotFoundError`, the course is not installed in this kernel: the README has
@@ -165,7 +165,8 @@ record("network_parameters", network.count_params())
 # how much two outlines share, from 0 (nothing) to 1 (the same). Watch the first of the three columns.
 
 # %%
-history = fit_brain(network, store, split, out, Budget(epochs=EPOCHS), seed=SEED)
+as_they_are = Recipe(augmentation="none")  # lesson 03 shows the network more slices than there are
+history = fit_brain(network, store, split, out, Budget(epochs=EPOCHS), as_they_are, SEED)
 
 # %%
 seconds = history["seconds"].iloc[-1]

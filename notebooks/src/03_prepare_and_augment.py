@@ -13,7 +13,7 @@ LOSSES_TRIED = ["cross-entropy", "weighted-cross-entropy", "dice", "dice+cross-e
 FOCUS_TRIED = [0.0]  # shares of a batch that come from slices with tumour; one half is tried in any case
 
 # %%
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import keras
@@ -431,6 +431,7 @@ for name, volume in {"as it is": flair, "planted": grainy, "mended": preprocess.
 # %%
 from helpers.data.store import open_store
 from helpers.learn.budget import Budget
+from helpers.lessons.shared_training import train_once
 from helpers.models.unet import unet
 from helpers.tasks.brain.inference import Segmenter
 from helpers.tasks.brain.training import Recipe, fit_brain
@@ -439,15 +440,22 @@ grid = Grid(SIZE)
 store = open_store(patients, folder / "slices", PAIR, grid)
 
 
+# %%
 def train(loss, focus, augmentation):
     """A network trained from the same start as all others; prints what became of it."""
-    keras.utils.set_random_seed(SEED)
-    model, recipe = unet(SIZE, len(PAIR), filters=FILTERS), Recipe(loss, augmentation, focus, BATCH)
-    place = folder / f"{loss}_{focus}_{augmentation}"
-    history = fit_brain(model, store, split, place, Budget(epochs=EPOCHS), recipe, SEED, log=lambda _: None)
-    name = f"{loss}, {focus:.0%} tumour slices, augmentation {augmentation}"
-    print(f"{name}: validation Dice {history.val_dice.max():.2f}")
-    return Segmenter(model, PAIR, grid, flip=False)
+    recipe = Recipe(loss, augmentation, focus, BATCH)
+
+    def fit(place):
+        keras.utils.set_random_seed(SEED)
+        network = unet(SIZE, len(PAIR), filters=FILTERS)
+        fit_brain(network, store, split, place, Budget(epochs=EPOCHS), recipe, SEED, log=lambda _: None)
+
+    made = {"recipe": asdict(recipe), "size": SIZE, "filters": FILTERS, "epochs": EPOCHS, "seed": SEED}
+    own = folder / f"{loss}_{focus}_{augmentation}"
+    place = train_once(fit, own, "brain", data=store.manifest["checksums"], split=split.digest, **made)
+    best = pd.read_csv(place / "history.csv")["val_dice"].max()
+    print(f"{loss}, {focus:.0%} tumour slices, augmentation {augmentation}: validation Dice {best:.2f}")
+    return Segmenter(keras.models.load_model(place / "model.keras"), PAIR, grid, flip=False)
 
 
 twins = {

@@ -636,17 +636,19 @@ style.alt(figure, "Two feature maps of the skip and the same after the Laplacian
 # same seed, on the same slices.
 
 # %%
-keras.utils.set_random_seed(SEED)
-sharp = build(sharpen)
-fit_brain(
-    sharp,
-    store,
-    split,
-    folder / "sharp",
-    Budget(epochs=EPOCHS),
-    recipe=Recipe(augmentation="none", batch_size=BATCH),
-    seed=SEED,
-)
+from helpers.lessons.shared_training import train_once
+
+
+def train_sharp(place):
+    keras.utils.set_random_seed(SEED)
+    recipe = Recipe(augmentation="none", batch_size=BATCH)
+    fit_brain(build(sharpen), store, split, place, Budget(epochs=EPOCHS), recipe, SEED)
+
+
+made = {"data": store.manifest["checksums"], "split": split.digest, "seed": SEED}
+made |= {"size": SIZE, "filters": FILTERS, "batch": BATCH, "epochs": EPOCHS}
+place = train_once(train_sharp, folder / "sharp", "sharp-unet", **made)  # or another run of this lesson has
+sharp = keras.models.load_model(place / "model.keras")
 trainable = {
     name: sum(w.shape.num_elements() for w in net.trainable_weights)
     for name, net in (("plain", plain), ("sharp", sharp))

@@ -401,6 +401,7 @@ from helpers.measure.classification import auc
 def train_as_in_the_paper(network, rate, class_weight=None, labels=truth) -> list[float]:
     """Train for EPOCHS; the AUC on the validation patients after each."""
     network.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
+    network.optimizer.build(network.trainable_variables)  # else the first step is traced twice
     rng, curve = np.random.default_rng(SEED), []
     for _ in range(EPOCHS):
         network.fit(views(train, rng), labels[train].astype(int), batch_size=32, class_weight=class_weight, verbose=0)

@@ -9,6 +9,7 @@ BATCH = 8  # slices in a batch
 FOLDS = 3  # one patient in so many is tested
 
 # %%
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
@@ -46,21 +47,32 @@ slices.compare(scan, scan.seg, nothing, title=f"{right:.1%} of this patient's vo
 # ## One model, one set of masks
 #
 # This is lesson 06 in a few lines. The model is small and briefly trained; it will make mistakes, which is what we
-# need.
+# need. `train_once` trains it here, unless another lesson of the same run has trained this very model before.
 
 # %%
 from helpers.data.resample import Grid
 from helpers.data.store import open_store
 from helpers.learn.budget import Budget
+from helpers.lessons.shared_training import train_once
 from helpers.models.unet import unet
 from helpers.tasks.brain.inference import Segmenter
 from helpers.tasks.brain.training import Recipe, fit_brain
 
-keras.utils.set_random_seed(SEED)
 grid = Grid(SIZE)
 store = open_store(patients, folder / "slices", MODALITIES, grid)
-model = unet(SIZE, len(MODALITIES), filters=FILTERS)
-fit_brain(model, store, split, folder, Budget(epochs=EPOCHS), Recipe(batch_size=BATCH), SEED)
+recipe = Recipe(augmentation="none", batch_size=BATCH)
+
+
+def train(place):
+    keras.utils.set_random_seed(SEED)
+    network = unet(SIZE, len(MODALITIES), filters=FILTERS)
+    fit_brain(network, store, split, place, Budget(epochs=EPOCHS), recipe, SEED)
+
+
+# %%
+made = {"recipe": asdict(recipe), "size": SIZE, "filters": FILTERS, "epochs": EPOCHS, "seed": SEED}
+place = train_once(train, folder / "unet", "brain", data=store.manifest["checksums"], split=split.digest, **made)
+model = keras.models.load_model(place / "model.keras")
 print(
     f"{len(split.train)} patients to train on, {len(split.validation)} to choose by, {len(split.test)} to be scored on"
 )

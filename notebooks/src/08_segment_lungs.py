@@ -10,6 +10,7 @@ FOLDS = 3  # one radiograph in so many is tested, in both hospitals
 # %%
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -33,7 +34,8 @@ catalogue = read_chest(sources.chest(DATA_DIR))
 xrays = {xray.id: xray for xray in catalogue.require()}  # those with a mask
 split = split_radiographs(list(xrays.values()), SEED, FOLDS)
 tested = [xrays[name] for name in split.test]
-store = open_radiographs(list(xrays.values()), Path(OUTPUT_DIR or tempfile.mkdtemp()) / "xray", SIZE)
+folder = Path(OUTPUT_DIR or tempfile.mkdtemp())
+store = open_radiographs(list(xrays.values()), folder / "xray", SIZE)
 record("split_digest", split.digest)
 
 # %%
@@ -262,6 +264,7 @@ print(f"{record('parameters', whole.count_params()):,} parameters; with four cla
 
 # %%
 from helpers.learn.budget import Budget
+from helpers.lessons.shared_training import train_once
 from helpers.tasks.lungs.inference import LungSegmenter
 from helpers.tasks.lungs.training import fit_lungs
 
@@ -500,10 +503,19 @@ def only(site):
     return replace(split, train=tuple(train), validation=tuple(validation))
 
 
+def train_at(site, place):
+    segmenter = untrained()
+    train(segmenter, only(site))
+    segmenter.network.save(place / "model.keras")
+
+
+# %%
 networks, trained = {}, {"both": scores["our network"]}
+sizes = {"size": SIZE, "filters": FILTERS, "epochs": EPOCHS, "seed": SEED, "split": split.digest}
 for site in sites:
-    networks[site] = untrained()
-    train(networks[site], only(site))
+    made = {"site": site, "data": store.manifest["checksums"], **sizes}
+    place = train_once(partial(train_at, site), folder / site, "lungs", **made)  # or another run of this lesson has
+    networks[site] = LungSegmenter(keras.models.load_model(place / "model.keras"), SIZE)
     trained[site] = score(networks[site].predict)
 
 

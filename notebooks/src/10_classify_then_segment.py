@@ -13,7 +13,7 @@ PASSES = 4  # Monte Carlo dropout passes of the U-Net
 
 # %%
 import tempfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import keras
@@ -53,22 +53,33 @@ slices.modalities(stranger, title="A patient whom none of our models has met")
 # ## Two models
 #
 # Both learn from the same patients, and neither sees the others. First the U-Net of lesson 06, small and briefly
-# trained.
+# trained: here, unless another lesson of the same run has trained this very model before.
 
 # %%
 from helpers.data.resample import Grid
 from helpers.data.store import open_store
 from helpers.learn.budget import Budget
+from helpers.lessons.shared_training import train_once
 from helpers.models.unet import unet
 from helpers.tasks.brain.inference import Segmenter
 from helpers.tasks.brain.training import Recipe, fit_brain
 
-keras.utils.set_random_seed(SEED)
 grid = Grid(SIZE)
 store = open_store(patients, folder / "slices", MODALITIES, grid)
-model = unet(SIZE, len(MODALITIES), filters=FILTERS)
-fit_brain(model, store, split, folder / "unet", Budget(epochs=EPOCHS), Recipe(batch_size=BATCH), SEED)
-segmenter = Segmenter(model, MODALITIES, grid)
+recipe = Recipe(augmentation="none", batch_size=BATCH)
+data = {"data": store.manifest["checksums"], "split": split.digest, "seed": SEED}
+
+
+def train_unet(place):
+    keras.utils.set_random_seed(SEED)
+    network = unet(SIZE, len(MODALITIES), filters=FILTERS)
+    fit_brain(network, store, split, place, Budget(epochs=EPOCHS), recipe, SEED)
+
+
+# %%
+sizes = {"size": SIZE, "filters": FILTERS, "epochs": EPOCHS, "recipe": asdict(recipe)}
+unet_folder = train_once(train_unet, folder / "unet", "brain", **data, **sizes)
+segmenter = Segmenter(keras.models.load_model(unet_folder / "model.keras"), MODALITIES, grid)
 
 # %% [markdown]
 # Then the gate of lesson 05, with two channels instead of three.
@@ -79,19 +90,26 @@ from helpers.models.transformer import Shape, transformer
 from helpers.tasks.gate.inference import Gate
 from helpers.tasks.gate.training import SENSITIVITY, fit_gate
 
-keras.utils.set_random_seed(SEED)
-network = transformer(SIZE, len(MODALITIES), 2, Shape(8, 64, 3, 4, mlp=2, stem=True), dropout=0.1)
-gate = Gate(network, MODALITIES, grid)
 rows = store.rows(split.validation)
 rows = rows[store.has_brain[rows]]
 truth = store.voxels_per_class[rows, 1:].any(axis=1)
 
 
-def validate(_):
-    return {"val_auc": auc(truth, gate.slice_probabilities(store.images[rows]))}
+def train_gate(place):
+    keras.utils.set_random_seed(SEED)
+    network = transformer(SIZE, len(MODALITIES), 2, Shape(8, 64, 3, 4, mlp=2, stem=True), dropout=0.1)
+    in_training = Gate(network, MODALITIES, grid)
+
+    def validate(_):
+        return {"val_auc": auc(truth, in_training.slice_probabilities(store.images[rows]))}
+
+    fit_gate(network, store, split, Budget(epochs=GATE_EPOCHS), validate, "none", seed=SEED)
+    network.save(place / "model.keras")
 
 
-history = fit_gate(network, store, split, Budget(epochs=GATE_EPOCHS), validate, seed=SEED)
+# %%
+gate_folder = train_once(train_gate, folder / "gate", "gate", size=SIZE, epochs=GATE_EPOCHS, **data)
+gate = Gate(keras.models.load_model(gate_folder / "model.keras"), MODALITIES, grid)
 gate = replace(gate, threshold=threshold_for(truth, gate.slice_probabilities(store.images[rows]), SENSITIVITY))
 print(f"a slice passes from a probability of {gate.threshold:.3f}: {SENSITIVITY:.0%} of the validation tumour passes")
 
@@ -500,8 +518,9 @@ slices.compare(
 from helpers.learn.run_folder import save_model, training_provenance, write_run
 
 parameters = {"modalities": list(MODALITIES), "size": SIZE, "extent_mm": grid.extent_mm}
-(folder / "gate").mkdir(exist_ok=True)
-save_model(network, folder / "gate" / "model.keras")
+for name, network in (("gate", gate.network), ("unet", segmenter.network)):
+    (folder / name).mkdir(exist_ok=True)
+    save_model(network, folder / name / "model.keras")
 write_run(folder / "gate", "gate", parameters, split, **training_provenance(store, split), threshold=gate.threshold)
 write_run(folder / "unet", "brain", parameters, split, **training_provenance(store, split))
 sorted(path.name for path in (folder / "unet").iterdir())

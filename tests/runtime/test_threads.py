@@ -3,7 +3,9 @@
 import threading
 import time
 
+import numpy as np  # noqa: F401 - loads the library of matrix products
 import pytest
+from threadpoolctl import threadpool_info
 
 from helpers.runtime.threads import map_threads
 
@@ -68,3 +70,13 @@ def test_caller_that_stops_early_ends_the_work():
 
 def test_nothing_gives_nothing():
     assert list(map_threads(abs, [])) == []
+
+
+def test_matrix_products_start_no_threads_of_their_own_meanwhile():
+    def blas_threads(_):
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    before = blas_threads(None)
+    for threads in map_threads(blas_threads, range(3)):
+        assert set(threads) <= {1}
+    assert blas_threads(None) == before
