@@ -1,0 +1,137 @@
+"""The lessons whose words depend on a result say the truth when the result is planted, and when it is the other way."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers.lessons.record import record
+from helpers.lessons.verdict import order_verdict, trend, verdict
+from helpers.measure import regions
+from helpers.measure.classification import auc
+from helpers.show import style
+
+SOURCES = Path(__file__).parents[2] / "notebooks/src"
+REGIONS = ("WT", "TC", "ET")
+RNG = np.random.default_rng(0)
+PLAIN = RNG.uniform(0.4, 0.7, 12)
+NOISE = RNG.normal(0, 0.01, 12)
+
+
+def say(capsys, lesson, marker, **planted):
+    """What the one code cell with this marker prints and draws, run on planted results."""
+    text = next(SOURCES.glob(f"{lesson}_*.py")).read_text(encoding="utf-8")
+    [cell] = [cell for cell in text.split("# %%") if marker in cell and not cell.startswith(" [markdown]")]
+    titles = []
+    draw = lambda *_, title=None, **__: titles.append(title)  # noqa: E731
+    tools = {"np": np, "record": record, "verdict": verdict, "trend": trend, "order_verdict": order_verdict}
+    tools |= {"style": style, "regions": regions, "auc": auc}
+    tools |= {"scores": SimpleNamespace(curves=draw, regions=draw), "certainty": SimpleNamespace()}
+    tools["certainty"].confidence_and_error = draw
+    exec(cell.partition("\n")[2], tools | planted)
+    return capsys.readouterr().out + "\n".join(titles)
+
+
+def scored(**regions_of):
+    """The result of `evaluate` with these Dice of the network and of all background, (patients,) each."""
+    count = len(next(iter(regions_of.values()))[0])
+    return {
+        "patients": [
+            {
+                key: {region: {"dice": regions_of[region][arm][i]} for region in REGIONS}
+                for arm, key in enumerate(("regions", "trivial"))
+            }
+            for i in range(count)
+        ]
+    }
+
+
+@pytest.mark.parametrize("curve", [[0.797, 0.681, 0.637, 0.759], [0.1, 0.5, 0.8], [0.8, 0.5, 0.1]])
+def test_lesson_00_says_of_its_first_curve_what_it_does(capsys, curve):
+    empty = [0.0] * len(curve)
+    history = pd.DataFrame({"epoch": empty, "loss": np.flip(curve), "seconds": 30.0, "val_dice_wt": curve})
+    history[["val_dice_tc", "val_dice_et"]] = 0.0
+    said = say(capsys, "00", "trend(history", history=history)
+    assert f"WT's overlap {trend(curve)}" in said
+    assert f"The error {trend(np.flip(curve))}" in said
+
+
+def test_lesson_00_says_where_the_network_has_learnt_nothing(capsys):
+    none, found = np.array([1.0, 0, 0, 0]), np.array([1.0, 0.5, 0.4, 0.6])
+    said = say(capsys, "00", "verdict(", result=scored(WT=(found, none), TC=(found, none), ET=(none, none)))
+    assert "Nobody beats all background: to its ET Dice" in said
+    assert "WT Dice is better in 3 and worse in 0" in said
+    turned = say(capsys, "00", "verdict(", result=scored(WT=(none, none), TC=(found, none), ET=(found, none)))
+    assert "Nobody beats all background: to its WT Dice" in turned
+    assert "ET Dice is better in 3 and worse in 0" in turned
+
+
+@pytest.mark.parametrize(
+    ("gain", "words"),
+    [(0.1, "dice, half helped: "), (-0.1, "dice, half hurt: "), (0.0, "cannot tell dice, half from ce, half")],
+)
+def test_lesson_03_says_what_a_loss_did_against_imbalance(capsys, gain, words):
+    tissues = [style.CLASS_NAMES[label] for label in (1, 2, 3)]
+    arms = {"ce, half": PLAIN, "dice, half": PLAIN + gain + NOISE - NOISE.mean(), "all background": np.zeros(12)}
+    rows = [{"": arm, **dict.fromkeys(tissues, value)} for arm, values in arms.items() for value in values]
+    compared = pd.DataFrame(rows).groupby("", sort=False)
+    said = say(capsys, "03", "verdict(", compared=compared, names=dict.fromkeys(list(arms)[:2]))
+    assert said.lower().count(words) == 3
+
+
+def test_lesson_03_says_that_no_loss_finds_the_smallest_class(capsys):
+    tissues = [style.CLASS_NAMES[label] for label in (1, 2, 3)]
+    without = (np.arange(12) < 4).astype(float)
+    rows = [{"": arm, **dict.fromkeys(tissues, v)} for arm in ("ce", "dice", "all background") for v in without]
+    compared = pd.DataFrame(rows).groupby("", sort=False)
+    said = say(capsys, "03", "verdict(", compared=compared, names={"ce": 0, "dice": 0})
+    assert said.count("Nobody beats all background") == 3
+
+
+@pytest.mark.parametrize(("theirs", "words"), [(0.3, "helped"), (-0.3, "hurt")])
+def test_lesson_05_says_whether_the_helps_helped(capsys, theirs, words):
+    """Slices of 12 patients; the last network's tumour slices stand out more than the paper's, or less."""
+    truth = np.arange(40) < 20
+    gains = {"as in the paper": 0.6, "warm-up, cosine, weights": 0.6, "stem, and patches asked": 0.6 + theirs}
+    noise = np.random.default_rng(1).normal(size=(12, 40))
+    by_patient = lambda gain: [(truth, gain * 2 * truth + row) for row in noise]  # noqa: E731
+    said = say(capsys, "05", "verdict(", predictors=gains, by_patient=by_patient)
+    assert f"Stem, and patches asked {words}: AUC " in said
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_lesson_07_says_whether_its_model_finds_enhancing_tumour(capsys, found):
+    none = (np.arange(12) < 4).astype(float)
+    network = np.maximum(none, PLAIN) if found else none
+    result = scored(WT=(PLAIN, 0 * PLAIN), TC=(PLAIN, 0 * PLAIN), ET=(network, none))
+    said = say(capsys, "07", "verdict(", result=result | {"trivial": {}})
+    title = "ET: Our model helped (12 patients)" if found else "ET: Nobody beats all background (12 patients)"
+    assert said.endswith(title)
+    assert ("Nobody beats all background: to its ET Dice" in said) != found
+
+
+@pytest.mark.parametrize(("gain", "words"), [(0.05, "helped"), (-0.05, "hurt"), (0, "have the same")])
+def test_lesson_10_says_what_the_gate_did(capsys, gain, words):
+    cases = [
+        {
+            "without gate": {"dice": {"WT": dice}, "false_positive_components": 3},
+            "with gate": {"dice": {"WT": dice + gain}, "false_positive_components": 3 - round(20 * gain)},
+        }
+        for dice in PLAIN
+    ]
+    overlap, components = say(capsys, "10", 'verdict(overlap, "no gate"', cases=cases).splitlines()
+    assert words in overlap
+    assert words in components
+    assert "WT Dice" in overlap
+    assert "number of false positives" in components
+
+
+@pytest.mark.parametrize(("sign", "words"), [(1, "Agreement knows something"), (-1, "Agreement misleads")])
+def test_lesson_10_says_whether_confidence_knows_anything(capsys, sign, words):
+    cases = [{"agreement": {"WT": sign * dice}, "with gate": {"dice": {"WT": dice}}} for dice in PLAIN]
+    assert words in say(capsys, "10", "order_verdict(", cases=cases)
+    shuffled = RNG.permutation([case["agreement"]["WT"] for case in cases])
+    cases = [{**case, "agreement": {"WT": float(one)}} for case, one in zip(cases, shuffled, strict=True)]
+    assert "cannot tell what agreement knows" in say(capsys, "10", "order_verdict(", cases=cases)
