@@ -13,8 +13,10 @@ from helpers.data.phantoms.chest import make_chest
 from helpers.data.resample import Grid
 from helpers.data.splits import make_split
 from helpers.data.store import open_store
+from helpers.runtime.json_files import import_jsonschema
 from tests.kaggle_server import kaggle  # noqa: F401 - a fixture
 
+import_jsonschema()  # before a test imports nbformat
 os.environ["COURSE_PRECISION"] = "float32"  # the same on every chip; `tests/tasks/test_precisions.py` has the others
 
 MODALITIES = ("flair", "t1ce")

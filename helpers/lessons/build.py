@@ -14,6 +14,7 @@ from helpers.lessons.manifest import Course, Lesson, LessonError, read_manifest
 from helpers.lessons.setup_cell import setup_cell
 from helpers.lessons.source import problems, read_source, require_checkout, tags, unlisted
 from helpers.runtime.disk import write_text
+from helpers.runtime.json_files import import_jsonschema
 
 Variant = Literal["student", "solution"]
 
@@ -103,6 +104,7 @@ def render(notebooks: Path, variant: Variant, course: Course) -> dict[str, str]:
     Raises:
         LessonError: as `build`.
     """
+    import_jsonschema()  # which nbformat imports
     import nbformat
 
     require_checkout(notebooks, course)
@@ -134,6 +136,7 @@ def assemble(cells: list[dict], lesson: Lesson, course: Course, variant: Variant
         course: the manifest.
         variant: "student" or "solution".
     """
+    import_jsonschema()  # which nbformat imports
     from nbformat import v4
 
     body = _student(cells) if variant == "student" else [cell for cell in cells if "stub" not in tags(cell)]

@@ -15,6 +15,7 @@ import helpers
 from helpers.lessons.private_paths import machine_roots, without_roots
 from helpers.lessons.shared_training import SHARED
 from helpers.runtime.errors import DataError
+from helpers.runtime.json_files import import_jsonschema
 from helpers.runtime.outputs import writable_folder
 
 LOG = "kernel.log"
@@ -63,6 +64,7 @@ def execute(
         roots: further folders, and what is written for each.
         trainings: folder that the lesson shares with others, see `helpers.lessons.shared_training`.
     """
+    import_jsonschema()  # which nbformat imports
     import nbformat
 
     settings = {
@@ -95,6 +97,7 @@ def execute(
 
 def _papermill(notebook: Path, copy: Path, parameters: dict[str, Any], cell_timeout: int, scratch: str) -> str | None:
     """Execute once; the error in full, or None."""
+    import_jsonschema()  # which nbformat imports
     import papermill
 
     try:

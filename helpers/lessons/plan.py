@@ -14,6 +14,7 @@ from helpers.lessons.profiles import Band, Profile, read_baselines, read_profile
 from helpers.lessons.report import METRICS, read_metrics
 from helpers.lessons.source import parameters, require_checkout
 from helpers.runtime import machine
+from helpers.runtime.json_files import import_jsonschema
 from helpers.runtime.settings import expanded
 
 
@@ -186,6 +187,7 @@ def declared(lesson: Lesson, notebook: Path, profile: Profile) -> dict[str, Any]
     Raises:
         LessonError: the notebook is missing, or does not declare what the profile sets.
     """
+    import_jsonschema()  # which nbformat imports
     import nbformat
 
     if not notebook.is_file():

@@ -23,6 +23,7 @@ from helpers.lessons.manifest import Course, Lesson, LessonError, read_manifest
 from helpers.lessons.plan import declared
 from helpers.lessons.profiles import Profile, read_profile
 from helpers.lessons.setup_cell import HELPERS
+from helpers.runtime.json_files import import_jsonschema
 
 TEMPLATE = "kaggle-kernel-metadata.json"  # at the top of the checkout
 KERNEL, DATASET = "kernel-metadata.json", "dataset-metadata.json"  # the names the client looks for
@@ -95,6 +96,7 @@ def complaints(metadata: dict[str, Any], kind: str) -> list[str]:
     Returns:
         One sentence each; empty when there is nothing.
     """
+    import_jsonschema()
     from jsonschema import Draft202012Validator
 
     schema = yaml.safe_load(_SCHEMAS.read_text(encoding="utf-8"))[kind]
@@ -139,6 +141,7 @@ def _helpers_metadata(user: str) -> dict[str, Any]:
 
 
 def _stage_lesson(lesson: Lesson, text: str, user: str, profile: Profile, out: Path, checkout: Path) -> Staged:
+    import_jsonschema()  # which nbformat imports
     import nbformat
     from nbformat import v4
     from papermill.iorw import load_notebook_node

@@ -9,7 +9,6 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,27 +70,25 @@ def check_json(
         raise DataError(f"{path}: {message}. {cure}".rstrip())
 
 
-@contextmanager
-def _without_iri_grammar() -> Iterator[None]:
-    """Import jsonschema without the grammar of internationalised addresses, if that is installed.
+def import_jsonschema() -> None:
+    """Import jsonschema without the grammar of internationalised addresses; called before whatever imports it.
 
-    It is compiled when jsonschema is imported, which takes seconds, and no schema here asks for such an address.
+    The grammar is compiled when jsonschema is imported, which takes two seconds, and no schema here, of notebooks
+    neither, asks for such an address.
     """
     grammar = "rfc3987_syntax"
-    if grammar in sys.modules:
-        yield
-        return
-    sys.modules[grammar] = None  # jsonschema does without where the import fails
-    try:
-        yield
-    finally:
-        del sys.modules[grammar]
+    if grammar not in sys.modules:
+        sys.modules[grammar] = None  # jsonschema does without where the import fails
+        try:
+            import jsonschema  # noqa: F401
+        finally:
+            del sys.modules[grammar]
 
 
 def _complaint(content: Any, schema: Mapping[str, Any]) -> str | None:
-    with _without_iri_grammar():
-        from jsonschema import Draft202012Validator
-        from jsonschema.validators import extend
+    import_jsonschema()
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
 
     types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
     validator = extend(Draft202012Validator, type_checker=types)(schema)

@@ -1,6 +1,9 @@
 """Laws of JSON files: whatever is wrong with one, the file and the entry are named, and the cure."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +69,11 @@ def test_long_values_are_cut_in_a_message():
     with pytest.raises(DataError) as caught:
         check_json({"size": "x" * 10_000}, "a.json", SCHEMA)
     assert len(str(caught.value)) < 200
+
+
+def test_a_notebook_is_read_without_a_grammar_that_takes_seconds_to_compile():
+    code = "import sys; from helpers.lessons.build import check; check(); print(*sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    loaded = answer.stdout.split()
+    assert "nbformat" in loaded, answer.stderr
+    assert "lark" not in loaded
