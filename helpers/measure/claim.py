@@ -229,6 +229,10 @@ def remarks(
             f"No known definition explains these figures together. The nearest: {names}, if each figure were off by "
             f"{closest[1]:.3f} beyond its rounding."
         )
+        said.append(
+            "Not tried: means over patients who differ, and an accuracy over all classes beside an IoU or a Dice of the "
+            "whole foreground."
+        )
     for iou, dice in product(figures, repeat=2):
         if (iou.metric, dice.metric) == ("iou", "dice") and not of_same_masks(iou, dice):
             value = dice_of_iou((iou.low + iou.high) / 2)
