@@ -153,17 +153,42 @@ RUN: dict[str, dict[str, Any]] = {
 """`run.json`, by task."""
 
 
+_INTERVAL = {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2, "description": "two numbers"}
+_NONE = {"type": "null", "description": "null"}
+_TALLY = {"type": "integer", "minimum": 0, "description": "a number of patients"}
+_ABOUT_A_MEAN = {
+    "interval": {"anyOf": [_INTERVAL, _NONE], "description": "two numbers or null"},
+    "range": {"anyOf": [_INTERVAL, _NONE], "description": "two numbers or null"},
+    **dict.fromkeys(("n", "undefined", "diagonals"), _TALLY),
+}
+
+
 def _score(key: str = "mean") -> dict[str, Any]:
-    interval = {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2, "description": "two numbers"}
-    return _object({key: _NUMBER, "ci95": interval}, key, "ci95", description="a score with its interval")
+    return _object(
+        {key: _NUMBER, "ci95": _INTERVAL, **_ABOUT_A_MEAN}, key, "ci95", description="a score with its interval"
+    )
 
 
-def _scores(names: tuple[str, ...], further: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    table = _object({**dict.fromkeys(names, _score()), **(further or {})}, *names, *(further or {}))
-    return {"type": "object", "additionalProperties": table, "description": "scores by name"}
+_SCORE_OR_NONE = _object(
+    {
+        "mean": {"type": ["number", "null"], "description": "a number or null"},
+        "ci95": {"anyOf": [_INTERVAL, _NONE], "description": "two numbers or null"},
+        **_ABOUT_A_MEAN,
+    },
+    "mean",
+    "ci95",
+    description="a score with its interval",
+)
+"""What older versions did not write, and what has no value where no patient has one."""
 
 
 _COUNT = {"type": "integer", "minimum": 1, "description": "a number of at least 1"}
+
+
+def _scores(names: tuple[str, ...], *counts: str) -> dict[str, Any]:
+    table = _object({"n": _COUNT, **dict.fromkeys(names, _score())}, *names, *counts)
+    table["additionalProperties"] = _SCORE_OR_NONE
+    return {"type": "object", "additionalProperties": table, "description": "scores by name"}
 
 
 def _rows(*names: str) -> dict[str, Any]:
@@ -181,6 +206,13 @@ METRICS: dict[str, dict[str, Any]] = {
             "n": _COUNT,
             "regions": _scores(_BRAIN),
             "trivial": _scores(_BRAIN),
+            "sites": {
+                "type": "object",
+                "additionalProperties": _object(
+                    {"n": _COUNT, "regions": _scores(("dice",))}, "n", "regions", description="scores of a site"
+                ),
+                "description": "scores by site",
+            },
             "patients": _rows("id", "regions", "trivial"),
             "run": _object({}),
         },
@@ -200,7 +232,7 @@ METRICS: dict[str, dict[str, Any]] = {
     "lungs": _object(
         {
             "n": _COUNT,
-            "sites": _scores(_LUNGS, {"n": _COUNT}),
+            "sites": _scores(_LUNGS, "n"),
             "trivial": _scores(_LUNGS),
             "images": _rows("id", "site", "dice", "trivial"),
             "run": _object({}),
