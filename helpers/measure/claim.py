@@ -230,7 +230,7 @@ def remarks(
             f"{closest[1]:.3f} beyond its rounding."
         )
         said.append(
-            "Not tried: means over patients who differ, and an accuracy over all classes beside an IoU or a Dice of the "
+            "Not tried: means over patients who differ, and an accuracy over all classes beside an IoU or Dice of the "
             "whole foreground."
         )
     for iou, dice in product(figures, repeat=2):
