@@ -82,5 +82,5 @@ lock: env ## resolve constraints/lock.txt anew, for Python 3.11 to 3.13 on Linux
 		--custom-compile-command 'make lock' --output-file constraints/lock.txt pyproject.toml
 
 clean: ## give the disk back: .venv, runs, build, phantoms, caches; your downloads in data/ stay
-	rm -rf $(VENV) build dist runs data/phantoms .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) build dist runs data/phantoms .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find . -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
