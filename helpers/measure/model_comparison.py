@@ -284,12 +284,15 @@ def _parameters(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _names(paths: Sequence[Sequence[Path]]) -> list[str]:
-    """Names as short as they can be while they differ: of files, with folders where files are called the same.
+    """Names as short as they can be while they differ: of files, or of their folders where files are called the same.
 
     Seeds of a model have the beginning of their names in common.
     """
     for parts in range(1, max(len(path.parts) for model in paths for path in model) + 1):
-        ends = [[str(Path(*path.with_suffix("").parts[-parts:])) for path in model] for model in paths]
+        tails = [[path.with_suffix("").parts[-parts:] for path in model] for model in paths]
+        if parts > 1 and len({tail[-1] for model in tails for tail in model}) == 1:
+            tails = [[tail[:-1] for tail in model] for model in tails]
+        ends = [[str(Path(*tail)) for tail in model] for model in tails]
         names = [end[0] if len(end) == 1 else _beginning(end).rstrip("_-./ ") or end[0] for end in ends]
         if len(set(names)) == len(names):
             break

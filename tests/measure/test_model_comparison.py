@@ -180,7 +180,12 @@ def test_other_scores_stand_beside_over_the_patients_who_have_them(write, scores
 
 def test_files_of_one_name_are_called_by_their_folders(write, scores):
     comparison = compare_models([write("one/metrics.json", scores), write("two/metrics.json", scores)])
-    assert [model.name for model in comparison.models] == ["one/metrics", "two/metrics"]
+    assert [model.name for model in comparison.models] == ["one", "two"]
+    seeds = ",".join(write(f"three_{seed}/metrics.json", scores) for seed in range(2))
+    assert [model.name for model in compare_models([write("one/metrics.json", scores), seeds]).models] == [
+        "one",
+        "three",
+    ]
 
 
 @pytest.mark.parametrize(
