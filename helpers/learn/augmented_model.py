@@ -60,8 +60,12 @@ class AugmentedModel(keras.Model):
         synchronise(network)
 
     def compile(self, optimizer: keras.optimizers.Optimizer, *arguments: object, **further: object) -> None:
-        """As Keras does, with loss scaling where the network computes in float16."""
+        """As Keras does, with loss scaling where the network computes in float16.
+
+        The optimiser is built at once: TensorFlow traces a step that makes variables twice, which takes seconds.
+        """
         super().compile(with_loss_scaling(optimizer, self.network), *arguments, **further)
+        self.optimizer.build(self.trainable_variables)
 
     def call(self, batch: Mapping[str, keras.KerasTensor], training: bool = False) -> dict[str, keras.KerasTensor]:
         """Probabilities and soft labels of the augmented batch, both (batch, size, size, classes)."""

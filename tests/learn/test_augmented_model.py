@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from helpers.learn import augmented_model
 from helpers.learn.augmented_model import AugmentedModel, augment
 from helpers.learn.batches import training_batches
 from helpers.learn.losses import DiceCrossEntropy
@@ -20,7 +21,9 @@ def _compiled():
     keras.utils.set_random_seed(0)
     network = unet(32, 2, filters=2, dropout=0.0)
     model = AugmentedModel(network)
-    model.compile(keras.optimizers.SGD(0.1), DiceCrossEntropy(), metrics=["accuracy"])
+    model.compile(
+        keras.optimizers.SGD(0.1), DiceCrossEntropy(), metrics=[keras.metrics.CategoricalAccuracy("accuracy")]
+    )
     return network, model
 
 
@@ -50,6 +53,16 @@ def test_step_is_the_plain_networks_on_the_same_floats(batch):
     assert moved > 1e-3
 
 
+def test_a_step_is_traced_once(batch, monkeypatch):
+    """The optimiser's variables are there before it; TensorFlow would trace the step a second time for them."""
+    traces = []
+    monkeypatch.setattr(augmented_model, "augment", lambda batch: traces.append(batch) or augment(batch))
+    _, model = _compiled()
+    for _ in range(2):
+        model.train_on_batch(batch)
+    assert len(traces) == 1
+
+
 def test_xla_takes_the_whole_step(batch):
     """Nothing in augmentation keeps the step from it, as `ops.image.affine_transform` would; Keras asks on a GPU."""
     _, model = _compiled()
@@ -76,7 +89,9 @@ def test_one_channel_learns_as_two_that_sum_to_one(batch):
     }
     network = unet(32, 2, classes=1, filters=2, dropout=0.0)
     model = AugmentedModel(network)
-    model.compile(keras.optimizers.SGD(0.1), DiceCrossEntropy(), metrics=["accuracy"])
+    model.compile(
+        keras.optimizers.SGD(0.1), DiceCrossEntropy(), metrics=[keras.metrics.CategoricalAccuracy("accuracy")]
+    )
     images, soft_labels = (keras.ops.convert_to_numpy(part) for part in augment(lungs))
     p = network.predict_on_batch(images)
     both = np.concatenate([1 - p, p], axis=-1)

@@ -65,7 +65,7 @@ def encoder(network: keras.Model, levels: Sequence[int] | None = None) -> keras.
     levels = range(len(maps)) if levels is None else sorted(levels)
     if not levels or not set(levels) <= set(range(len(maps))):
         raise ValueError(f"levels {[*levels]}; this network has 0 to {len(maps) - 1}, the last its bottleneck.")
-    return keras.Model(network.inputs, [maps[level] for level in levels], name="encoder")
+    return keras.Model(network.input, [maps[level] for level in levels], name="encoder")
 
 
 def reversal_schedule(fraction_spent: keras.KerasTensor) -> keras.KerasTensor:
@@ -250,7 +250,7 @@ class GradientReversal(_Adversarial):
     def __init__(self, network: keras.Model, levels: Sequence[int] = LEVELS, strength: float = 0.1) -> None:
         maps = encoder(network, levels).outputs
         super().__init__(network, {"segmentation": 1.0, "discriminator": 1.0}, maps)
-        self.network, self.strength = keras.Model(network.inputs, [*maps, *network.outputs]), strength
+        self.network, self.strength = keras.Model(network.input, [*maps, *network.outputs]), strength
 
     def terms(self, batch: Mapping[str, keras.KerasTensor], training: bool) -> dict[str, keras.KerasTensor]:
         """The segmentation loss at the source, and the discriminator's terms on reversed gradients, each (batch,)."""

@@ -113,9 +113,10 @@ class AdaptationModel(keras.Model):
         return self.terms(batch, training)
 
     def compile(self, optimizer: keras.optimizers.Optimizer, *arguments: object, **further: object) -> None:
-        """As Keras does, with loss scaling where a network computes in float16."""
+        """As `helpers.learn.augmented_model.AugmentedModel` does, where any of the networks computes in float16."""
         networks = [layer for layer in self.layers if isinstance(layer, keras.Model)]
         super().compile(with_loss_scaling(optimizer, *networks), *arguments, **further)
+        self.optimizer.build(self.trainable_variables)
 
     def compute_loss(
         self,

@@ -28,7 +28,7 @@ def adapt_statistics(network: keras.Model, images: np.ndarray) -> None:
             "model that has it (train lungs --normalise), or choose another method."
         )
     for norm in norms:
-        before_norm = keras.Model(network.inputs, norm.input)
+        before_norm = keras.Model(network.input, norm.input)
         total = squares = pixels = 0.0
         for start in range(0, len(images), _BATCH):
             part = before_norm(np.asarray(images[start : start + _BATCH], np.float32), training=False)

@@ -92,7 +92,8 @@ def fit_brain(
     with scope(network):
         trainer = AugmentedModel(network)
         loss = options.load(options.LOSSES, recipe.loss, "loss")()
-        trainer.compile(keras.optimizers.Adam(LEARNING_RATE), loss, metrics=["accuracy"])
+        accuracy = keras.metrics.CategoricalAccuracy("accuracy")
+        trainer.compile(keras.optimizers.Adam(LEARNING_RATE), loss, metrics=[accuracy])
     modalities = tuple(store.manifest["parameters"]["modalities"])
     segmenter = Segmenter(network, modalities, store.grid, flip=False)  # half the time, and it only selects
 

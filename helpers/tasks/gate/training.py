@@ -139,7 +139,7 @@ class GateTrainer(AugmentedModel):
     """
 
     def __init__(self, network: keras.Model, optional: tuple[int, ...] = (), seed: int = 0) -> None:
-        super().__init__(keras.Model(network.inputs, {"prediction": network.output, **_patch_tissue_head(network)}))
+        super().__init__(keras.Model(network.input, {"prediction": network.output, **_patch_tissue_head(network)}))
         self.optional, self.seeds = optional, keras.random.SeedGenerator(seed)
 
     def call(self, batch: Mapping[str, keras.KerasTensor], training: bool = False) -> dict[str, keras.KerasTensor]:

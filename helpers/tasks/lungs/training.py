@@ -67,7 +67,8 @@ def fit_lungs(
     criterion = options.load(options.LOSSES, loss, "loss")()
     with scope(network):
         trainer = AugmentedModel(network)
-        trainer.compile(keras.optimizers.Adam(learning_rate), criterion, metrics=[accuracy, dice, jaccard])
+        metrics = [keras.metrics.MeanMetricWrapper(score, score.__name__) for score in (accuracy, dice, jaccard)]
+        trainer.compile(keras.optimizers.Adam(learning_rate), criterion, metrics=metrics)
     return fit(
         trainer,
         partial(training_batches, store, split.train, BATCH, seed, augmentation, focus=0.0),

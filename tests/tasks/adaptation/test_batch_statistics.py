@@ -16,7 +16,7 @@ def test_every_layer_has_the_statistics_of_what_it_now_sees(rng):
     adapt_statistics(network, radiographs)
     norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
     for norm in (norms[0], norms[5], norms[-1]):
-        seen = np.asarray(keras.Model(network.inputs, norm.input)(radiographs, training=False))
+        seen = np.asarray(keras.Model(network.input, norm.input)(radiographs, training=False))
         np.testing.assert_allclose(norm.moving_mean, seen.mean(axis=(0, 1, 2)), atol=1e-4)
         np.testing.assert_allclose(norm.moving_variance, seen.var(axis=(0, 1, 2)), rtol=1e-3, atol=1e-5)
 

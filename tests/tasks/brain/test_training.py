@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from helpers.learn import augmented_model
+from helpers.learn.augmented_model import augment as augmented
 from helpers.learn.budget import Budget
 from helpers.learn.losses import DiceCrossEntropy
 from helpers.models.unet import unet
@@ -18,9 +20,11 @@ from helpers.tasks.brain.training import Recipe, fit_brain, validation_scores
 def trained(store, split, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     keras.utils.set_random_seed(0)
-    model, lines = unet(32, 2, filters=4), []
-    history = fit_brain(model, store, split, folder, Budget(epochs=8), log=lines.append)
-    return model, folder, history, lines
+    model, lines, traces = unet(32, 2, filters=4), [], []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(augmented_model, "augment", lambda batch: traces.append(batch) or augmented(batch))
+        history = fit_brain(model, store, split, folder, Budget(epochs=8), log=lines.append)
+    return model, folder, history, lines, traces
 
 
 def test_loss_falls_and_tumour_is_found(trained):
@@ -30,7 +34,7 @@ def test_loss_falls_and_tumour_is_found(trained):
 
 
 def test_best_model_by_validation_dice_is_kept(trained, store, split):
-    model, folder, history, _ = trained
+    model, folder, history, *_ = trained
     saved = keras.models.load_model(folder / "model.keras", compile=False)
     for candidate in (saved, model):
         segmenter = Segmenter(candidate, ("flair", "t1ce"), store.grid, flip=False)
@@ -39,7 +43,7 @@ def test_best_model_by_validation_dice_is_kept(trained, store, split):
 
 
 def test_history_file_is_the_history(trained):
-    _, folder, history, _ = trained
+    _, folder, history, *_ = trained
     pd.testing.assert_frame_equal(pd.read_csv(folder / "history.csv"), history)
     assert list(history.epoch) == list(range(1, 9))
 
@@ -58,6 +62,11 @@ def test_learning_rate_falls_to_nothing(trained):
     rates = trained[2].learning_rate[1:]  # the first epoch here is all warm-up
     assert (rates.diff().dropna() < 0).all()
     assert rates.iloc[-1] < 1e-5
+
+
+def test_step_is_traced_once(trained):
+    """Seconds of every training: for a variable that a step makes, of an optimiser or a metric, it is traced again."""
+    assert len(trained[4]) == 1
 
 
 def test_same_seed_trains_the_same_weights(store, split, tmp_path):

@@ -7,6 +7,8 @@ import pytest
 from helpers.data.chest import read_chest
 from helpers.data.radiographs import open_radiographs, split_radiographs
 from helpers.data.splits import Split
+from helpers.learn import augmented_model
+from helpers.learn.augmented_model import augment as augmented
 from helpers.learn.budget import Budget
 from helpers.learn.losses import DiceCrossEntropy
 from helpers.measure import overlap
@@ -31,16 +33,29 @@ def _fit(radiographs, split, rounds=2):
     return network, fit_lungs(network, radiographs, split, Budget(epochs=rounds), "none", log=lambda _: None, steps=4)
 
 
-def test_training_makes_the_loss_smaller_and_has_a_row_a_round(radiographs, learns):
-    _, history = _fit(radiographs, learns, rounds=5)
+@pytest.fixture(scope="module")
+def trained(radiographs, learns):
+    """Five rounds; and how often the training step was traced."""
+    traces = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(augmented_model, "augment", lambda batch: traces.append(batch) or augmented(batch))
+        return *_fit(radiographs, learns, rounds=5), len(traces)
+
+
+def test_training_makes_the_loss_smaller_and_has_a_row_a_round(trained):
+    _, history, _ = trained
     assert list(history["epoch"]) == [1, 2, 3, 4, 5]
     assert list(history["step"]) == [4, 8, 12, 16, 20]
     assert history["loss"].iloc[-1] < history["loss"].iloc[0]
     assert history["val_loss"].iloc[-1] < history["val_loss"].iloc[0]
 
 
-def test_last_weights_are_the_ones_that_the_last_row_tells_of(radiographs, learns):
-    network, history = _fit(radiographs, learns)
+def test_step_is_traced_once(trained):
+    assert trained[2] == 1
+
+
+def test_last_weights_are_the_ones_that_the_last_row_tells_of(trained, radiographs, learns):
+    network, history, _ = trained
     scores = validation_scores(network, radiographs, learns.validation, DiceCrossEntropy())
     assert scores == pytest.approx(history.iloc[-1][list(scores)].to_dict(), rel=1e-5)
 
