@@ -6,17 +6,22 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import typer
+from PIL import Image
 
 from helpers.cli import app, explain, tables
 from helpers.cli.console import print_error, print_table
+from helpers.data.splits import Split, save_split
 from helpers.measure.evaluate import summarise_patients
 from helpers.measure.regions import score_labels
 from helpers.runtime.errors import DataError
+
+ROOT = Path(__file__).parents[1]
 
 
 def _run(*arguments, **environment):
@@ -79,8 +84,141 @@ def test_ctrl_c_ends_in_a_line_and_status_130(monkeypatch, message):
     assert result.output.strip() == (message or "Stopped.")
 
 
-def test_help_does_not_wait_for_tensorflow():
-    code = "import sys, helpers.cli; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+REFUSED = {
+    "train brain --data nowhere --out out": "There is no folder nowhere",
+    "train brain --data empty --out out": "No BraTS patient under empty",
+    "train brain --data empty --out out --folds 3": "No BraTS patient under empty",
+    "train brain --data empty --out out --size 90": "size is 90",
+    "train brain --data empty --out out --modalities pet": "'pet' is no modality",
+    "train brain --data empty --out out --loss hinge": "'hinge' is not one of",
+    "train brain --data empty --out out --devices gpu": "devices 'gpu'",
+    "train gate --data nowhere --out out": "There is no folder nowhere",
+    "train gate --data empty --out out": "No BraTS patient under empty",
+    "train gate --data empty --out out --folds 3": "No BraTS patient under empty",
+    "train gate --data empty --out out --size 90": "size is 90",
+    "train gate --data empty --out out --network base --weights nowhere": "There is no file nowhere",
+    "train lungs --data nowhere --out out": "There is no folder nowhere",
+    "train lungs --data empty --out out": "No chest X-rays under empty",
+    "train lungs --data empty --out out --init nowhere": "nowhere holds no finished training",
+    "train lungs --data empty --out out --size 90": "90 cannot be halved",
+    "evaluate nowhere --data empty": "nowhere holds no finished training",
+    "evaluate brain --data nowhere": "There is no folder nowhere",
+    "evaluate brain --data empty": "No BraTS patient under empty",
+    "evaluate brain --data empty --site montgomery": "only one of lungs is scored by --site",
+    "evaluate brain --data empty --gate gate --json scores.json": "brain holds no folder fold_1_of_n",
+    "evaluate gate --data nowhere": "There is no folder nowhere",
+    "evaluate gate --data empty": "No BraTS patient under empty",
+    "evaluate lungs --data nowhere": "There is no folder nowhere",
+    "evaluate lungs --data empty": "No chest X-rays under empty",
+    "evaluate torn --data empty": "torn/model.keras cannot be loaded",
+    "predict nowhere empty --out out": "nowhere holds no finished training",
+    "predict brain nowhere --out out": "There is no folder nowhere",
+    "predict brain empty --out out": "No BraTS patient under empty",
+    "predict lungs empty --out out": "No X-ray in empty",
+    "predict torn empty --out out": "torn/model.keras cannot be loaded",
+    "report nowhere --gate gate --model brain --out out": "There is no folder nowhere",
+    "report empty --gate gate --model brain --out out": "No BraTS patient under empty",
+    "report empty --gate nowhere --model brain --out out": "nowhere holds no finished training",
+    "report empty --gate gate --model lungs --out out": "lungs holds a training of 'lungs'",
+    "report empty --gate gate --model brain --out brain": "brain is there already",
+    "adapt nowhere --data empty --from montgomery --to shenzhen --method adda --out out": "no finished training",
+    "adapt lungs --data empty --from shenzhen --to montgomery --method adda --out out": "was trained at montgomery",
+    "adapt lungs --data empty --from montgomery --to shenzhen --method magic --out out": "'magic' is not one of",
+    "compare nowhere": "1 model was given",
+    "claim": "Give an accuracy, an IoU or a Dice",
+    "ladder --data nowhere --out out": "There is no folder nowhere",
+    "ladder --data empty --out out --experiments none": "'none' is no experiment",
+    "audit nowhere": "There is no folder nowhere",
+    "audit empty": "Nothing to audit under empty",
+    "bench loader --data nowhere": "There is no folder nowhere",
+    "bench measure --data nowhere": "There is no folder nowhere",
+    "bench predict --model nowhere": "nowhere holds no finished training",
+    "bench train --json empty": "empty",
+    "run 99": "There is no lesson '99'",
+    "run --profile none": "There is no profile 'none'",
+    "push --user somebody --dry-run 99": "There is no lesson '99'",
+    "compare-runs nowhere empty": "nowhere holds no run of lessons",
+    "download mnist": "mnist",
+    "phantom --patients 0": "patients",
+    "phantom --out brain/run.json": "brain/run.json is no folder",
+}
+"""A command with the mistakes that people make, and what it must tell of them."""
+
+SLOW = {"tensorflow", "keras", "jax", "torch", "scipy.ndimage", "sklearn", "skimage", "pandas", "matplotlib", "IPython"}
+"""Each of them takes a large part of the second in which a refusal is to come."""
+
+
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory):
+    """What each command of `REFUSED` ends in, and which of `SLOW` it loads; all of them in one process."""
+    folder = tmp_path_factory.mktemp("refused")
+    (folder / "empty").mkdir()
+    window = {"modalities": ["flair"], "size": 32, "extent_mm": 192.0}
+    known = {name: {"flair": name} for name in ("MCUCXR_1", "MCUCXR_2")}
+    for name, run in {
+        "brain": {"task": "brain", "parameters": window},
+        "torn": {"task": "brain", "parameters": window},
+        "gate": {"task": "gate", "parameters": window, "threshold": 0.5},
+        "lungs": {"task": "lungs", "parameters": {"size": 32, "site": "montgomery"}, "learned_from": known},
+    }.items():
+        model = folder / name
+        model.mkdir()
+        (model / "run.json").write_text(json.dumps(run))
+        save_split(Split(("MCUCXR_1",), ("MCUCXR_2",), ("MCUCXR_3",), seed=0), model / "split.json")
+        with zipfile.ZipFile(model / "model.keras", "w"):
+            pass
+    (folder / "torn" / "model.keras").write_bytes(b"PK")
+    Image.new("L", (32, 32)).save(folder / "lungs" / "mean_mask.png")
+    code = f"""
+import contextlib, io, json, sys
+from helpers.cli import main
+found = {{}}
+for line in {list(REFUSED)!r}:
+    sys.argv, before = ["helpers", *line.split()], set(sys.modules)
+    text = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = end.code
+    loaded = sorted({SLOW!r} & (set(sys.modules) - before))
+    found[line] = status, text.buffer.getvalue().decode(), loaded
+print(json.dumps(found))
+"""
+    environment = {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_a_mistake_is_refused_before_anything_slow_is_loaded(refusals, line):
+    status, text, loaded = refusals[line]
+    assert status in (1, 2), text
+    assert REFUSED[line] in text
+    assert "Traceback" not in text
+    assert loaded == []
+
+
+def test_every_command_refuses_something():
+    from typer.main import get_command
+
+    from helpers.cli import app
+
+    def lines(command, words=()):
+        inner = getattr(command, "commands", {})
+        return [line for name, one in inner.items() for line in lines(one, (*words, name))] or [words]
+
+    known = [tuple(line.split()) for line in REFUSED]
+    refused = {words for words in lines(get_command(app)) if any(line[: len(words)] == words for line in known)}
+    without_arguments = {("build",), ("bench", "viewer"), ("bench", "all")}
+    assert refused | without_arguments == set(lines(get_command(app)))
+
+
+def test_help_does_not_wait_for_what_is_slow():
+    code = f"import sys, helpers.cli; sys.exit(bool({SLOW!r} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -24,8 +24,19 @@ EXTRAS = PROJECT["optional-dependencies"]
 # The rooms of the package, lowest first: a room imports only from itself and from those before it.
 ROOMS = "runtime, data, measure, prepare, models, lessons, show, learn, tasks, apply, bench, cli"
 TASKS = {"brain": set(), "gate": set(), "lungs": set(), "adaptation": {"lungs"}}  # of which others each may import
-WITHOUT_KERAS = ("runtime", "data", "measure", "lessons", "show", "cli")
-PREPARE_WITH_KERAS = {"augment", "deform", "intensity"}
+
+# What is imported without a network: these rooms whole, of the others these modules. So a command refuses at once,
+# and a lesson without a network starts at once.
+WITHOUT_KERAS = {
+    **{room: {"*"} for room in ("runtime", "data", "measure", "lessons", "show", "cli")},
+    "prepare": {"histogram_matching", "paper", "preprocess", "radiograph_artifacts", "sampling"},
+    "learn": {
+        "budget", "checkpoint", "cross_validation", "parallel", "run_folder", "run_schema", "test_cases",
+    },
+    "tasks": {"commands", "ladder", "prediction", "prediction_record", "recipe", "results"},
+    "apply": {"gate_ablation", "report", "system", "uncertainty"},
+}  # fmt: skip
+HEAVY = {"tensorflow", "keras", "jax", "torch", "seaborn"}
 
 PAGES = ("README.md", "RESULTS.md", "CONTRIBUTING.md", "GLOSSARY.md", "data/README.md")
 
@@ -302,13 +313,51 @@ def test_tasks_do_not_import_each_other():
 def test_rooms_that_need_no_keras_load_none():
     """Modules are followed from import to import, as far as they import when they are imported themselves."""
     faults = []
-    for path in sorted((ROOT / "helpers").rglob("*.py")):
-        name = module_name(path)
-        room = "".join(name.split(".")[1:2])
-        last = name.split(".")[-1]
-        if room in WITHOUT_KERAS or (room == "prepare" and last not in PREPARE_WITH_KERAS):
-            faults += [f"{name} loads {package}, by {' > '.join(way)}" for package, way in heavy_imports(name)]
+    for name in modules_without_keras():
+        faults += [f"{name} loads {package}, by {' > '.join(way)}" for package, way in heavy_imports(name)]
     assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize("lesson", ["01_get_the_data", "02_see_the_scans"])
+def test_lessons_without_a_network_load_no_keras(lesson):
+    source = ast.parse((ROOT / f"notebooks/src/{lesson}.py").read_text(encoding="utf-8"))
+    names = [name for node in ast.walk(source) for name in imported(node)]
+    assert not HEAVY & {name.split(".")[0] for name in names}
+    faults = {name: list(heavy_imports(name)) for name in names if module_file(name)}
+    assert len(faults) > 5
+    assert not {name: found for name, found in faults.items() if found}
+
+
+@pytest.mark.parametrize("room", WITHOUT_KERAS)
+def test_importing_modules_that_need_no_keras_loads_none(room):
+    """Whatever a package of others loads by itself is seen here, in the very process."""
+    modules = [name for name in modules_without_keras() if name.split(".")[1] == room]
+    assert modules
+    assert not {name: loaded_by_imports()[name] for name in modules if loaded_by_imports()[name]}
+
+
+def modules_without_keras() -> list[str]:
+    """The modules of `WITHOUT_KERAS`, by their full names."""
+    names = [module_name(path) for path in sorted((ROOT / "helpers").rglob("*.py"))]
+    split = [(name, name.split(".")) for name in names]
+    return [name for name, parts in split if len(parts) > 1 and WITHOUT_KERAS.get(parts[1], set()) & {"*", parts[-1]}]
+
+
+@cache
+def loaded_by_imports() -> dict[str, list[str]]:
+    """What each of these modules loads of `HEAVY`, imported one after the other in one process."""
+    code = f"""
+import importlib, json, sys
+found = {{}}
+for name in {modules_without_keras()!r}:
+    before = set(sys.modules)
+    importlib.import_module(name)
+    found[name] = sorted({HEAVY!r} & (set(sys.modules) - before))
+print(json.dumps(found))
+"""
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    return json.loads(answer.stdout)
 
 
 def package_imports() -> Iterator[tuple[Path, int, str]]:
@@ -326,7 +375,7 @@ def heavy_imports(name: str) -> Iterator[tuple[str, list[str]]]:
     while waiting:
         way = waiting.pop()
         for target in (name for node in at_import(syntax(module_file(way[-1])).body) for name in imported(node)):
-            if target.split(".")[0] in {"keras", "tensorflow", "jax", "seaborn"}:
+            if target.split(".")[0] in HEAVY:
                 yield target, way
             parents = [target.rsplit(".", depth)[0] for depth in range(target.count("."))]
             for module in parents if target.startswith("helpers.") else ():
@@ -403,14 +452,6 @@ def test_tracked_notebooks_have_no_outputs():
 def test_tracked_files_are_small():
     tracked = [ROOT / name for name in git("ls-files").stdout.splitlines()]
     assert not [path for path in tracked if path.is_file() and path.stat().st_size > 600_000]
-
-
-@pytest.mark.parametrize("package", ["helpers", "helpers.data", "helpers.measure", "helpers.show"])
-def test_import_loads_neither_tensorflow_nor_seaborn(package):
-    heavy = "{'tensorflow', 'keras', 'seaborn'} & set(sys.modules)"
-    code = f"import importlib, sys; importlib.import_module({package!r}); print(sorted({heavy}))"
-    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert answer.stdout.strip() == "[]", answer.stderr
 
 
 def test_kernel_metadata_says_what_kaggle_would_otherwise_guess():

@@ -4,10 +4,9 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from helpers.apply.system import System
 from helpers.apply.uncertainty import split_by_confidence
@@ -22,6 +21,9 @@ from helpers.runtime.errors import DataError
 from helpers.runtime.json_files import read_json
 from helpers.runtime.outputs import writable_file
 from helpers.runtime.settings import expanded
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ARMS = ("without gate", "with gate")
 
@@ -77,7 +79,7 @@ def evaluate_case(system: System, patient: Patient) -> dict[str, Any]:
     }
 
 
-def gate_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def gate_table(rows: Sequence[dict[str, Any]]) -> "pd.DataFrame":
     """Means over patients, one row for each of `ARMS`.
 
     Args:
@@ -87,6 +89,8 @@ def gate_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
         Columns: seconds, Dice per region with its 95 % bootstrap confidence interval, and the number and volume (ml) of
         the false positive components.
     """
+    import pandas as pd
+
     table = {}
     for arm in ARMS:
         columns: dict[str, Any] = {"seconds": np.mean([row[arm]["seconds"] for row in rows])}

@@ -7,23 +7,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
-
-from helpers.apply.system import SegmentationResult, System
+from helpers.apply.system import SegmentationResult, System, needed
 from helpers.data.brats import Patient
 from helpers.data.patients import Selection, select_patients
 from helpers.data.volumes import Scan, write_segmentation
-from helpers.learn.run_folder import read_run
+from helpers.learn.run_folder import check_network, read_run
 from helpers.runtime.disk import explain_full_disk, write_json, write_text
 from helpers.runtime.errors import DataError
 from helpers.runtime.machine import device, versions
 from helpers.runtime.outputs import scratch_folder, writable_folder
-from helpers.show import certainty, slices
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PURPOSE = "for teaching and research; not a medical device"
 TEMPLATE = Path(__file__).with_name("report.html.j2")
+_NONE_OUTLINED = "None of these patients could be outlined; nothing was written:"
 REGION_NAMES = {"WT": "whole tumour", "TC": "tumour core", "ET": "enhancing tumour"}
 
 
@@ -58,8 +59,14 @@ def report(
     out = writable_folder(out, beside=True)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"{out} is there already and is not overwritten; choose another --out.")
+    runs = [read_run(model_dir, "brain"), read_run(gate_dir, "gate")]
+    for model in (model_dir, gate_dir):
+        check_network(model)
+    selection = select_patients(folders, needed(*(run["parameters"]["modalities"] for run in runs)), out)
+    if not selection.patients:
+        error = DataError.listing(_NONE_OUTLINED, [one.message for one in selection.refused])
+        raise error
     system = System.load(model_dir, gate_dir)
-    selection = select_patients(folders, system.needed, out)
     for note in selection.notes:
         log(note)
     try:
@@ -103,8 +110,7 @@ def _write(
         entries.append(entry)
     entries += refused
     if all(entry["status"] == "refused" for entry in entries):
-        messages = [entry["warnings"][0] for entry in entries]
-        error = DataError.listing("None of these patients could be outlined; nothing was written:", messages)
+        error = DataError.listing(_NONE_OUTLINED, [entry["warnings"][0] for entry in entries])
         raise error
     result = {
         "purpose": PURPOSE,
@@ -172,8 +178,10 @@ def _one(system: System, patient: Patient, folder: Path) -> tuple[dict[str, Any]
     return entry, pictures
 
 
-def _figures(system: System, scan: Scan, result: SegmentationResult) -> list[tuple[Figure, str]]:
+def _figures(system: System, scan: Scan, result: SegmentationResult) -> list[tuple["Figure", str]]:
     """The figures of one patient, each with its caption."""
+    from helpers.show import certainty, slices
+
     uncertainty = certainty.outline_and_entropy(scan, result.labels, result.entropy)
     figures = [(uncertainty, "Outlined tumour, and entropy: bright where the network is uncertain.")]
     if result.labels.any():
@@ -186,7 +194,7 @@ def _figures(system: System, scan: Scan, result: SegmentationResult) -> list[tup
     return figures
 
 
-def _picture(figure: Figure, caption: str) -> dict[str, str]:
+def _picture(figure: "Figure", caption: str) -> dict[str, str]:
     data, metadata = figure._repr_mimebundle_()  # set by `helpers.show.style.alt`
     uri = f"data:image/png;base64,{base64.b64encode(data['image/png']).decode()}"
     return {"uri": uri, "alt": metadata["image/png"]["alt"], "caption": caption}

@@ -5,8 +5,10 @@ The result includes the uncertainty of the segmentation, and a warning if the pa
 
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -17,8 +19,11 @@ from helpers.data.brats import Patient
 from helpers.data.volumes import Scan, read_scan
 from helpers.learn.run_folder import read_run
 from helpers.measure.regions import REGIONS, mask
-from helpers.tasks.brain.inference import Segmenter
-from helpers.tasks.gate.inference import OPTIONAL, Gate
+from helpers.tasks.gate.recipe import OPTIONAL
+
+if TYPE_CHECKING:
+    from helpers.tasks.brain.inference import Segmenter
+    from helpers.tasks.gate.inference import Gate
 
 NOT_COMPARED = (
     "The model's run.json holds no statistics of its training patients, so it was not checked whether this patient is "
@@ -66,8 +71,8 @@ class System:
         ValueError: `passes` is below 1.
     """
 
-    segmenter: Segmenter
-    gate: Gate | None = None
+    segmenter: "Segmenter"
+    gate: "Gate | None" = None
     usual: out_of_distribution.Ranges | None = None
     passes: int = PASSES
 
@@ -86,6 +91,9 @@ class System:
         Raises:
             DataError: a folder holds no finished training, or one of another task.
         """
+        from helpers.tasks.brain.inference import Segmenter
+        from helpers.tasks.gate.inference import Gate
+
         usual = read_run(model_dir, "brain").get("statistics", {}).get("ranges")
         return cls(Segmenter.load(model_dir), None if gate_dir is None else Gate.load(gate_dir), usual)
 
@@ -97,7 +105,7 @@ class System:
     @property
     def needed(self) -> tuple[str, ...]:
         """Those of `modalities` without which a patient cannot be segmented."""
-        return tuple(m for m in self.modalities if m in self.segmenter.modalities or m not in OPTIONAL)
+        return needed(self.segmenter.modalities, self.gate.modalities if self.gate else ())
 
     def read(self, patient: Patient, seg: bool = False) -> Scan:
         """Read a patient's `modalities`.
@@ -168,6 +176,16 @@ class System:
         )
         clock.note("measure")
         return result
+
+
+def needed(network: Sequence[str], gate: Sequence[str] = ()) -> tuple[str, ...]:
+    """The modalities without which a patient cannot be segmented, the network's first.
+
+    Args:
+        network: the modalities of the segmentation network.
+        gate: those of the gate; `OPTIONAL` ones may be missing.
+    """
+    return tuple(dict.fromkeys((*network, *(modality for modality in gate if modality not in OPTIONAL))))
 
 
 class _Clock:

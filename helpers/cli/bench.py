@@ -67,6 +67,10 @@ def _viewer() -> dict[str, Any]:
 
 def _loader(data: Path | None) -> dict[str, Any]:
     check_backend()
+    if data is not None:
+        from helpers.data.brats import read_catalogue
+
+        read_catalogue(data)  # refuses a folder without patients before Keras is loaded
     from helpers.bench import loader
 
     loader.show(result := loader.bench_loader(data))
@@ -83,6 +87,11 @@ def _train() -> dict[str, Any]:
 
 def _predict(model: Path | None) -> dict[str, Any]:
     check_backend()
+    if model is not None:
+        from helpers.learn.run_folder import check_network, read_run
+
+        read_run(model, "brain")  # refuses another folder before Keras is loaded
+        check_network(model)
     from helpers.bench import prediction
 
     prediction.show(result := prediction.bench_prediction(model))

@@ -51,7 +51,7 @@ def train_brain_command(
     check_backend()
     from helpers.learn.run_folder import read_metrics
     from helpers.tasks.brain.commands import train_brain, train_brain_folds
-    from helpers.tasks.brain.training import Recipe
+    from helpers.tasks.brain.recipe import Recipe
 
     recipe = Recipe(loss, augmentation, focus)
     settings = {"size": size, "filters": filters, "minutes": minutes, "recipe": recipe, "seed": seed}

@@ -13,12 +13,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from helpers.data.nifti import Geometry, read_geometry, read_voxels
 from helpers.runtime.errors import DataError
 from helpers.runtime.folders import walk_once
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MODALITIES = ("flair", "t1", "t1ce", "t2")
 """The four MR sequences, in the order in which every figure of the course shows them."""
@@ -241,8 +243,10 @@ class Catalogue:
             )
         return tuple(p for p in complete if not {(p.id, p.folder), (p.id, None)} & broken), touching
 
-    def table(self) -> pd.DataFrame:
+    def table(self) -> "pd.DataFrame":
         """A table with one row per patient: id, grade, site, and for each modality and `seg` whether it is there."""
+        import pandas as pd
+
         kinds = (*MODALITIES, "seg")
         return pd.DataFrame(
             [
@@ -463,6 +467,8 @@ def _mapping_tables(root: Path) -> list[Path]:
 
 def _read_table(path: Path) -> tuple[list[tuple[str | None, list[str]]], str | None]:
     """The rows of one name mapping, and what is wrong with it."""
+    import pandas as pd
+
     try:
         raw = path.read_bytes()
         encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"  # as spreadsheets write them

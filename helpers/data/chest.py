@@ -15,15 +15,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from helpers.data.brats import Problem
 from helpers.data.pictures import picture_size, pictures, read_image, read_mask
 from helpers.runtime.errors import DataError
 from helpers.runtime.folders import is_listed, walk_once
 from helpers.runtime.threads import map_threads
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 IMAGES, MASKS, TEST, READINGS = "CXR_png", "masks", "test", "ClinicalReadings"
 SITES = {"MCUCXR": "montgomery", "CHNCXR": "shenzhen"}
@@ -156,8 +159,10 @@ class ChestCatalogue:
             notes=(*self.notes, f"{len(skipped)} file(s) are skipped, not being of {site}: {_some(skipped)}"),
         )
 
-    def table(self) -> pd.DataFrame:
+    def table(self) -> "pd.DataFrame":
         """A table with one row per X-ray: id, site, label, age, sex, and whether it has a mask."""
+        import pandas as pd
+
         return pd.DataFrame(
             [
                 {"id": x.id, "site": x.site, "label": x.label, "age": x.age, "sex": x.sex, "mask": x.mask is not None}

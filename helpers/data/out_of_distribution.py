@@ -9,9 +9,7 @@ feature space cannot.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
-from scipy import ndimage
-from scipy.optimize import linear_sum_assignment
+import scipy
 
 from helpers.data.normalise import zscore
 from helpers.data.volumes import Scan
@@ -84,11 +82,11 @@ def fingerprint(scan: Scan) -> Fingerprint:
     brain = images.any(axis=-1)
     if not brain.any():
         raise DataError(f"{scan.id}: every voxel is 0; expected a head.")
-    box = ndimage.find_objects(brain.astype(np.uint8))[0]
+    box = scipy.ndimage.find_objects(brain.astype(np.uint8))[0]
     images, brain = images[box], brain[box]
     volume = float(brain.sum() * np.prod(spacing) / 1000)
     _refuse_no_head(scan.id, [n * mm for n, mm in zip(brain.shape, spacing, strict=True)], volume)
-    depth = ndimage.distance_transform_edt(np.pad(brain, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]  # mm
+    depth = scipy.ndimage.distance_transform_edt(np.pad(brain, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]  # mm
     layers = {
         "rim": brain & (depth <= 4),
         "grey": brain & (depth > 4) & (depth <= 10),
@@ -120,8 +118,8 @@ def _modality_features(
 ) -> dict[str, float]:
     sigma = [_SMOOTH_MM / mm for mm in spacing]
     # Normalised by the smoothed brain mask: otherwise the background counts as dark tissue.
-    weight = np.maximum(ndimage.gaussian_filter(brain.astype(np.float32), sigma), 1e-3)
-    fine = (volume - ndimage.gaussian_filter(volume, sigma) / weight)[layers["inside"]]
+    weight = np.maximum(scipy.ndimage.gaussian_filter(brain.astype(np.float32), sigma), 1e-3)
+    fine = (volume - scipy.ndimage.gaussian_filter(volume, sigma) / weight)[layers["inside"]]
 
     def median(layer: str) -> float:
         values = volume[layers[layer]]
@@ -148,6 +146,8 @@ def fit_ranges(fingerprints: Sequence[Fingerprint]) -> Ranges:
     Args:
         fingerprints: of the training patients alone. A modality may be missing in some of them.
     """
+    import pandas as pd
+
     usual: Ranges = {}
     for part in dict.fromkeys(part for one in fingerprints for part in one):
         table = pd.DataFrame([one[part] for one in fingerprints if part in one])
@@ -207,7 +207,7 @@ def _assign_modalities(found: Fingerprint, usual: Ranges, names: list[str]) -> d
             for feature in _APPEARANCE:
                 sd = max(np.mean([usual[other][feature]["sd"] for other in names]), 0.05)  # shared: few patients
                 cost[i, j] += ((found[file][feature] - usual[name][feature]["mean"]) / sd) ** 2
-    rows, columns = linear_sum_assignment(cost)
+    rows, columns = scipy.optimize.linear_sum_assignment(cost)
     if np.trace(cost) - cost[rows, columns].sum() <= _MARGIN:
         return {name: name for name in names}
     return {names[i]: names[j] for i, j in zip(rows, columns, strict=True)}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 INVERTED, FEW_LEVELS, MISPLACED = "inverted", "few grey levels", "misplaced mask"
 
@@ -108,7 +108,7 @@ def _darkness(radiograph: np.ndarray, mask: np.ndarray) -> float:
     """By how many standard deviations a radiograph is darker under a mask than around it."""
     step = max(1, min(radiograph.shape) // 128)
     levels, lungs = radiograph[::step, ::step].astype(np.float32), mask[::step, ::step]
-    around = ndimage.binary_dilation(lungs, np.ones((3, 3), bool), max(1, min(lungs.shape) // 12)) & ~lungs
+    around = scipy.ndimage.binary_dilation(lungs, np.ones((3, 3), bool), max(1, min(lungs.shape) // 12)) & ~lungs
     if not (lungs.any() and around.any() and levels.std()):
         return 0.0
     return float((np.median(levels[around]) - np.median(levels[lungs])) / levels.std())

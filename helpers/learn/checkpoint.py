@@ -15,15 +15,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
-from helpers.learn.precision import POLICIES
+from helpers.runtime.backend import POLICIES
 from helpers.runtime.disk import atomic_path
 from helpers.runtime.errors import DataError
 from helpers.runtime.json_files import check_json
+
+if TYPE_CHECKING:
+    import keras
 
 _DAMAGED = (
     OSError,
@@ -208,7 +211,7 @@ class Checkpoint:
         pause = max(self.seconds if within_epoch else 0.0, self._cost / TIME_SHARE)
         return not self.seconds or time.monotonic() - self._last >= pause
 
-    def save(self, trainer: keras.Model, seconds: float, within_epoch: bool) -> None:
+    def save(self, trainer: "keras.Model", seconds: float, within_epoch: bool) -> None:
         """Write the file, whole or not at all.
 
         Args:
@@ -221,6 +224,8 @@ class Checkpoint:
         """
         if not self.path:
             return
+        import keras
+
         begun = time.monotonic()
         groups = {"variable": trainer.variables, "optimizer": trainer.optimizer.variables}
         if within_epoch:
@@ -244,7 +249,7 @@ class Checkpoint:
         self._written, self._last = self.step, time.monotonic()
         self._cost = self._last - begun
 
-    def restore(self, trainer: keras.Model, optimizer: bool = True) -> None:
+    def restore(self, trainer: "keras.Model", optimizer: bool = True) -> None:
         """Assign the variables that were read to the trainer, and to its optimiser.
 
         Args:
@@ -263,7 +268,7 @@ class Checkpoint:
         else:
             self._arrays.clear()
 
-    def restore_metrics(self, trainer: keras.Model) -> None:
+    def restore_metrics(self, trainer: "keras.Model") -> None:
         """Add what was read to the sums of the metrics, so that those of a stopped epoch cover all of it.
 
         Args:
@@ -274,7 +279,9 @@ class Checkpoint:
         """
         self._assign("metric", trainer.metrics_variables, add=True)
 
-    def _assign(self, group: str, variables: Sequence[keras.Variable], add: bool = False) -> None:
+    def _assign(self, group: str, variables: Sequence["keras.Variable"], add: bool = False) -> None:
+        import keras
+
         arrays = [self._arrays.pop(name) for name in sorted(self._arrays) if name.startswith(group)]
         if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
             raise DataError(

@@ -24,10 +24,8 @@ import keras
 import numpy as np
 
 from helpers.learn.devices import all_replicas
+from helpers.runtime.backend import POLICIES
 from helpers.runtime.errors import DataError
-
-POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
-"""The precisions that the course computes in, by the names of Keras's policies."""
 
 GAIN = 1.5
 """How many times as fast a CPU must compute in bfloat16 for it to be chosen: so much that a second trial agrees."""

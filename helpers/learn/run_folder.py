@@ -16,16 +16,13 @@ import time
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-
-import keras
+from typing import TYPE_CHECKING
 
 from helpers.data.out_of_distribution import fit_ranges
 from helpers.data.splits import Split, load_split, save_split
 from helpers.data.store import Store
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint, differences
-from helpers.learn.devices import configure, describe, processes
-from helpers.learn.precision import cast_model, policy_scope
 from helpers.learn.run_schema import METRICS, RUN, TASKS
 from helpers.runtime.disk import atomic_path, write_json
 from helpers.runtime.errors import DataError
@@ -34,6 +31,9 @@ from helpers.runtime.lock import lock_folder
 from helpers.runtime.machine import versions
 from helpers.runtime.outputs import writable_folder
 from helpers.runtime.settings import expanded
+
+if TYPE_CHECKING:
+    import keras
 
 _RESTORE = "Copy the folder again, or train again."
 
@@ -72,6 +72,11 @@ def run_training(
         if _is_finished(out, parameters):
             log(f"{out} holds this training, finished; nothing to do.")
         else:
+            import keras
+
+            from helpers.learn.devices import configure, describe, processes
+            from helpers.learn.precision import policy_scope
+
             keras.utils.set_random_seed(seed)
             configure(devices)
             if budget.seconds is not None and processes() > 1:
@@ -103,6 +108,10 @@ def write_run(
     Returns:
         What `run.json` holds.
     """
+    import keras
+
+    from helpers.learn.devices import describe
+
     run = {
         "task": task,
         "parameters": parameters,
@@ -294,7 +303,31 @@ def training_folder(out: str | os.PathLike) -> Path:
     return expanded(out) if os.path.isfile(expanded(out) / "metrics.json") else writable_folder(out)
 
 
-def load_network(folder: str | os.PathLike, build: Callable[[dict], keras.Model]) -> keras.Model:
+def check_network(folder: str | os.PathLike) -> None:
+    """See that the network of a training is there and whole as an archive, without loading it.
+
+    Args:
+        folder: of a finished training; a leading `~` is expanded.
+
+    Raises:
+        DataError: `model.keras` is missing or damaged.
+    """
+    path = expanded(folder) / "model.keras"
+    try:
+        with zipfile.ZipFile(path):
+            pass
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(_unusable(path, error)) from error
+
+
+def _unusable(path: Path, error: Exception) -> str:
+    return (
+        f"{path} cannot be loaded as the network that run.json describes ({error}). Copy the folder again, or train "
+        "again."
+    )
+
+
+def load_network(folder: str | os.PathLike, build: "Callable[[dict], keras.Model]") -> "keras.Model":
     """The network of a training, in the precision of this chip.
 
     This package builds it from the parameters in `run.json`, and takes the weights alone from `model.keras`: the
@@ -309,6 +342,10 @@ def load_network(folder: str | os.PathLike, build: Callable[[dict], keras.Model]
         DataError: `model.keras` is missing, damaged, or holds another network than `run.json` describes.
     """
     path, parameters = Path(folder) / "model.keras", read_run(folder)["parameters"]
+    import keras
+
+    from helpers.learn.precision import cast_model, policy_scope
+
     try:
         with policy_scope():
             try:
@@ -317,14 +354,11 @@ def load_network(folder: str | os.PathLike, build: Callable[[dict], keras.Model]
                 return cast_model(keras.models.load_model(path, compile=False))
         network.load_weights(path)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path} cannot be loaded as the network that run.json describes ({error}). Copy the folder again, "
-            "or train again."
-        ) from error
+        raise DataError(_unusable(path, error)) from error
     return network
 
 
-def save_model(model: keras.Model, path: Path) -> None:
+def save_model(model: "keras.Model", path: Path) -> None:
     """Save a model in one step: a killed run, or a full disk, leaves the file there was before, never half of one.
 
     Args:

@@ -4,16 +4,17 @@ import json
 from collections.abc import Iterator, Sequence
 from numbers import Real
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from helpers.lessons.manifest import LessonError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SAME, NOISE, CHANGED, MISSING = "same", "within noise", "changed", "in one run only"
 
 
-def compare_runs(reference: Path, run: Path, repeats: Sequence[Path] = ()) -> pd.DataFrame:
+def compare_runs(reference: Path, run: Path, repeats: Sequence[Path] = ()) -> "pd.DataFrame":
     """Hold every recorded value of a run against that of a reference.
 
     Args:
@@ -31,6 +32,8 @@ def compare_runs(reference: Path, run: Path, repeats: Sequence[Path] = ()) -> pd
     """
     values, others = _values(reference), _values(run)
     noise = [_values(repeat) for repeat in repeats]
+    import pandas as pd
+
     rows = []
     for key in {**values, **others}:
         old, new = values.get(key), others.get(key)

@@ -6,13 +6,15 @@ bootstrap draws patients, each with all its slices.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from sklearn import metrics
 
 from helpers.measure.statistics import percentile_interval, resample
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Statistic = Callable[[NDArray[np.bool_], NDArray[np.floating]], float]
 
@@ -77,6 +79,8 @@ def auc(truth: NDArray[np.bool_], probabilities: NDArray[np.floating]) -> float:
     Raises:
         ValueError: all slices have tumour, or none: there is no pair to compare.
     """
+    from sklearn import metrics
+
     _require_both_classes(truth)
     return float(metrics.roc_auc_score(truth, probabilities))
 
@@ -94,6 +98,8 @@ def average_precision(truth: NDArray[np.bool_], probabilities: NDArray[np.floati
     Raises:
         ValueError: all slices have tumour, or none.
     """
+    from sklearn import metrics
+
     _require_both_classes(truth)
     return float(metrics.average_precision_score(truth, probabilities))
 
@@ -132,6 +138,8 @@ def threshold_for(truth: NDArray[np.bool_], probabilities: NDArray[np.floating],
     Raises:
         ValueError: all slices have tumour, or none.
     """
+    from sklearn import metrics
+
     _require_both_classes(truth)
     _, recalls, thresholds = metrics.roc_curve(truth, probabilities, drop_intermediate=False)
     return float(thresholds[np.argmax(recalls >= sensitivity)])
@@ -151,12 +159,14 @@ def sensitivity_at(truth: NDArray[np.bool_], probabilities: NDArray[np.floating]
     Raises:
         ValueError: all slices have tumour, or none.
     """
+    from sklearn import metrics
+
     _require_both_classes(truth)
     false_positive_rates, recalls, _ = metrics.roc_curve(truth, probabilities, drop_intermediate=False)
     return float(recalls[1 - false_positive_rates >= specificity].max())
 
 
-def reliability(truth: NDArray[np.bool_], probabilities: NDArray[np.floating], bins: int = 10) -> pd.DataFrame:
+def reliability(truth: NDArray[np.bool_], probabilities: NDArray[np.floating], bins: int = 10) -> "pd.DataFrame":
     """The reliability diagram: one row for each bin of equal width that has slices.
 
     Args:
@@ -167,6 +177,8 @@ def reliability(truth: NDArray[np.bool_], probabilities: NDArray[np.floating], b
     Returns:
         Columns `mean_predicted` (mean probability), `fraction_positive` (fraction with tumour), `slices` (count).
     """
+    import pandas as pd
+
     inner = np.linspace(0, 1, bins + 1)[1:-1]
     table = pd.DataFrame(
         {"mean_predicted": probabilities, "fraction_positive": truth, "bin": np.digitize(probabilities, inner)}
@@ -238,6 +250,8 @@ def summarise(patients: Sequence[SlicePredictions], seed: int = 0) -> dict[str, 
         fraction of all slices that is skipped, those without brain among them. `confusion`, the confusion matrix in
         slices; `calibration_error`.
     """
+    from sklearn import metrics
+
     truth = np.concatenate([patient.truth for patient in patients])
 
     def scored(statistic: Statistic, predictions: Sequence[NDArray]) -> dict[str, float | list[float]]:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 from helpers.measure.overlap import Mask, as_masks, share
 from helpers.measure.surface import as_spacing, bounding_box
@@ -80,8 +80,10 @@ def lesions(
     padded = np.pad(truth[box], dilation)
     grown = padded
     if dilation:
-        grown = ndimage.binary_dilation(padded, ndimage.generate_binary_structure(truth.ndim, 2), iterations=dilation)
-    extents, number = ndimage.label(grown, np.ones((3,) * truth.ndim))
+        grown = scipy.ndimage.binary_dilation(
+            padded, scipy.ndimage.generate_binary_structure(truth.ndim, 2), iterations=dilation
+        )
+    extents, number = scipy.ndimage.label(grown, np.ones((3,) * truth.ndim))
     counted = np.bincount(extents[padded], minlength=number + 1)[1:] * voxel > min_mm3  # (lesions,)
     corner = [part.start - dilation for part in box]
     lesion, component = _overlap(extents, corner, components, start)
@@ -96,7 +98,7 @@ def _components(mask: Mask) -> tuple[NDArray[np.int32], int, list[int]]:
     if not mask.any():
         return np.zeros((0,) * mask.ndim, np.int32), 0, [0] * mask.ndim
     box = bounding_box(mask)
-    components, count = ndimage.label(mask[box], np.ones((3,) * mask.ndim))
+    components, count = scipy.ndimage.label(mask[box], np.ones((3,) * mask.ndim))
     return components, count, [part.start for part in box]
 
 
@@ -134,7 +136,7 @@ def false_positive_components(truth: ArrayLike, prediction: ArrayLike, spacing: 
         ValueError: shapes differ, or values other than 0 and 1.
     """
     truth, prediction = as_masks(truth, prediction)
-    components, count = ndimage.label(prediction, np.ones((3,) * prediction.ndim))
+    components, count = scipy.ndimage.label(prediction, np.ones((3,) * prediction.ndim))
     overlapping = np.unique(components[truth & prediction])
     voxels = np.bincount(components.ravel(), minlength=count + 1)
     false_positives = np.setdiff1d(np.arange(1, count + 1), overlapping)

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import spatial
 
 from helpers.measure.overlap import Mask, as_masks, empty_mask_score
 
@@ -193,6 +193,7 @@ def _nearest(points: Mask, others: Mask, steps: NDArray[np.float64]) -> NDArray[
     apart = ~others[points]
     distances = np.zeros(apart.size)
     if apart.any():
-        tree = spatial.KDTree(np.argwhere(others) * steps, compact_nodes=False, balanced_tree=False)  # quicker to build
+        # Without compact nodes and balance a tree is quicker to build.
+        tree = scipy.spatial.KDTree(np.argwhere(others) * steps, compact_nodes=False, balanced_tree=False)
         distances[apart], _ = tree.query(np.argwhere(points & ~others) * steps)
     return distances

@@ -12,6 +12,9 @@ from helpers.runtime.errors import DataError
 BACKENDS = ("tensorflow", "jax")
 """What the course runs on; KERAS_BACKEND chooses."""
 
+POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
+"""The precisions that the course computes in, by the names of Keras's policies."""
+
 _INSTALL = 'Install it: pip install "biomedseg-course[cpu]", or [gpu] for an NVIDIA GPU.'
 
 

@@ -32,7 +32,7 @@ class Option:
         return getattr(import_module(module), attribute)
 
 
-_LOSSES, _AUGMENT, _GATE = "helpers.learn.losses", "helpers.prepare.augment", "helpers.tasks.gate.training"
+_LOSSES, _AUGMENT, _GATE = "helpers.learn.losses", "helpers.prepare.augment", "helpers.tasks.gate.recipe"
 _METHODS = "helpers.tasks.adaptation.methods"
 _BRAIN, _XRAY = ("brain", "gate"), ("lungs", "adaptation")
 
@@ -61,7 +61,7 @@ NETWORKS = {
     "base": Option("ViT-B/16, for a GPU and ImageNet weights", f"{_GATE}:BASE", ("gate",)),
     "cnn": Option("a plain convolutional network, the baseline", f"{_GATE}:CNN", ("gate",)),
 }
-"""Networks of the gate, each a `helpers.tasks.gate.training.GateNetwork`."""
+"""Networks of the gate, each a `helpers.tasks.gate.recipe.GateNetwork`."""
 
 METHODS = {
     "histogram": Option("match the target's histogram to the source's", "helpers.prepare.histogram_matching:histogram"),

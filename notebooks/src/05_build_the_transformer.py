@@ -28,7 +28,7 @@ from helpers.lessons.record import record
 from helpers.lessons.verdict import trend, verdict
 from helpers.show import style
 from helpers.show.panel import plane, show_slice
-from helpers.tasks.gate.inference import MODALITIES, OPTIONAL
+from helpers.tasks.gate.recipe import MODALITIES, OPTIONAL
 
 style.use()
 keras.utils.set_random_seed(SEED)

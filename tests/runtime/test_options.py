@@ -15,7 +15,7 @@ from helpers.prepare.augment import TRANSFORMS
 from helpers.runtime import options
 from helpers.runtime.errors import DataError
 from helpers.tasks.adaptation import methods
-from helpers.tasks.gate import training
+from helpers.tasks.gate import recipe
 
 TABLES = {
     "loss": options.LOSSES,
@@ -53,7 +53,7 @@ def test_every_method_that_trains_has_a_name():
 
 
 def test_every_network_of_the_gate_has_a_name():
-    defined = _defined(training, lambda value: isinstance(value, training.GateNetwork))
+    defined = _defined(recipe, lambda value: isinstance(value, recipe.GateNetwork))
     assert {id(option.load()) for option in options.NETWORKS.values()} == {id(one) for one in defined}
 
 

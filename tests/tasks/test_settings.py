@@ -6,7 +6,7 @@ from helpers.runtime.errors import DataError
 from helpers.tasks.adaptation.commands import adapt
 from helpers.tasks.adaptation.ladder import DIRECTIONS, run_ladder
 from helpers.tasks.brain.commands import evaluate_brain, train_brain, train_brain_folds
-from helpers.tasks.brain.training import Recipe
+from helpers.tasks.brain.recipe import Recipe
 from helpers.tasks.gate.commands import evaluate_gate, train_gate, train_gate_folds
 from helpers.tasks.lungs.commands import evaluate_lungs, train_lungs
 

@@ -4,8 +4,8 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from PIL import Image
-from scipy.fft import dctn
 
 SIDE = 16
 """Bits along each side of the hash. The usual 8 are too few: they do not separate two frontal chest X-rays."""
@@ -42,7 +42,7 @@ def picture_hash(pixels: np.ndarray) -> PictureHash:
     """
     digest = hashlib.blake2b(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes(), digest_size=16)
     small = Image.fromarray(pixels).resize((4 * SIDE, 4 * SIDE), Image.Resampling.LANCZOS, reducing_gap=3)
-    waves = dctn(np.asarray(small, np.float32))[:SIDE, :SIDE]
+    waves = scipy.fft.dctn(np.asarray(small, np.float32))[:SIDE, :SIDE]
     return PictureHash(digest.hexdigest(), (waves > np.median(waves)).ravel())
 
 

@@ -13,8 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from helpers.data.audit.folders import Finding, Member, Progress, find_readers, read_folder
 from helpers.data.audit.perceptual_hash import near_duplicates
@@ -22,6 +21,9 @@ from helpers.data.brats import read_name_mapping
 from helpers.data.splits import Split, load_split
 from helpers.runtime.errors import DataError
 from helpers.runtime.settings import expanded
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _HOW = ("the same patient", "the same picture", "nearly the same picture")
 _OLDER = re.compile(r"^brats1[789]_(?P<name>.+)$", re.IGNORECASE)
@@ -78,12 +80,14 @@ def audit(
     return tuple(sorted(findings, key=lambda finding: finding.level))
 
 
-def table(findings: Iterable[Finding]) -> pd.DataFrame:
+def table(findings: Iterable[Finding]) -> "pd.DataFrame":
     """A table with one row per finding: level, check, folder, what was found, and the names it concerns.
 
     Args:
         findings: as `audit` returns them.
     """
+    import pandas as pd
+
     columns = ["level", "check", "folder", "what", "names"]
     rows = [(f.level, f.check, f.folder, f.message, ", ".join(f.names)) for f in findings]
     return pd.DataFrame(rows, columns=columns)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import pandas as pd
 
 from helpers.data.phantoms.head import make_head
 from helpers.data.phantoms.scanner import scan
@@ -247,6 +246,8 @@ def _make_patient(
 
 def _write_tables(root: Path, training: list[dict], validation: list[dict], seed: int) -> None:
     """The four tables of the real set. Ages and survival are random and independent of the scans."""
+    import pandas as pd
+
     rng = np.random.default_rng([seed, 2])
     mapping = pd.DataFrame([_mapping(one) for one in training])
     mapping.to_csv(root / _TRAINING / "name_mapping.csv", index=False, na_rep="NA")

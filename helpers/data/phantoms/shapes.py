@@ -7,7 +7,7 @@ and random fields are functions of position, so a coarse and a fine grid sample 
 from itertools import pairwise
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 FRAME_MM = (240.0, 240.0, 155.0)
 """Extent of the BraTS frame: x from the patient's right to the left, y from front to back, z from the feet up."""
@@ -100,9 +100,9 @@ def folds(rng: np.random.Generator, points: Points, wavelength: float) -> np.nda
     step = 4.0
     lattice = rng.standard_normal([int(extent / step) + 1 for extent in FRAME_MM]).astype(np.float32)
     sigma = wavelength / step / 6
-    lattice = ndimage.gaussian_filter(lattice, sigma) - ndimage.gaussian_filter(lattice, 1.6 * sigma)
+    lattice = scipy.ndimage.gaussian_filter(lattice, sigma) - scipy.ndimage.gaussian_filter(lattice, 1.6 * sigma)
     lattice /= lattice.std()
-    noise = ndimage.map_coordinates(lattice, [p / step for p in points], order=1, mode="nearest")
+    noise = scipy.ndimage.map_coordinates(lattice, [p / step for p in points], order=1, mode="nearest")
     return np.abs(noise) * np.float32(wavelength / (2 * np.pi) / 1.1)
 
 

@@ -7,7 +7,7 @@ grid, so that they have the wanted volumes; the same levels then apply on every 
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from helpers.data.phantoms.head import Head, make_head
 from helpers.data.phantoms.shapes import Axes, frame_points, grid_axes, smooth_noise
@@ -170,7 +170,7 @@ def _in_large_piece(mask: np.ndarray, axes: Axes, brain: np.ndarray) -> np.ndarr
     """(points,) bool: in a connected component of at least half a millilitre. No rater outlines smaller ones."""
     volume = np.zeros(brain.shape, bool)
     volume[brain] = mask
-    pieces, _ = ndimage.label(volume)
+    pieces, _ = scipy.ndimage.label(volume)
     voxel_ml = np.prod([axis[1] - axis[0] for axis in axes]) / 1000
     large = np.bincount(pieces.ravel()) * voxel_ml >= 0.5
     large[0] = False

@@ -10,20 +10,19 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from helpers.data.chest import PREFIXES, read_chest
 from helpers.data.pictures import read_image
 from helpers.data.radiographs import UnlabelledStore, open_radiographs, open_unlabelled, store_notes
 from helpers.data.splits import Split
 from helpers.data.store import Store
-from helpers.learn.batches import adaptation_batches
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
-from helpers.learn.devices import scope
 from helpers.learn.run_folder import (
+    check_network,
     load_network,
     patient_hashes,
     patients_learned_from,
@@ -39,10 +38,10 @@ from helpers.runtime import options
 from helpers.runtime.disk import write_text
 from helpers.runtime.errors import DataError
 from helpers.runtime.settings import check_seed, expanded
-from helpers.tasks.adaptation.methods import Method, fit_adaptation
-from helpers.tasks.adaptation.model_selection import MAX_RADIOGRAPHS, ModelSelector
 from helpers.tasks.lungs.commands import admit, evaluate_lungs, read_mean_mask
-from helpers.tasks.lungs.inference import CHUNK, LungSegmenter, build_network, score_radiographs
+
+if TYPE_CHECKING:
+    from helpers.tasks.adaptation.model_selection import ModelSelector
 
 BATCH = 16
 """Radiographs in a batch, of each hospital."""
@@ -121,6 +120,13 @@ def adapt(
     parameters = json.loads(json.dumps({**run["parameters"], "adapted": how}))  # as it is read back: lists for tuples
 
     def learn(checkpoint: Checkpoint) -> None:
+        import pandas as pd
+
+        from helpers.learn.batches import adaptation_batches
+        from helpers.learn.devices import scope
+        from helpers.tasks.adaptation.methods import Method, fit_adaptation
+        from helpers.tasks.lungs.inference import CHUNK, LungSegmenter, build_network, score_radiographs
+
         network, size = load_network(model_dir, build_network), run["parameters"]["size"]
         xrays = read_chest(data, source_site).require(source_site)
         trained_on, tested = ([xray for xray in xrays if xray.id in side] for side in (split.train, split.test))
@@ -182,6 +188,7 @@ def _check(
         if site not in PREFIXES:
             raise DataError(f"Unknown site {site!r}; this set has {' and '.join(PREFIXES)}.")
     run = {**read_run(model_dir, "lungs"), "learned_from": patients_learned_from(model_dir)}
+    check_network(model_dir)
     read_mean_mask(model_dir)  # raises where it is damaged, before X-rays are read
     if (site := run["parameters"].get("site")) != source_site:
         raise DataError(
@@ -208,7 +215,9 @@ def _at_site(site: str, ids: Sequence[str]) -> list[str]:
     return [identity for identity in ids if identity.startswith(PREFIXES[site])]
 
 
-def _selector(source: Store, split: Split, target: UnlabelledStore, seed: int) -> ModelSelector:
+def _selector(source: Store, split: Split, target: UnlabelledStore, seed: int) -> "ModelSelector":
+    from helpers.tasks.adaptation.model_selection import MAX_RADIOGRAPHS, ModelSelector
+
     validation, train = (
         [identity for identity in ids if identity in source.patients] for ids in (split.validation, split.train)
     )

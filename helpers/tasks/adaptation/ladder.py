@@ -12,9 +12,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from helpers.data.chest import SITES, list_radiographs
 from helpers.data.radiographs import split_radiographs
@@ -28,9 +26,11 @@ from helpers.runtime.json_files import check_json, read_json
 from helpers.runtime.outputs import writable_folder
 from helpers.runtime.settings import check_filters, check_names, check_size, check_whole, expanded
 from helpers.tasks.adaptation.commands import adapt
-from helpers.tasks.adaptation.oracle import oracle
 from helpers.tasks.adaptation.results import summarise
 from helpers.tasks.lungs.commands import evaluate_lungs, train_lungs
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Log = Callable[[str], None]
 DIRECTIONS = tuple(f"{one}-{other}" for one in SITES.values() for other in SITES.values() if one != other)
@@ -183,7 +183,7 @@ def load_results(out: str | os.PathLike) -> dict[str, list[dict]]:
     return {direction: summarise(table, *direction.split("-")) for direction, table in scores.items() if len(table)}
 
 
-def radiograph_scores(out: str | os.PathLike, direction: str) -> pd.DataFrame:
+def radiograph_scores(out: str | os.PathLike, direction: str) -> "pd.DataFrame":
     """The Dice of every radiograph in every finished run of a direction.
 
     Args:
@@ -194,6 +194,8 @@ def radiograph_scores(out: str | os.PathLike, direction: str) -> pd.DataFrame:
         One row for each radiograph and run: `experiment`, `seed`, `radiograph`, `site`, `dice`, and at the target,
         where the run saved checkpoints, `oracle`.
     """
+    import pandas as pd
+
     rows = []
     for name in EXPERIMENTS:
         folder = run_folder(out, direction, name)
@@ -245,6 +247,8 @@ def _score(folder: Path, data: str | os.PathLike, target: str, made: Mapping[str
     content: dict[str, Any] = {"made": made, "radiographs": []}
     oracle_dice: dict[str, float] = {}
     if (folder / "checkpoints").is_dir():
+        from helpers.tasks.adaptation.oracle import oracle
+
         content["checkpoint"], oracle_dice = oracle(folder, data, target)
     for radiograph in sorted(radiographs, key=lambda radiograph: radiograph["id"]):
         also = {"oracle": oracle_dice[radiograph["id"]]} if radiograph["id"] in oracle_dice else {}

@@ -1,21 +1,23 @@
 """Results of the ladder: from the Dice of every radiograph to a table, a row for each experiment, with intervals."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 
 from helpers.measure.gap_closed import gap_closed
 from helpers.measure.statistics import bootstrap_ci
 from helpers.runtime.errors import DataError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 SOURCE, CEILING = "source", "target"
 """The two experiments that the others are compared with: the plain source model, and a model trained at the target."""
 
 
-def summarise(scores: pd.DataFrame, source: str, target: str) -> list[dict[str, Any]]:
+def summarise(scores: "pd.DataFrame", source: str, target: str) -> list[dict[str, Any]]:
     """One row for each experiment, in the order of the table.
 
     Args:
@@ -63,12 +65,14 @@ def summarise(scores: pd.DataFrame, source: str, target: str) -> list[dict[str, 
     return rows
 
 
-def as_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def as_frame(rows: Sequence[dict[str, Any]]) -> "pd.DataFrame":
     """Rows as a table to print: means with 95 % intervals, a dash where there is no value.
 
     Args:
         rows: as `summarise` gives them.
     """
+    import pandas as pd
+
     columns = {
         "Dice, source": ("source", "mean", ".3f"),
         "Dice, target": ("target", "mean", ".3f"),
@@ -91,7 +95,7 @@ def as_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(table, index=pd.Index([row["experiment"] for row in rows], name="experiment"))
 
 
-def _paired_scores(scores: pd.DataFrame, *names: str) -> pd.DataFrame:
+def _paired_scores(scores: "pd.DataFrame", *names: str) -> "pd.DataFrame":
     """The mean Dice of each radiograph, a column for each experiment, over the seeds that all of them have.
 
     Raises:
@@ -106,7 +110,7 @@ def _paired_scores(scores: pd.DataFrame, *names: str) -> pd.DataFrame:
     return these.pivot_table(index=["site", "radiograph"], columns="experiment", values="dice", sort=False)
 
 
-def _gap(scores: pd.DataFrame, name: str, target: str) -> dict[str, Any]:
+def _gap(scores: "pd.DataFrame", name: str, target: str) -> dict[str, Any]:
     try:
         at_target = _paired_scores(scores, SOURCE, CEILING, name).loc[target]
         share, interval = gap_closed(at_target[SOURCE], at_target[name], at_target[CEILING])
@@ -115,7 +119,7 @@ def _gap(scores: pd.DataFrame, name: str, target: str) -> dict[str, Any]:
     return {"share": share, "ci95": list(interval)}
 
 
-def _source_change(scores: pd.DataFrame, name: str, source: str) -> dict[str, Any] | None:
+def _source_change(scores: "pd.DataFrame", name: str, source: str) -> dict[str, Any] | None:
     try:
         at_source = _paired_scores(scores, SOURCE, name).loc[source]
     except ValueError:
@@ -123,7 +127,7 @@ def _source_change(scores: pd.DataFrame, name: str, source: str) -> dict[str, An
     return _mean(at_source[name] - at_source[SOURCE])
 
 
-def _oracle(own: pd.DataFrame) -> dict[str, Any] | None:
+def _oracle(own: "pd.DataFrame") -> dict[str, Any] | None:
     if "oracle" not in own or (known := own.dropna(subset="oracle")).empty:
         return None
     return _mean(known.groupby("radiograph")["oracle"].mean())

@@ -14,8 +14,14 @@ from helpers.data.volumes import Scan, read_scan, unusual_voxels, write_segmenta
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.cross_validation import cross_validate
-from helpers.learn.devices import scope
-from helpers.learn.run_folder import run_training, training_folder, training_provenance, write_run
+from helpers.learn.run_folder import (
+    check_network,
+    read_run,
+    run_training,
+    training_folder,
+    training_provenance,
+    write_run,
+)
 from helpers.learn.test_cases import check_split, score_provenance, seconds_to_score, select_test_patients
 from helpers.measure.evaluate import evaluate, summarise_patients
 from helpers.runtime.disk import explain_full_disk, write_json
@@ -24,9 +30,8 @@ from helpers.runtime.machine import parse_devices
 from helpers.runtime.outputs import scratch_folder, writable_file, writable_folder
 from helpers.runtime.settings import check_filters, check_names, check_seed, check_size, check_whole, expanded
 from helpers.runtime.threads import map_threads
-from helpers.tasks.brain.inference import Segmenter, build_network
 from helpers.tasks.brain.prediction_record import PredictionRecord
-from helpers.tasks.brain.training import Recipe, fit_brain
+from helpers.tasks.brain.recipe import Recipe
 
 Log = Callable[[str], None]
 
@@ -90,6 +95,10 @@ def train_brain(
     }
 
     def learn(checkpoint: Checkpoint) -> None:
+        from helpers.learn.devices import scope
+        from helpers.tasks.brain.inference import Segmenter, build_network
+        from helpers.tasks.brain.training import fit_brain
+
         store = open_store(
             patients,
             slices or out / "slices",
@@ -188,9 +197,13 @@ def evaluate_brain(
             cannot be written.
     """
     json_path = writable_file(json_path) if json_path else None
+    run = read_run(model_dir, "brain")
+    check_network(model_dir)
     check_split(model_dir, split)
+    patients = select_test_patients(model_dir, expanded(data), split, tuple(run["parameters"]["modalities"]))
+    from helpers.tasks.brain.inference import Segmenter
+
     segmenter = Segmenter.load(model_dir)
-    patients = select_test_patients(model_dir, expanded(data), split, segmenter.modalities)
     result = evaluate(
         segmenter.predict,
         patients,
@@ -230,10 +243,11 @@ def predict_brain(
         FileExistsError: a mask is there that this command has not made. Nothing is overwritten, and nothing is begun.
         KeyboardInterrupt: Ctrl-C; the same command goes on.
     """
-    segmenter = Segmenter.load(model_dir)
+    modalities = tuple(read_run(model_dir, "brain")["parameters"]["modalities"])
+    check_network(model_dir)
     out = writable_folder(out)
-    selection = select_patients(folders, segmenter.modalities, out)
-    record = PredictionRecord(out, model_dir, segmenter.modalities)
+    selection = select_patients(folders, modalities, out)
+    record = PredictionRecord(out, model_dir, modalities)
     targets = {patient.id: out / patient.convention.seg_name(patient.id) for patient in selection.patients}
     there = [patient for patient in selection.patients if os.path.lexists(targets[patient.id])]
     finished = {patient.id for patient in there if record.holds(patient, targets[patient.id])}
@@ -246,7 +260,7 @@ def predict_brain(
 
     def refusal(patient: Patient) -> Refusal | None:
         try:
-            scan = read_scan(patient, segmenter.modalities, seg=False)
+            scan = read_scan(patient, modalities, seg=False)
         except (DataError, MemoryError) as error:
             return Refusal(patient.id, _reason(patient, error))
         if len(selection.patients) == 1:  # of more, all volumes would not fit into memory
@@ -266,13 +280,17 @@ def predict_brain(
         log(note)
     masks: list[Path] = []
     try:
+        if any(patient.id not in finished for patient in good):
+            from helpers.tasks.brain.inference import Segmenter
+
+            segmenter = Segmenter.load(model_dir)
         for patient in good:
             target = targets[patient.id]
             if patient.id in finished:
                 log(f"{patient.id}: {target}, finished before")
             else:
                 try:
-                    scan = scans.pop(patient.id, None) or read_scan(patient, segmenter.modalities, seg=False)
+                    scan = scans.pop(patient.id, None) or read_scan(patient, modalities, seg=False)
                     labels = segmenter.predict(scan)
                 except (DataError, MemoryError) as error:
                     refused.append(Refusal(patient.id, _reason(patient, error)))

@@ -3,7 +3,6 @@
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -24,31 +23,8 @@ from helpers.learn.training_loop import fit
 from helpers.measure.overlap import dice
 from helpers.measure.regions import REGIONS, mask
 from helpers.runtime import options
-from helpers.runtime.settings import check_share, check_whole
 from helpers.tasks.brain.inference import Segmenter
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Loss, augmentation and sampling of a training; lesson 03 measures the effect of each.
-
-    Attributes:
-        loss: a name in `helpers.runtime.options.LOSSES`.
-        augmentation: a name in `helpers.runtime.options.AUGMENTATIONS`.
-        focus: share of a batch that is drawn from slices with tumour, half of it from slices with enhancing tumour.
-        batch_size: slices in a batch.
-    """
-
-    loss: str = "dice+cross-entropy"
-    augmentation: str = "usual"
-    focus: float = 0.5
-    batch_size: int = 16
-
-    def __post_init__(self) -> None:
-        options.check(options.LOSSES, self.loss, "loss")
-        options.check(options.AUGMENTATIONS, self.augmentation, "augmentation")
-        check_share("focus", self.focus)
-        check_whole("batch_size", self.batch_size, 1, example=16)
+from helpers.tasks.brain.recipe import Recipe
 
 
 def fit_brain(

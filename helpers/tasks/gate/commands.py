@@ -8,10 +8,9 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn import metrics
 
 from helpers.data.brats import Patient, read_catalogue, reading_notes
 from helpers.data.resample import Grid
@@ -20,19 +19,27 @@ from helpers.data.store import Store, open_store
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.cross_validation import cross_validate
-from helpers.learn.devices import scope
-from helpers.learn.run_folder import run_training, save_model, training_folder, training_provenance, write_run
+from helpers.learn.run_folder import (
+    check_network,
+    read_run,
+    run_training,
+    save_model,
+    training_folder,
+    training_provenance,
+    write_run,
+)
 from helpers.learn.test_cases import check_split, score_provenance, seconds_to_score, select_test_patients
 from helpers.measure.classification import SlicePredictions, auc, summarise
-from helpers.models import imagenet
 from helpers.runtime import options
 from helpers.runtime.disk import write_json
 from helpers.runtime.errors import DataError
 from helpers.runtime.machine import parse_devices
 from helpers.runtime.outputs import writable_file, writable_folder
 from helpers.runtime.settings import check_seed, check_size, check_whole, expanded
-from helpers.tasks.gate.inference import MODALITIES, OPTIONAL, Gate, build_network, predict_case
-from helpers.tasks.gate.training import SENSITIVITY, GateNetwork, choose_threshold, fit_gate
+from helpers.tasks.gate.recipe import MODALITIES, OPTIONAL, SENSITIVITY, GateNetwork
+
+if TYPE_CHECKING:
+    from helpers.tasks.gate.inference import Gate
 
 Log = Callable[[str], None]
 
@@ -100,6 +107,11 @@ def train_gate(
     }
 
     def learn(checkpoint: Checkpoint) -> None:
+        from helpers.learn.devices import scope
+        from helpers.models import imagenet
+        from helpers.tasks.gate.inference import Gate, build_network, predict_case
+        from helpers.tasks.gate.training import choose_threshold, fit_gate
+
         store = open_store(
             patients,
             slices or out / "slices",
@@ -202,9 +214,13 @@ def evaluate_gate(
             `json_path` cannot be written.
     """
     json_path = writable_file(json_path) if json_path else None
+    run = read_run(gate_dir, "gate")
+    check_network(gate_dir)
     check_split(gate_dir, split)
+    patients = select_test_patients(gate_dir, expanded(data), split, tuple(run["parameters"]["modalities"]), OPTIONAL)
+    from helpers.tasks.gate.inference import Gate, predict_case
+
     gate = Gate.load(gate_dir)
-    patients = select_test_patients(gate_dir, expanded(data), split, gate.modalities, OPTIONAL)
     rows = []
     for done, patient in enumerate(patients, start=1):
         rows.append(predict_case(gate, patient))
@@ -272,7 +288,9 @@ def _patients(data: str | os.PathLike) -> tuple[Patient, ...]:
     )
 
 
-def _validation(gate: Gate, store: Store, split: Split) -> dict[str, float]:
+def _validation(gate: "Gate", store: Store, split: Split) -> dict[str, float]:
+    from sklearn import metrics
+
     rows = np.array([row for row in store.rows(split.validation) if store.has_brain[row]])
     plain = replace(gate, flip=False)  # half the time, and it only monitors the training
     truth, predicted = store.voxels_per_class[rows, 1:].any(axis=1), plain.slice_probabilities(store.images[rows])

@@ -23,9 +23,7 @@ from helpers.learn.run_folder import load_network, read_run
 from helpers.measure.classification import SlicePredictions
 from helpers.runtime import options
 from helpers.runtime.errors import DataError
-
-MODALITIES = ("flair", "t1ce", "t2")
-OPTIONAL = ("t2",)
+from helpers.tasks.gate.recipe import OPTIONAL
 
 
 def build_network(parameters: Mapping[str, Any]) -> keras.Model:

@@ -7,7 +7,6 @@ parameters learns the tumour's location with a dozen patients.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -26,8 +25,7 @@ from helpers.learn.devices import check_divisible, scope
 from helpers.learn.losses import PrecomputedLoss
 from helpers.learn.training_loop import fit
 from helpers.measure.classification import SlicePredictions, threshold_for
-from helpers.models.convnet import convnet
-from helpers.models.transformer import transformer
+from helpers.tasks.gate.recipe import SENSITIVITY
 
 BATCH = 32
 """Slices in a batch."""
@@ -35,37 +33,12 @@ BATCH = 32
 WEIGHT_DECAY = 0.05
 """Weight decay of AdamW, as transformers are trained from scratch (Touvron et al. 2021, DeiT, table 9)."""
 
-SENSITIVITY = 0.98
-"""Sensitivity on the validation patients' slices for which the threshold is set."""
-
 TISSUE = 10.0
 """Weight of the patches' loss: most patches are plain background, which makes its mean small."""
 
 _MIN_PIXELS = 0.1
 """Pixels of tumour from which a slice is positive: less is what resampling leaves of a tumour that augmentation moved
 out of the window."""
-
-
-@dataclass(frozen=True)
-class GateNetwork:
-    """An architecture of the gate and its hyperparameters.
-
-    Attributes:
-        build: from size and channels to the network.
-        learning_rate: the highest.
-        size: pixels along each side of the window.
-        multiple: sizes are multiples of it: of the pixels along each side of a patch, or of what poolings leave of one.
-    """
-
-    build: Callable[..., keras.Model]
-    learning_rate: float
-    size: int
-    multiple: int = 16
-
-
-COMPACT = GateNetwork(partial(transformer, shape="compact", dropout=0.1), 5e-4, 96, multiple=8)
-BASE = GateNetwork(partial(transformer, shape="base", dropout=0.1), 1e-4, 224)  # needs a GPU, and ImageNet's weights
-CNN = GateNetwork(convnet, 1e-3, 96)
 
 
 def fit_gate(

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -20,9 +21,8 @@ from helpers.data.radiographs import open_radiographs, radiograph_hash, split_ra
 from helpers.data.splits import Split, shuffled
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
-from helpers.learn.devices import scope
-from helpers.learn.learning_rate import LEARNING_RATE
 from helpers.learn.run_folder import (
+    check_network,
     load_network,
     patient_hashes,
     patients_learned_from,
@@ -42,8 +42,9 @@ from helpers.runtime.machine import parse_devices
 from helpers.runtime.outputs import writable_file
 from helpers.runtime.settings import check_filters, check_seed, check_size, check_whole, expanded
 from helpers.runtime.threads import map_threads
-from helpers.tasks.lungs.inference import CHUNK, LungSegmenter, build_network, score_radiographs
-from helpers.tasks.lungs.training import fit_lungs
+
+if TYPE_CHECKING:
+    from helpers.tasks.lungs.inference import LungSegmenter
 
 BOTH = "both"
 """Name of the two hospitals together."""
@@ -148,6 +149,11 @@ def train_lungs(
     admitted: list[XRay] = []
 
     def learn(checkpoint: Checkpoint) -> None:
+        from helpers.learn.devices import scope
+        from helpers.learn.learning_rate import LEARNING_RATE
+        from helpers.tasks.lungs.inference import CHUNK, LungSegmenter, build_network, score_radiographs
+        from helpers.tasks.lungs.training import fit_lungs
+
         for note in catalogue.notes:
             log(f"Note: {note}.")
         admitted[:] = tested = _admit(catalogue, split, asked, log)
@@ -176,6 +182,8 @@ def train_lungs(
         write_run(out, "lungs", parameters, split, learned_from)
 
     def score() -> None:
+        from helpers.tasks.lungs.inference import LungSegmenter
+
         _score(LungSegmenter.load(out), out, "test", admitted, out / "metrics.json", log)
 
     return run_training(out, parameters, budget, seed, learn, score, log, devices)
@@ -208,7 +216,8 @@ def evaluate_lungs(
             model is damaged, there is no such site, or `json_path` cannot be written.
     """
     names, json_path = sites(site), writable_file(json_path) if json_path else None
-    segmenter = LungSegmenter.load(model_dir)
+    read_run(model_dir, "lungs")
+    check_network(model_dir)
     read_mean_mask(model_dir)  # raises where it is damaged, before X-rays are read
     where, prefix = (None, "") if len(names) > 1 else (site, PREFIXES[site])
     check_split(model_dir, split, prefix)
@@ -225,7 +234,9 @@ def evaluate_lungs(
         raise DataError(
             f"None of the {len(selected)} X-rays to score under {data} has a mask; give a folder with masks."
         )
-    return _score(segmenter, model_dir, split, scored, json_path, log)
+    from helpers.tasks.lungs.inference import LungSegmenter
+
+    return _score(LungSegmenter.load(model_dir), model_dir, split, scored, json_path, log)
 
 
 def sites(site: str) -> tuple[str, ...]:
@@ -314,7 +325,7 @@ def _admit(catalogue: ChestCatalogue, split: Split, asked: str | None, log: Log)
 
 
 def _score(
-    segmenter: LungSegmenter,
+    segmenter: "LungSegmenter",
     model_dir: str | os.PathLike,
     split: str,
     scored: Sequence[XRay],
@@ -322,6 +333,8 @@ def _score(
     log: Log,
 ) -> dict:
     """Score a model on X-rays with masks, and write the result."""
+    from helpers.tasks.lungs.inference import score_radiographs
+
     notes: dict[str, tuple[str, ...]] = {}
     rows = score_radiographs(
         segmenter, read_mean_mask(model_dir), scored, lambda done: log(f"scored {done} of {len(scored)} X-rays"), notes

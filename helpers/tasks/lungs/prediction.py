@@ -21,12 +21,12 @@ from helpers.data.chest import (
 from helpers.data.pictures import read_image
 from helpers.data.plausibility import radiograph_notes, sentences
 from helpers.data.radiographs import radiograph_hash, to_native_grid
+from helpers.learn.run_folder import check_network, read_run
 from helpers.runtime.disk import atomic_path
 from helpers.runtime.errors import DataError
 from helpers.runtime.outputs import writable_folder
 from helpers.runtime.settings import expanded
 from helpers.runtime.threads import map_threads
-from helpers.tasks.lungs.inference import CHUNK, THRESHOLD, LungSegmenter
 
 _MADE_BY = "made by"  # the entry of a mask's PNG that says of which model and radiograph it is
 Log = Callable[[str], None]
@@ -60,6 +60,10 @@ def predict_lungs(
     paths, notes = _named_pictures(folders)
     out = writable_folder(out)
     _refuse_among_data(out, paths.values())
+    read_run(model_dir, "lungs")
+    check_network(model_dir)
+    from helpers.tasks.lungs.inference import CHUNK, THRESHOLD, LungSegmenter
+
     segmenter = LungSegmenter.load(model_dir)
     model = _digest((Path(model_dir) / "model.keras").read_bytes() + repr(segmenter.reference_histogram).encode())
 

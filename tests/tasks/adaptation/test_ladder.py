@@ -162,7 +162,8 @@ def test_the_oracles_dice_stand_beside_the_methods_own(workshop, tmp_path, monke
 
     monkeypatch.setattr(ladder, "adapt", with_checkpoints)
     monkeypatch.setattr(
-        ladder, "oracle", lambda folder, data, site: ("epoch_0010", dict.fromkeys(RADIOGRAPHS[site], 0.93))
+        "helpers.tasks.adaptation.oracle.oracle",
+        lambda folder, data, site: ("epoch_0010", dict.fromkeys(RADIOGRAPHS[site], 0.93)),
     )
     source, adda = run_ladder("data", tmp_path, DIRECTIONS[:1], ["adda"], log=quiet)[DIRECTIONS[0]]
     assert source["oracle"] is None

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import nibabel as nib
@@ -14,8 +15,8 @@ from helpers.data.brats import read_catalogue
 from helpers.runtime import disk
 from helpers.runtime.errors import DataError
 from helpers.runtime.interrupt import Terminated
-from helpers.tasks.brain import commands
 from helpers.tasks.brain.commands import predict_brain
+from helpers.tasks.brain.inference import Segmenter
 from helpers.tasks.brain.prediction_record import RECORD
 
 
@@ -35,17 +36,19 @@ class _Network:
 @pytest.fixture
 def network(monkeypatch):
     made = _Network()
-    monkeypatch.setattr(commands.Segmenter, "load", lambda folder: made)
+    monkeypatch.setattr(Segmenter, "load", lambda folder: made)
     return made
 
 
 @pytest.fixture
 def model(tmp_path):
-    """The folder of a model, as far as the record reads it."""
+    """The folder of a model, as far as it is read before the network is loaded."""
     folder = tmp_path / "model"
     folder.mkdir()
-    for name in ("run.json", "model.keras"):
-        (folder / name).write_text(name)
+    parameters = {"modalities": list(_Network.modalities), "size": 32, "extent_mm": 192.0}
+    (folder / "run.json").write_text(json.dumps({"task": "brain", "parameters": parameters}))
+    with zipfile.ZipFile(folder / "model.keras", "w"):
+        pass
     return folder
 
 
@@ -120,7 +123,7 @@ def test_mask_of_anything_else_is_not_taken_for_a_finished_one(network, model, t
     if what == "record":
         changed.unlink()
     else:
-        changed.write_bytes(changed.read_bytes() + b"\0")
+        changed.write_bytes(changed.read_bytes() + b"\n")
     before = mask.read_bytes()
     with pytest.raises(FileExistsError, match=rf"{mask.name}.*not overwritten.*--out"):
         predict_brain(model, three, out, lambda line: None)

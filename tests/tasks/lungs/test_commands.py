@@ -239,7 +239,7 @@ def test_site_that_does_not_exist_is_refused(hospitals, tmp_path):
 
 
 def _without_learning(monkeypatch):
-    monkeypatch.setattr(commands, "fit_lungs", lambda *arguments: pytest.fail("training began"))
+    monkeypatch.setattr(training, "fit_lungs", lambda *arguments: pytest.fail("training began"))
 
 
 def test_what_would_stop_the_scoring_is_said_before_the_first_step(hospitals, tmp_path, monkeypatch):
