@@ -6,12 +6,10 @@ The result includes the uncertainty of the segmentation, and a warning if the pa
 import os
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from helpers.apply.uncertainty import PASSES, agreement, entropy
 from helpers.data import out_of_distribution
@@ -141,29 +139,13 @@ class System:
             passed = passed & (gate >= self.gate.threshold)
         clock.note("gate")
         images = images[passed]
-        mean = self.segmenter.network_probabilities(images)
+        mean, samples = self.segmenter.mean_and_samples(images, self.passes)
         clock.note("outline")
-        samples = [self.segmenter.sample(images, seed, mirrored=seed % 2 == 1) for seed in range(self.passes)]
-        clock.note("passes")
-
-        def to_native_grid(values: np.ndarray) -> np.ndarray:
-            shape = (*scan.images.shape[:2], len(values))
-            return self.segmenter.grid.up(values, shape, scan.spacing, centre)
-
-        def native_labels(probabilities: np.ndarray) -> np.ndarray:
-            """Network labels on the patient's grid; slices that are all background are not resampled."""
-            labels = np.zeros((*scan.images.shape[:2], len(probabilities)), np.uint8)
-            tumour = np.flatnonzero((probabilities.argmax(axis=-1) > 0).any(axis=(1, 2)))
-            for start in range(0, len(tumour), 16):  # in chunks: allocating memory costs more than the arithmetic
-                chunk = tumour[start : start + 16]
-                labels[..., chunk] = _labels(to_native_grid(probabilities[chunk][..., 1:]))
-            return labels
-
-        labels = native_labels(mean)
+        labels = self.segmenter.native_labels(mean, scan, centre)
         clock.note("place")
-        with threadpool_limits(1), ThreadPoolExecutor() as pool:  # one thread per pass; BLAS adds no more
-            sampled = list(pool.map(native_labels, samples))
-        bits = to_native_grid(entropy(np.mean([mean, *samples], axis=0))[..., None])[..., 0]
+        sampled = [self.segmenter.native_labels(sample, scan, centre) for sample in samples]
+        spread = entropy(np.mean([mean, *samples], axis=0))[..., None]
+        bits = self.segmenter.grid.up(spread, (*scan.images.shape[:2], len(spread)), scan.spacing, centre)[..., 0]
         result = SegmentationResult(
             labels=_into(scan, passed, labels),
             passed=passed,
@@ -198,13 +180,6 @@ class _Clock:
     def note(self, step: str) -> None:
         now = time.perf_counter()
         self.seconds[step], self._last = now - self._last, now
-
-
-def _labels(tumour: np.ndarray) -> np.ndarray:
-    """Probabilities of the three tumour classes (..., 3) to network labels; the rest is that of the background."""
-    largest = tumour.argmax(axis=-1)
-    highest = np.take_along_axis(tumour, largest[..., None], axis=-1)[..., 0]
-    return np.where(highest > 1 - tumour.sum(axis=-1), largest + 1, 0).astype(np.uint8)
 
 
 def _into(scan: Scan, passed: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -12,10 +12,16 @@ import numpy as np
 from helpers.data.normalise import zscore
 from helpers.data.resample import Grid
 from helpers.data.volumes import Scan
-from helpers.learn.predict_batches import predict_batches
+from helpers.learn.devices import processes, replicas
+from helpers.learn.predict_batches import padded_batches, predict_batches
 from helpers.learn.run_folder import load_network, read_run
+from helpers.models.parts import DropoutCut, cut_at_dropout
 from helpers.models.unet import unet
 from helpers.runtime.errors import DataError
+from helpers.runtime.threads import map_threads
+
+_MASKS_AT_ONCE = 32  # slices whose dropout masks are drawn together: another number would draw others for the same seed
+_SLICES_AT_ONCE = 16  # that are resampled together: allocating more memory costs more than the arithmetic
 
 
 def build_network(parameters: Mapping[str, Any]) -> keras.Model:
@@ -96,11 +102,15 @@ class Segmenter:
         probabilities = np.zeros((*images.shape[:3], 4), np.float32)
         probabilities[..., 0] = 1
         with_brain = np.flatnonzero(images.any(axis=(1, 2, 3)))
-        result = predict_batches(self.network, images[with_brain])
-        if self.flip:  # rows run from the patient's one side to the other
-            result = (result + predict_batches(self.network, images[with_brain][:, ::-1])[:, ::-1]) / 2
-        probabilities[with_brain] = result
+        probabilities[with_brain] = self._mirror_averaged(images[with_brain])
         return probabilities
+
+    def _mirror_averaged(self, images: np.ndarray) -> np.ndarray:
+        if not self.flip:
+            return predict_batches(self.network, images)
+        # Rows run from the patient's one side to the other. Both ways share their batches, of which the last is padded.
+        both = predict_batches(self.network, np.concatenate([images, images[:, ::-1]]))
+        return (both[: len(images)] + both[len(images) :, ::-1]) / 2
 
     def sample(self, images: np.ndarray, seed: int, mirrored: bool = False) -> np.ndarray:
         """One sample of MC dropout: a pass with dropout on, as in training (Gal and Ghahramani 2016, arXiv 1506.02142).
@@ -114,11 +124,72 @@ class Segmenter:
             (slices, size, size, 4) float32, class probabilities. Unlike `network_probabilities` it runs the network on
             every slice.
         """
-        for number, layer in enumerate(self.network.layers):
-            if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
-                layer.seed_generator.state.assign([seed, number])
-        result = predict_batches(self._mc_dropout, images[:, ::-1] if mirrored else images)
+        images = images[:, ::-1] if mirrored else images
+        if self._cut is not None:
+            result = self._passes(images, [self._dropout_masks(len(images), seed)])[0]
+        else:
+            for number, layer in enumerate(self.network.layers):
+                if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
+                    layer.seed_generator.state.assign([seed, number])
+            result = predict_batches(self._mc_dropout, images, _MASKS_AT_ONCE)
         return result[:, ::-1] if mirrored else result
+
+    def mean_and_samples(self, images: np.ndarray, passes: int) -> tuple[np.ndarray, list[np.ndarray]]:
+        """The prediction and the samples of MC dropout; what lies before the dropout runs once for all of them.
+
+        Args:
+            images: (slices, size, size, modalities), z-scored; each slice shows brain.
+            passes: number of samples.
+
+        Returns:
+            `network_probabilities(images)`, and for each seed from 0 on the `sample` of that seed, mirrored for odd
+            ones. Each is (slices, size, size, 4) float32.
+        """
+        if self._cut is None:
+            samples = [self.sample(images, seed, mirrored=seed % 2 == 1) for seed in range(passes)]
+            return self.network_probabilities(images), samples
+        samples: dict[int, np.ndarray] = {}
+        plain = []
+        for mirrored, step in ((False, 1), (True, -1)):
+            seeds = [seed for seed in range(passes) if seed % 2 == mirrored]
+            masks = [self._dropout_masks(len(images), seed) for seed in seeds]
+            averaged = self.flip or not mirrored
+            results = self._passes(images[:, ::step], [None] * averaged + masks)
+            results = [result[:, ::step] for result in results]
+            plain += results[:averaged]
+            samples |= dict(zip(seeds, results[averaged:], strict=True))
+        mean = (plain[0] + plain[1]) / 2 if self.flip else plain[0]
+        return mean, [samples[seed] for seed in range(passes)]
+
+    def _passes(self, images: np.ndarray, masks: list[np.ndarray | None]) -> list[np.ndarray]:
+        """Class probabilities of slices with each of several dropout masks, (slices, ...); None drops nothing."""
+        cut, results = self._cut, [np.zeros((*images.shape[:3], 4), np.float32) for _ in masks]
+        for batch, rows in padded_batches(images) if masks else ():
+            features, *skips = keras.tree.flatten(cut.before.predict_on_batch(batch))
+            count = rows.stop - rows.start
+            for mask, result in zip(masks, results, strict=True):
+                passed = features
+                if mask is not None:
+                    passed = features.copy()
+                    passed[:count] *= mask[rows]
+                result[rows] = cut.after.predict_on_batch([passed, *skips])[:count]
+        return results
+
+    def _dropout_masks(self, count: int, seed: int) -> np.ndarray:
+        """Factors of the features of `count` slices in a pass of MC dropout, (count, ...): 0, or 1 / (1 - rate).
+
+        They are drawn for as many slices at once as they were when every pass ran the whole network.
+        """
+        layer = self._cut.dropout
+        layer.seed_generator.state.assign([seed, self._cut.number])
+        ones = np.ones((_MASKS_AT_ONCE, *layer.output.shape[1:]), np.float32)
+        drawn = [keras.ops.convert_to_numpy(layer(ones, training=True)) for _ in range(0, count, _MASKS_AT_ONCE)]
+        return np.concatenate(drawn or [ones])[:count]
+
+    @cached_property
+    def _cut(self) -> DropoutCut | None:
+        """The network cut at its dropout; None where it cannot be cut, or runs on several devices."""
+        return None if replicas(self.network) > 1 or processes() > 1 else cut_at_dropout(self.network)
 
     @cached_property
     def _mc_dropout(self) -> keras.Model:
@@ -174,4 +245,39 @@ class Segmenter:
         Raises:
             DataError: as `preprocess`.
         """
-        return self.probabilities(scan).argmax(axis=-1).astype(np.uint8)
+        images, centre = self.preprocess(scan)
+        return self.native_labels(self.network_probabilities(images), scan, centre)
+
+    def native_labels(self, probabilities: np.ndarray, scan: Scan, centre: tuple[float, float]) -> np.ndarray:
+        """The labels that class probabilities give on the patient's own grid: resampled first, then the largest.
+
+        Slices that are background on the network's grid are so on the patient's, and are not resampled.
+
+        Args:
+            probabilities: (slices, size, size, 4), of all slices or of some.
+            scan: whose grid it is.
+            centre: of the window in mm, from `preprocess`.
+
+        Returns:
+            (rows, columns, slices) uint8, the network's labels 0, 1, 2, 3.
+        """
+        labels = np.zeros((*scan.images.shape[:2], len(probabilities)), np.uint8)
+        tumour = np.flatnonzero((probabilities.argmax(axis=-1) > 0).any(axis=(1, 2)))
+
+        def resample(chunk: np.ndarray) -> np.ndarray:
+            shape = (*scan.images.shape[:2], len(chunk))
+            return _largest(self.grid.up(probabilities[chunk][..., 1:], shape, scan.spacing, centre))
+
+        chunks = [tumour[start : start + _SLICES_AT_ONCE] for start in range(0, len(tumour), _SLICES_AT_ONCE)]
+        for chunk, found in zip(chunks, map_threads(resample, chunks), strict=True):
+            labels[..., chunk] = found
+        return labels
+
+
+def _largest(tumour: np.ndarray) -> np.ndarray:
+    """Probabilities of the three tumour classes (..., 3) to network labels; the rest is that of the background."""
+    first, second, third = (tumour[..., index] for index in range(3))
+    highest, labels = np.maximum(first, second), np.where(second > first, np.uint8(2), np.uint8(1))
+    labels[third > highest] = 3
+    labels[np.maximum(highest, third) <= 1 - tumour.sum(axis=-1)] = 0
+    return labels

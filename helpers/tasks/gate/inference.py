@@ -80,9 +80,12 @@ class Gate:
         """
         probabilities = np.zeros(len(images), np.float32)
         with_brain = np.flatnonzero(images.any(axis=(1, 2, 3)))
-        result = predict_batches(self.network, images[with_brain])
-        if self.flip:  # rows run from the patient's one side to the other
-            result = (result + predict_batches(self.network, images[with_brain][:, ::-1])) / 2
+        shown = images[with_brain]
+        if self.flip:  # rows run from the patient's one side to the other; both ways share their batches
+            both = predict_batches(self.network, np.concatenate([shown, shown[:, ::-1]]))
+            result = (both[: len(shown)] + both[len(shown) :]) / 2
+        else:
+            result = predict_batches(self.network, shown)
         probabilities[with_brain] = result[:, 1]
         return probabilities
 

@@ -6,9 +6,11 @@ import pytest
 
 from helpers.data.resample import Grid
 from helpers.data.volumes import read_scan
+from helpers.learn.predict_batches import predict_batches
 from helpers.measure.overlap import dice
+from helpers.models.unet import unet
 from helpers.runtime.errors import DataError
-from helpers.tasks.brain.inference import Segmenter
+from helpers.tasks.brain.inference import MCDropoutModel, Segmenter
 
 
 class Threshold(keras.Model):
@@ -63,3 +65,66 @@ def test_flip_of_a_symmetric_rule_changes_nothing(scan):
 def test_folder_without_a_training_is_refused(tmp_path):
     with pytest.raises(DataError, match="holds no finished training"):
         Segmenter.load(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def untrained():
+    keras.utils.set_random_seed(0)
+    return Segmenter(unet(32, filters=4), ("flair", "t1ce"), Grid(32))
+
+
+def test_mask_is_the_largest_of_the_probabilities_voxel_for_voxel(untrained, scan, rng):
+    """Labels are made in chunks of slices, and where background is the largest not at all."""
+    _, centre = untrained.preprocess(scan)
+    probabilities = rng.dirichlet([2, 1, 1, 1], (scan.images.shape[2], 32, 32)).astype(np.float32)
+    probabilities[::3] = [1, 0, 0, 0]  # every third slice is background
+    tumour = untrained.grid.up(probabilities[..., 1:], scan.images.shape[:3], scan.spacing, centre)
+    expected = np.concatenate([1 - tumour.sum(axis=-1, keepdims=True), tumour], axis=-1).argmax(axis=-1)
+    assert len(np.unique(expected)) == 4  # every class has voxels
+    np.testing.assert_array_equal(untrained.native_labels(probabilities, scan, centre), expected)
+    np.testing.assert_array_equal(untrained.predict(scan), untrained.probabilities(scan).argmax(axis=-1))
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_sample_is_a_pass_of_the_whole_network_with_dropout_on(untrained, rng, mirrored):
+    images = rng.normal(size=(40, 32, 32, 2)).astype(np.float32)  # more than the dropout masks that are drawn at once
+    (number,) = [n for n, one in enumerate(untrained.network.layers) if isinstance(one, keras.layers.Dropout)]
+    untrained.network.layers[number].seed_generator.state.assign([5, number])
+    step = -1 if mirrored else 1
+    expected = predict_batches(MCDropoutModel(untrained.network), images[:, ::step], batch_size=32)[:, ::step]
+    sample = untrained.sample(images, seed=5, mirrored=mirrored)
+    np.testing.assert_allclose(sample, expected, atol=1e-6)
+    assert np.abs(sample - untrained.network_probabilities(images)).max() > 1e-3
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("passes", [1, 4])
+def test_prediction_and_samples_at_once_are_those_one_by_one(untrained, rng, flip, passes):
+    segmenter = Segmenter(untrained.network, untrained.modalities, untrained.grid, flip)
+    images = rng.normal(size=(20, 32, 32, 2)).astype(np.float32)
+    mean, samples = segmenter.mean_and_samples(images, passes)
+    np.testing.assert_allclose(mean, segmenter.network_probabilities(images), atol=1e-6)
+    assert len(samples) == passes
+    for seed, sample in enumerate(samples):
+        np.testing.assert_allclose(sample, segmenter.sample(images, seed, mirrored=seed % 2 == 1), atol=1e-6)
+
+
+def test_what_lies_before_the_dropout_runs_once_a_slice_and_mirror(untrained, rng, monkeypatch):
+    segmenter = Segmenter(untrained.network, untrained.modalities, untrained.grid)
+    runs, predict = [], segmenter._cut.before.predict_on_batch
+    monkeypatch.setattr(segmenter._cut.before, "predict_on_batch", lambda batch: runs.append(batch) or predict(batch))
+    segmenter.mean_and_samples(rng.normal(size=(16, 32, 32, 2)).astype(np.float32), passes=4)
+    assert len(runs) == 2
+    np.testing.assert_array_equal(runs[1], runs[0][:, ::-1])
+
+
+def test_network_that_cannot_be_cut_is_sampled_whole(rng):
+    inputs = keras.Input((32, 32, 2))
+    x = keras.layers.Dropout(0.5)(keras.layers.Dropout(0.5)(inputs))
+    network = keras.Model(inputs, keras.layers.Conv2D(4, 1, activation="softmax")(x))
+    segmenter = Segmenter(network, ("flair", "t1ce"), Grid(32))
+    images = rng.normal(size=(3, 32, 32, 2)).astype(np.float32)
+    mean, samples = segmenter.mean_and_samples(images, passes=2)
+    np.testing.assert_array_equal(mean, segmenter.network_probabilities(images))
+    np.testing.assert_array_equal(samples[1], segmenter.sample(images, 1, mirrored=True))
+    assert not np.array_equal(samples[0], samples[1])

@@ -52,6 +52,19 @@ def test_mirrored_head_gets_the_same_answers(gate, scan):
     np.testing.assert_allclose(gate.probabilities(mirrored), gate.probabilities(scan), atol=1e-4)
 
 
+def test_network_is_asked_once_a_slice_and_mirror(gate, scan, monkeypatch):
+    asked = []
+    predict = gate.network.predict_on_batch
+    monkeypatch.setattr(gate.network, "predict_on_batch", lambda batch: asked.extend(batch) or predict(batch))
+    gate.probabilities(scan)
+    shown = [image.tobytes() for image in asked if image.any()]
+    brain = int(scan.images.any(axis=(0, 1, 3)).sum())
+    assert len(shown) == len(set(shown)) == 2 * brain
+    assert {image.tobytes() for image in asked if image.any()} == {
+        image[::-1].tobytes() for image in asked if image.any()
+    }
+
+
 def test_missing_t2_is_shown_as_zeros(gate, scan):
     blank = dataclasses.replace(scan, images=scan.images * np.array([1, 1, 0], np.float32))
     predicted = gate.probabilities(_without(scan, "t2"))
