@@ -38,8 +38,8 @@ course: env ## run all lessons on phantoms and write a report
 	$(RUN) -m helpers run --profile $(PROFILE) --out $(OUT)
 
 test: env lint lessons ## check the code, run the lessons with and without solutions, run the unit tests
-	@# Two at a time: most of a test is tracing and starting, on one core.
-	$(RUN) -m pytest --numprocesses 2 --dist loadfile
+	@# Two at a time: most of a test is tracing and starting, on one core. Longest files first, see tests/conftest.py.
+	$(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	$(RUN) -m pytest --doctest-modules helpers --ignore helpers/bench/peers --quiet
 
 faults: env ## plant every fault that people's files and settings have, and print what is made of each

@@ -20,6 +20,24 @@ import_jsonschema()  # before a test imports nbformat
 os.environ["COURSE_PRECISION"] = "float32"  # the same on every chip; `tests/tasks/test_precisions.py` has the others
 
 MODALITIES = ("flair", "t1ce")
+LONGEST = (
+    "tests/tasks/test_precisions.py",
+    "tests/learn/test_devices.py",
+    "tests/tasks/adaptation/test_adversarial.py",
+    "tests/tasks/adaptation/test_commands.py",
+    "tests/faults/test_faults.py",
+    "tests/tasks/lungs/test_commands.py",
+    "tests/learn/test_checkpoint.py",
+    "tests/tasks/gate/test_commands.py",
+    "tests/lessons/test_run.py",
+)
+"""The files that take longest, in this order: begun last, one would leave all other processes waiting for it."""
+
+
+def pytest_collection_modifyitems(items):
+    """Run the longest files first; `make test` hands whole files to processes, in the order of the tests."""
+    order = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], len(LONGEST)))
 
 
 @pytest.fixture(scope="session")
