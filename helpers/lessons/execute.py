@@ -109,6 +109,7 @@ def _papermill(notebook: Path, copy: Path, parameters: dict[str, Any], cell_time
             execution_timeout=cell_timeout,
             cwd=scratch,
             progress_bar=False,
+            shutdown_kernel="immediate",  # nothing is left to do, and TensorFlow takes a second to say goodbye
         )
     except papermill.PapermillException as error:
         return _without_colour(str(error))
