@@ -36,7 +36,11 @@ SMALL = {
 }  # of their phantoms; the growth with their number is what counts
 PACKAGES = ("numpy", "nibabel", "keras", "tensorflow", "tensorflow-cpu")
 KERNEL, STORED, AUGMENTED = "the kernel's way", "ours, as stored", "ours, to be varied"
-MONAI = {"volumes": "MONAI, volumes cached", "slices": "MONAI, slices cached"}
+MONAI = {
+    "volumes": "MONAI, volumes cached",
+    "slices": "MONAI, slices cached",
+    "classes": "MONAI, slices cached, as many bytes as ours",
+}
 
 
 def bench_loader(
@@ -59,7 +63,7 @@ def bench_loader(
 
     Returns:
         `rates`: slices/s of each loader, as `report.spread`; `ratios`: our rate without augmentation over each other
-        one; `slice_bytes`: size of one of our slices; `monai`: version, cache time and slice size of MONAI, or None,
+        one; `slice_bytes`: size of one of our slices; `monai`: version, cache time and slice sizes of MONAI, or None,
         and `why`; `memory`: MB by number of patients, or None; `machine`, `versions`.
 
     Raises:
@@ -128,8 +132,12 @@ def _notes(result: dict[str, Any]) -> Iterable[str]:
         yield f"MONAI's cached data set was not measured. {result['why']}"
     else:
         yield f"MONAI {monai['version']} filled its cache in memory in {monai['fill_seconds']:.1f} s."
-        ours, its = result["slice_bytes"] / 1000, monai["slice_bytes"] / 1000
-        yield f"A slice of ours has {ours:.0f} kB, soft labels of four classes included; one of MONAI's {its:.0f}."
+        sizes = {way: size / 1000 for way, size in monai["slice_bytes"].items()}
+        yield (
+            f"A slice of ours has {result['slice_bytes'] / 1000:.0f} kB, soft labels included: a byte a pixel for each "
+            f"class but the background. One of MONAI's has {sizes['slices']:.0f} with a label of one byte a pixel, and "
+            f"{sizes['classes']:.0f} with a byte for each class."
+        )
     if result["memory"]:
         peaks = [
             f"{found['anonymous']:,.0f} MB with {found['patients']} patients (and {found['mapped']:,.0f} mapped)"
@@ -146,7 +154,7 @@ def _ours(
     store = open_store(chosen, folder, MODALITIES, Grid(size))
     info = {
         "prepare_seconds": time.perf_counter() - start,
-        "slice_bytes": store.images[0].nbytes + store.soft_labels[0].nbytes,
+        "slice_bytes": store.images[0].nbytes + store.label_planes[0, 1:].nbytes,
     }
     ids = [patient.id for patient in chosen]
     kernel = (kernel_batch(patient, size) for patient in itertools.cycle(chosen))

@@ -95,10 +95,10 @@ def test_the_users_own_patients_are_read_where_a_folder_is_given(small, no_monai
 def test_a_peers_figures_come_from_its_own_counts_and_clock(small, monkeypatch):
     class Stub:
         def __init__(self, script, patients, size, batch):
-            self.info = {"version": "0", "fill_seconds": 1.0, "slice_bytes": 5}
+            self.info = {"version": "0", "fill_seconds": 1.0, "slice_bytes": {"slices": 5, "classes": 7}}
             assert script == "cached_slices"
             assert [len(patient["image"]) for patient in patients] == [2] * loader.PATIENTS
-            self.slices = {"volumes": 50, "slices": 200}
+            self.slices = {"volumes": 50, "slices": 200, "classes": 150}
 
         def ask(self, way, seconds):
             return {"slices": self.slices[way], "seconds": 0.5}
@@ -111,12 +111,13 @@ def test_a_peers_figures_come_from_its_own_counts_and_clock(small, monkeypatch):
 
     monkeypatch.setattr(loader, "Peer", Stub)
     rates = loader.bench_loader(None)["rates"]
-    assert {way: rates[name]["median"] for way, name in loader.MONAI.items()} == {"volumes": 100, "slices": 400}
+    medians = {way: rates[name]["median"] for way, name in loader.MONAI.items()}
+    assert medians == {"volumes": 100, "slices": 400, "classes": 300}
 
 
 def test_the_size_of_our_slice_is_that_in_a_batch(small, no_monai):
-    """Half-precision FLAIR and T1ce, and the soft labels of four classes, a byte each."""
-    assert loader.bench_loader(None)["slice_bytes"] == 16 * 16 * (2 * 2 + 4)
+    """Half-precision FLAIR and T1ce, and the soft labels of all classes but the background, a byte each."""
+    assert loader.bench_loader(None)["slice_bytes"] == 16 * 16 * (2 * 2 + 3)
 
 
 @pytest.mark.skipif(not footprint.STATUS.exists(), reason="only Linux tells anonymous from mapped memory")

@@ -1,10 +1,12 @@
-"""Measures how fast MONAI delivers slices from its cached data set, in two ways.
+"""Measures how fast MONAI delivers slices from its cached data set, in three ways.
 
 volumes: preprocessed volumes are cached, and slices are cropped at random, as in MONAI's tutorial on 2-D slices from
     3-D images.
 slices: preprocessed slices are cached one by one, so that they only have to be stacked.
+classes: the same, with a byte a pixel for each class but the background, as the course hands over its soft labels; the
+    other two hand over one byte a pixel, the label.
 
-Both cache the same as the course's store: half-precision images and byte labels, on a grid of the same size.
+All cache half-precision images, as the course's store does, on a grid of the same size.
 """
 
 import time
@@ -12,6 +14,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from serve import Measure, serve
+
+LABELS = (1, 2, 4)  # of the training set: core, oedema, enhancing tumour
 
 
 def begin(patients: list[dict[str, Any]], size: int, batch: int) -> tuple[Measure, dict[str, Any]]:
@@ -23,7 +27,8 @@ def begin(patients: list[dict[str, Any]], size: int, batch: int) -> tuple[Measur
         batch: slices in a batch.
 
     Returns:
-        The function that measures one of the two ways, and `version`, `torch`, `fill_seconds` and `slice_bytes`.
+        The function that measures one of the ways, and `version`, `torch`, `fill_seconds`, and `slice_bytes` by
+        way, of single slices.
     """
     import monai
     import numpy as np
@@ -54,15 +59,25 @@ def begin(patients: list[dict[str, Any]], size: int, batch: int) -> tuple[Measur
         for patient in whole
         for k in range(patient["label"].shape[-1])
     ]
-    single = CacheDataset(slices, t.Compose([]), copy_cache=False, progress=False)
     filled = (time.perf_counter() - start) / 2
+    classes = [
+        {"image": one["image"], "label": torch.cat([one["label"] == label for label in LABELS]).to(torch.uint8) * 255}
+        for one in slices
+    ]
 
     def endless(data: CacheDataset, size: int) -> Iterator[dict]:
         # One endless epoch: with few patients, the start of an epoch would be over-represented.
         sampler = RandomSampler(data, replacement=True, num_samples=10**9)
         return iter(DataLoader(data, batch_size=size, sampler=sampler, num_workers=0))
 
-    ways = {"volumes": endless(volumes, batch // per_patient), "slices": endless(single, batch)}
+    def cached(slices: list[dict]) -> CacheDataset:
+        return CacheDataset(slices, t.Compose([]), copy_cache=False, progress=False)
+
+    ways = {
+        "volumes": endless(volumes, batch // per_patient),
+        "slices": endless(cached(slices), batch),
+        "classes": endless(cached(classes), batch),
+    }
 
     def measure(way: str, seconds: float) -> dict[str, Any]:
         """Number of slices delivered in about `seconds`, and the exact time."""
@@ -75,9 +90,13 @@ def begin(patients: list[dict[str, Any]], size: int, batch: int) -> tuple[Measur
         "version": monai.__version__,
         "torch": torch.__version__,
         "fill_seconds": round(filled, 2),
-        "slice_bytes": sum(part.nbytes for part in slices[0].values()),
+        "slice_bytes": {"slices": _nbytes(slices[0]), "classes": _nbytes(classes[0])},
     }
     return measure, info
+
+
+def _nbytes(slice_: dict[str, Any]) -> int:
+    return sum(part.nbytes for part in slice_.values())
 
 
 if __name__ == "__main__":
