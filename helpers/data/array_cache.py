@@ -2,8 +2,12 @@
 
 The folder is written beside its final name and moved into place, so a killed process leaves no partial cache and two
 processes may build the same one at once. Checksums detect a damaged one.
+
+The lessons of a run have a folder in common, where the same arrays are built once: each lesson has them in a folder of
+its own all the same, as links to the same files, which nobody writes to.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,8 +17,14 @@ from pathlib import Path
 
 from helpers.runtime.disk import explain_full_disk
 from helpers.runtime.errors import DataError
+from helpers.runtime.lock import lock_folder
 from helpers.runtime.outputs import scratch_folder
 from helpers.runtime.threads import map_threads
+
+SHARED = "COURSE_ARRAYS"
+"""Environment variable with the folder that the lessons of a run share; nothing is shared without."""
+
+_PATIENCE = 3600.0  # seconds to wait for another lesson that has begun to build the same arrays
 
 
 def get_or_build(folder: Path, wanted: dict, write: Callable[[Path], list[dict]]) -> dict:
@@ -37,13 +47,21 @@ def get_or_build(folder: Path, wanted: dict, write: Callable[[Path], list[dict]]
         manifest = read_manifest(folder)
         if {key: manifest.get(key) for key in wanted} == wanted:
             return manifest
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with explain_full_disk(folder), scratch_folder(folder) as scratch:
+
+    def build(scratch: Path) -> None:
         entries = write(scratch)
         checksums = {path.name: _checksum(path) for path in sorted(scratch.glob("*.npy"))}
         manifest = {**wanted, "patients": entries, "checksums": checksums}
         (scratch / "manifest.json").write_text(json.dumps(manifest, indent=1))
-        _move_into_place(scratch, folder)
+
+    if shared := os.environ.get(SHARED):
+        place = Path(shared) / f"arrays_{hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:12]}"
+        with lock_folder(place, "builds the arrays in", wait=_PATIENCE):
+            if not (place / "arrays").is_dir():
+                _fill(place / "arrays", build)
+        _fill(folder, lambda scratch: _link(place / "arrays", scratch))
+    else:
+        _fill(folder, build)
     return read_manifest(folder)
 
 
@@ -127,6 +145,23 @@ def file_signatures(files: Mapping[str, Sequence[Path | None]]) -> dict[str, lis
         return [real[path].relative_to(root).as_posix(), status.st_size, status.st_mtime_ns]
 
     return {identity: [sign(path) for path in paths] for identity, paths in files.items()}
+
+
+def _fill(folder: Path, build: Callable[[Path], None]) -> None:
+    """Replace a folder by what `build` writes into the scratch folder that it is given."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with explain_full_disk(folder), scratch_folder(folder) as scratch:
+        build(scratch)
+        _move_into_place(scratch, folder)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Link all files of one folder into another, or copy them where the file system has no links."""
+    for path in source.iterdir():
+        try:
+            os.link(path, target / path.name)
+        except OSError:
+            shutil.copyfile(path, target / path.name)
 
 
 def _move_into_place(scratch: Path, folder: Path) -> None:

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import helpers
+from helpers.data import array_cache
 from helpers.lessons.private_paths import machine_roots, without_roots
 from helpers.lessons.shared_training import SHARED
 from helpers.runtime.errors import DataError
@@ -73,7 +74,7 @@ def execute(
         "TF_CPP_MIN_LOG_LEVEL": "2",
         # The lesson works in a scratch folder, and still imports the helpers that run it.
         "PYTHONPATH": os.pathsep.join(filter(None, [_root(), os.environ.get("PYTHONPATH")])),
-        SHARED: "" if trainings is None else str(trainings),
+        **dict.fromkeys((SHARED, array_cache.SHARED), "" if trainings is None else str(trainings)),
     }
     log = copy.with_name(LOG)
     with (

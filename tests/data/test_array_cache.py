@@ -1,9 +1,13 @@
 """Laws of the array cache: every patient in its place, all problems reported at once, and nothing built twice."""
 
+import os
+import threading
+import time
+
 import numpy as np
 import pytest
 
-from helpers.data.array_cache import file_signatures, get_or_build, map_cases, read_manifest
+from helpers.data.array_cache import SHARED, file_signatures, get_or_build, map_cases, read_manifest
 from helpers.runtime.errors import DataError
 
 
@@ -50,6 +54,53 @@ def test_what_was_built_from_the_same_is_not_built_again(tmp_path):
     get_or_build(tmp_path / "cache", {"sources": 1}, lambda folder: pytest.fail("built again"))
     assert get_or_build(tmp_path / "cache", {"sources": 2}, _write)["sources"] == 2
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
+def test_lessons_of_a_run_build_the_same_arrays_once_and_whoever_comes_second_waits(tmp_path, monkeypatch):
+    monkeypatch.setenv(SHARED, str(tmp_path / "shared"))
+    built, found = [], []
+
+    def write(folder):
+        built.append(folder)
+        time.sleep(0.2)
+        return _write(folder)
+
+    def lesson(number):
+        found.append(get_or_build(tmp_path / f"lesson_{number}" / "slices", {"sources": 1}, write))
+
+    lessons = [threading.Thread(target=lesson, args=(number,)) for number in range(3)]
+    for one in lessons:
+        one.start()
+    for one in lessons:
+        one.join()
+    assert len(built) == 1
+    assert found == [read_manifest(tmp_path / "lesson_0" / "slices")] * 3
+    get_or_build(tmp_path / "lesson_0" / "slices", {"sources": 2}, write)
+    assert len(built) == 2
+    assert read_manifest(tmp_path / "lesson_1" / "slices")["sources"] == 1
+
+
+def test_shared_arrays_are_copied_where_the_file_system_has_no_links(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("no links here")
+
+    monkeypatch.setenv(SHARED, str(tmp_path / "shared"))
+    monkeypatch.setattr(os, "link", refuse)
+    get_or_build(tmp_path / "own", {"sources": 1}, _write)
+    np.testing.assert_array_equal(np.load(tmp_path / "own" / "numbers.npy"), np.arange(5))
+
+
+def test_a_shared_build_that_fails_leaves_nothing_and_the_next_lesson_builds(tmp_path, monkeypatch):
+    monkeypatch.setenv(SHARED, str(tmp_path / "shared"))
+
+    def fail(folder):
+        _write(folder)
+        raise RuntimeError("the kernel was interrupted")
+
+    with pytest.raises(RuntimeError):
+        get_or_build(tmp_path / "own", {"sources": 1}, fail)
+    assert not list(tmp_path.rglob("*.npy"))
+    assert get_or_build(tmp_path / "own", {"sources": 1}, _write)["patients"] == [{"id": "a"}]
 
 
 def test_signatures_name_no_folder_above_the_data(tmp_path):
