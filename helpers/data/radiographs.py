@@ -102,23 +102,22 @@ def open_radiographs(
     wanted = _description(size, file_signatures({xray.id: [xray.image, *xray.mask_files] for xray in xrays}))
 
     def write(scratch: Path) -> list[dict]:
-        square = len(xrays), size, size
-        images, soft_labels = allocate_arrays(
-            scratch, images=(np.float16, (*square, 1)), soft_labels=(np.uint8, (*square, 2))
+        n = len(xrays)
+        images, label_planes = allocate_arrays(
+            scratch, images=(np.float16, (n, size, size, 1)), soft_labels=(np.uint8, (n, 2, size, size))
         )
 
         def one(index: int) -> dict:
             radiograph, mask = read_xray(xrays[index])
-            images[index], soft_labels[index] = preprocess(radiograph, size), lung_soft_labels(mask, size)
+            images[index] = preprocess(radiograph, size)
+            label_planes[index] = np.moveaxis(lung_soft_labels(mask, size), -1, 0)
             return _entry(xrays[index], radiograph, index, mask)
 
-        entries = map_cases(one, len(xrays), progress)
-        np.save(scratch / "voxels_per_class.npy", soft_labels.sum(axis=(1, 2), dtype=np.float32) / 255)
-        np.save(
-            scratch / "has_brain.npy", np.ones(len(xrays), bool)
-        )  # samplers skip rows without it; no radiograph is empty
+        entries = map_cases(one, n, progress)
+        np.save(scratch / "voxels_per_class.npy", label_planes.sum(axis=(2, 3), dtype=np.float32) / 255)
+        np.save(scratch / "has_brain.npy", np.ones(n, bool))  # samplers skip rows without it; no radiograph is empty
         images.flush()
-        soft_labels.flush()
+        label_planes.flush()
         return entries
 
     return opened(Path(folder), get_or_build(Path(folder), wanted, write))

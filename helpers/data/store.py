@@ -24,7 +24,7 @@ from helpers.data.volumes import Scan, read_scan
 from helpers.runtime.disk import allocate_arrays
 from helpers.runtime.errors import DataError
 
-VERSION = 4
+VERSION = 5
 """Increased whenever the same sources give another store; a store of another version is rebuilt."""
 
 
@@ -36,14 +36,20 @@ class Store:
         folder: the folder on disk.
         manifest: version, parameters, sources, checksums, and one entry per patient.
         images: (n, size, size, modalities) float16, z-scored, memory-mapped; 0 where a patient lacks an optional one.
-        soft_labels: (n, size, size, 4) uint8, the fraction of the pixel that each class covers, in 255ths;
-            memory-mapped.
+        label_planes: (n, 4, size, size) uint8, the fraction of the pixel that each class covers, in 255ths that sum to
+            255; memory-mapped. A plane a class, the background first: those of the foreground lie in one piece, and
+            they are all that training needs, see `helpers.learn.batches`.
     """
 
     folder: Path
     manifest: dict
     images: np.ndarray
-    soft_labels: np.ndarray
+    label_planes: np.ndarray
+
+    @property
+    def soft_labels(self) -> np.ndarray:
+        """The same as `label_planes`, classes last: (n, size, size, 4) uint8, memory-mapped too."""
+        return np.moveaxis(self.label_planes, 1, -1)
 
     @property
     def grid(self) -> Grid:
@@ -122,8 +128,8 @@ def opened(folder: Path, manifest: dict) -> Store:
         folder: of the store.
         manifest: of this folder, as `get_or_build` or `read_manifest` returned it.
     """
-    images, soft_labels = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "soft_labels"))
-    return Store(folder, manifest, images, soft_labels)
+    images, label_planes = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "soft_labels"))
+    return Store(folder, manifest, images, label_planes)
 
 
 def voxel_hashes(scan: Scan) -> dict[str, str]:
@@ -160,8 +166,8 @@ def _write(
     counts = [_depth(patient.file("seg")) for patient in patients]
     first = np.concatenate([[0], np.cumsum(counts)])
     n, side = int(first[-1]), grid.size
-    images, soft_labels = allocate_arrays(
-        folder, images=(np.float16, (n, side, side, len(modalities))), soft_labels=(np.uint8, (n, side, side, 4))
+    images, label_planes = allocate_arrays(
+        folder, images=(np.float16, (n, side, side, len(modalities))), soft_labels=(np.uint8, (n, 4, side, side))
     )
     voxels_per_class, has_brain = np.zeros((n, 4), np.float32), np.zeros(n, bool)
 
@@ -171,9 +177,10 @@ def _write(
         centre = grid.brain_centre(scan.images, scan.spacing, scan.id)
         present = [modalities.index(modality) for modality in scan.modalities]
         images[rows, ..., present] = grid.down(zscore(scan.images), scan.spacing, centre)
-        soft_labels[rows] = soft_labels_on(scan.seg, grid, scan.spacing, centre)
-        voxels_per_class[rows] = soft_labels[rows].sum(axis=(1, 2), dtype=np.float32) / 255
-        has_brain[rows] = scan.images.any(axis=(0, 1, 3))
+        soft_labels = soft_labels_on(scan.seg, grid, scan.spacing, centre)
+        label_planes[rows] = np.moveaxis(soft_labels, -1, 1)
+        voxels_per_class[rows] = soft_labels.sum(axis=(1, 2), dtype=np.float32) / 255
+        has_brain[rows] = scan.images.any(axis=(0, 1)).any(axis=-1)  # 16 times as fast as all axes in one call
         return {
             "id": patient.id,
             "grade": patient.grade,
@@ -189,7 +196,7 @@ def _write(
     np.save(folder / "voxels_per_class.npy", voxels_per_class)
     np.save(folder / "has_brain.npy", has_brain)
     images.flush()
-    soft_labels.flush()
+    label_planes.flush()
     return entries
 
 

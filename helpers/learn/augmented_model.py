@@ -18,15 +18,17 @@ def augment(batch: Mapping[str, keras.KerasTensor]) -> tuple[keras.KerasTensor, 
 
     Args:
         batch: what `helpers.learn.batches.training_batches` yields: `images` (batch, size, size, modalities),
-            `soft_labels` (batch, size, size, classes) in 255ths, and the arrays of an `AugmentationParams` by name.
+            `foreground` (batch, classes - 1, size, size) in 255ths, and the arrays of an `AugmentationParams` by name.
 
     Returns:
         Images (batch, size, size, modalities) and soft labels (batch, size, size, classes), float32, both augmented by
         the parameters in the batch, or as stored where it holds none.
     """
-    parameters = {name: array for name, array in batch.items() if name not in ("images", "soft_labels")}
-    images, soft_labels = ops.cast(batch["images"], "float32"), ops.cast(batch["soft_labels"], "float32") / 255
-    return apply(images, soft_labels, AugmentationParams(**parameters))
+    parameters = {name: array for name, array in batch.items() if name not in ("images", "foreground")}
+    foreground = ops.transpose(ops.cast(batch["foreground"], "float32"), (0, 2, 3, 1))
+    background = 255 - ops.sum(foreground, axis=-1, keepdims=True)  # exact: whole numbers up to 255
+    soft_labels = ops.concatenate([background, foreground], axis=-1) / 255
+    return apply(ops.cast(batch["images"], "float32"), soft_labels, AugmentationParams(**parameters))
 
 
 def with_background(probabilities: keras.KerasTensor) -> keras.KerasTensor:

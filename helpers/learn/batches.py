@@ -1,11 +1,15 @@
 """Batches of training from the slice store to the device: the one module that uses `tf.data`."""
 
 import math
+import weakref
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import DTypeLike
 
 from helpers.data.radiographs import UnlabelledStore
 from helpers.data.store import Store
@@ -16,6 +20,8 @@ from helpers.runtime import options
 
 _BOUNDARY = 64
 """Bytes; tensors begin at multiples of it (EIGEN_MAX_ALIGN_BYTES)."""
+_SPARE = 8
+"""Blocks that wait for the next batch: more than are on their way at any moment."""
 
 
 def training_batches(
@@ -29,8 +35,8 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Batches without end; batch number k depends on the seed and k alone. Each of several machines gets its part.
 
-    They go to the device as stored, 16 and 8 bits; `helpers.learn.augmented_model.augment` makes floats of them and
-    augments them there.
+    They go to the device as stored, 16 and 8 bits, and without the background, which is 255 less the sum of the other
+    classes; `helpers.learn.augmented_model.augment` makes floats of them, adds it, and augments them there.
 
     Args:
         store: the slices.
@@ -42,19 +48,21 @@ def training_batches(
         first_step: number of the first batch.
 
     Yields:
-        A dict of `images` (batch, size, size, modalities) float16, `soft_labels` (batch, size, size, 4) uint8, in
-        255ths, and the arrays of an `AugmentationParams` by name, each with the batch as its first axis.
+        A dict of `images` (batch, size, size, modalities) float16, `foreground` (batch, classes - 1, size, size) uint8,
+        the soft labels of all classes but the background, in 255ths, and the arrays of an `AugmentationParams` by name,
+        each with the batch as its first axis.
     """
     sampler = SliceSampler(store, ids, batch_size, seed, focus)
     size, channels = store.images.shape[1], store.images.shape[-1]
     transforms = options.load(options.AUGMENTATIONS, augmentation, "augmentation")
+    memory = BatchMemory()
 
     def gather(step: int) -> dict[str, np.ndarray]:
         rows = sampler(step)
         drawn = draw(np.random.default_rng([seed, step, 1]), batch_size, size, channels, transforms)
         return {
-            "images": gather_rows(store.images, rows),
-            "soft_labels": gather_rows(store.soft_labels, rows),
+            "images": gather_rows(store.images, rows, memory),
+            "foreground": gather_foreground(store.label_planes, rows, memory),
             **drawn.arrays(),
         }
 
@@ -87,11 +95,12 @@ def adaptation_batches(
 
     Yields:
         What `training_batches` does, of the source, and `domain` (batch,) float32, 1 for the source; and, of the
-        target, the same without soft labels, each name with `target_` before it, `target_domain` 0.
+        target, the same without `foreground`, each name with `target_` before it, `target_domain` 0.
     """
     labelled = SliceSampler(source, source_ids, batch_size, seed, focus=0.0)
     rows, size = target.rows(target.ids), source.images.shape[1]
     transforms = options.load(options.AUGMENTATIONS, augmentation, "augmentation")
+    memory = BatchMemory()
 
     def gather(step: int) -> dict[str, np.ndarray]:
         source_rows = labelled(step)
@@ -101,34 +110,81 @@ def adaptation_batches(
         if shuffled:
             rng.shuffle(domains)
         batch = {
-            "images": gather_rows(source.images, source_rows),
-            "soft_labels": gather_rows(source.soft_labels, source_rows),
+            "images": gather_rows(source.images, source_rows, memory),
+            "foreground": gather_foreground(source.label_planes, source_rows, memory),
             "domain": domains[:batch_size],
         }
         batch |= draw(np.random.default_rng([seed, step, 1]), batch_size, size, 1, transforms).arrays()
-        radiographs = {"images": gather_rows(target.images, target_rows), "domain": domains[batch_size:]}
+        radiographs = {"images": gather_rows(target.images, target_rows, memory), "domain": domains[batch_size:]}
         radiographs |= draw(np.random.default_rng([seed, step, 3]), batch_size, size, 1, transforms).arrays()
         return batch | {f"target_{name}": array for name, array in radiographs.items()}
 
     return _endless(gather, first_step)
 
 
-def gather_rows(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """`array[rows]`, in aligned memory that TensorFlow uses without a copy.
+class BatchMemory:
+    """Memory for batches, which is filled again when nobody holds the batch any more.
+
+    Fresh memory comes from the system page by page, and each page (4 KiB) costs a fault and is zeroed first: together
+    six times as long as copying the slices there. What is handed out comes back when the last array and the last tensor
+    that lie in it are gone; a few blocks wait for the next batch, and the rest goes back to the system.
+    """
+
+    def __init__(self) -> None:
+        self._unused: defaultdict[int, deque[np.ndarray]] = defaultdict(partial(deque, maxlen=_SPARE))
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+        """An array of any values, in aligned memory that TensorFlow uses without a copy.
+
+        Args:
+            shape: of the array.
+            dtype: of the array.
+
+        Returns:
+            An array that begins at a multiple of 64 bytes.
+        """
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        unused = self._unused[size]
+        try:
+            block = unused.pop()
+        except IndexError:
+            block = np.empty(size + _BOUNDARY, np.uint8)
+        # All views keep `whole`, whose own base is no array, alive; views of a slice of `block` would keep `block`.
+        whole = np.frombuffer(memoryview(block), np.uint8)
+        weakref.finalize(whole, unused.append, block).atexit = False
+        first = -whole.ctypes.data % _BOUNDARY
+        return whole[first : first + size].view(dtype).reshape(shape)
+
+
+def gather_rows(array: np.ndarray, rows: np.ndarray, memory: BatchMemory) -> np.ndarray:
+    """`array[rows]`, in memory that TensorFlow uses without a copy.
 
     Args:
         array: (n, ...), any dtype; a memory map too.
         rows: (batch,) integers below n.
+        memory: where the result lies.
 
     Returns:
-        (batch, ...), the dtype of `array`, beginning at a multiple of 64 bytes.
+        (batch, ...), the dtype of `array`.
     """
-    shape = len(rows), *array.shape[1:]
-    size = math.prod(shape) * array.itemsize
-    memory = np.empty(size + _BOUNDARY, np.uint8)
-    first = -memory.ctypes.data % _BOUNDARY
-    out = memory[first : first + size].view(array.dtype).reshape(shape)
+    out = memory.empty((len(rows), *array.shape[1:]), array.dtype)
     return np.take(array, rows, axis=0, out=out, mode="clip")  # with "raise" it would go by way of a buffer
+
+
+def gather_foreground(label_planes: np.ndarray, rows: np.ndarray, memory: BatchMemory) -> np.ndarray:
+    """`label_planes[rows, 1:]`: the soft labels of all classes but the background.
+
+    Args:
+        label_planes: (n, classes, size, size) uint8, see `helpers.data.store.Store`.
+        rows: (batch,) integers below n.
+        memory: where the result lies.
+
+    Returns:
+        (batch, classes - 1, size, size) uint8.
+    """
+    n, classes, *plane = label_planes.shape
+    planes = rows[:, None] * classes + np.arange(1, classes)
+    return gather_rows(label_planes.reshape(n * classes, *plane), planes.ravel(), memory).reshape(len(rows), -1, *plane)
 
 
 def _endless(gather: Callable[[int], dict[str, np.ndarray]], first_step: int) -> tf.data.Dataset:

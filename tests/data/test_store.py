@@ -47,6 +47,10 @@ def test_arrays_are_halves_and_bytes_in_memory_maps(store, patients):
     assert (store.images.dtype, store.soft_labels.dtype) == (np.float16, np.uint8)
     assert isinstance(store.images, np.memmap)
     assert isinstance(store.soft_labels, np.memmap)
+    assert store.soft_labels.shape == (*store.images.shape[:3], 4)
+    assert np.shares_memory(store.soft_labels, store.label_planes)
+    assert store.label_planes.flags.c_contiguous
+    assert (store.label_planes.sum(axis=1) == 255).all()
 
 
 def test_rows_of_patients_do_not_overlap(store, patients):
@@ -94,7 +98,7 @@ def test_store_of_version_2_is_rebuilt(three, tmp_path):
 
     store = _open(three, folder)
     assert store.manifest == new
-    assert store.manifest["version"] == VERSION == 4
+    assert store.manifest["version"] == VERSION == 5
     assert set(store.patients[three[0].id]["fingerprint"]) == {"head", *MODALITIES}
     assert sorted(path.name for path in folder.iterdir()) == [
         "has_brain.npy",

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from helpers.learn.augmented_model import augment
-from helpers.learn.batches import gather_rows, training_batches
+from helpers.learn.batches import BatchMemory, gather_foreground, gather_rows, training_batches
+from helpers.prepare.sampling import SliceSampler
 
 
 def _take(n, *arguments, **options):
@@ -26,13 +27,15 @@ def test_batch_depends_on_seed_and_number_alone(store, split):
 
 def test_plain_batches_hold_what_the_store_holds(store, split):
     (batch,) = _take(1, store, split.train, 8, seed=0, augmentation="none")
-    assert {name: array.dtype for name, array in batch.items()} == {"images": np.float16, "soft_labels": np.uint8}
+    assert {name: array.dtype for name, array in batch.items()} == {"images": np.float16, "foreground": np.uint8}
     allowed = store.images[store.rows(split.train)]
     assert all((allowed == image).all(axis=(1, 2, 3)).any() for image in batch["images"])
     x, y = (keras.ops.convert_to_numpy(part) for part in augment(batch))
     assert (x.shape, y.shape) == ((8, 32, 32, 2), (8, 32, 32, 4))
     np.testing.assert_array_equal(x, batch["images"].astype(np.float32))
-    np.testing.assert_allclose(y, batch["soft_labels"] / np.float32(255), atol=1e-6)
+    soft_labels = store.soft_labels[SliceSampler(store, split.train, 8, seed=0)(0)]
+    np.testing.assert_allclose(y, soft_labels / np.float32(255), atol=1e-6)
+    np.testing.assert_array_equal(np.rint(255 * y), soft_labels)
 
 
 @pytest.mark.parametrize("augmentation", ["none", "usual", "all"])
@@ -46,7 +49,7 @@ def test_every_array_has_the_batch_first(store, split, augmentation):
 def test_numbers_are_a_small_part_of_what_travels(store, split):
     """They do not grow with the slices, which have 32 pixels here, and 96 or 128 in earnest."""
     (batch,) = _take(1, store, split.train, 8, seed=0, augmentation="all")
-    numbers = sum(array.nbytes for name, array in batch.items() if name not in ("images", "soft_labels"))
+    numbers = sum(array.nbytes for name, array in batch.items() if name not in ("images", "foreground"))
     assert numbers / 8 < 1000  # bytes a slice
 
 
@@ -61,10 +64,40 @@ def test_nothing_tunes_the_batches(store, split):
     assert training_batches(store, split.train, 4, seed=0).options().autotune.enabled is False
 
 
+def test_gathered_foreground_is_every_class_but_the_background(store):
+    rows = np.array([70, 3, 70])
+    found = gather_foreground(store.label_planes, rows, BatchMemory())
+    np.testing.assert_array_equal(np.moveaxis(found, 1, -1), store.soft_labels[rows][..., 1:])
+    assert found.flags.c_contiguous
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.uint8])
 def test_gathered_rows_are_those_asked_for_and_lie_where_tensors_begin(dtype):
     array = np.arange(5 * 3 * 3).reshape(5, 3, 3, 1).astype(dtype)
     for rows in ([4, 0, 4], [2]):
-        found = gather_rows(array, np.array(rows))
+        found = gather_rows(array, np.array(rows), BatchMemory())
         np.testing.assert_array_equal(found, array[rows])
         assert found.ctypes.data % 64 == 0
+
+
+def test_memory_of_a_batch_is_filled_again_when_nobody_holds_a_part_of_it():
+    memory = BatchMemory()
+    batch = memory.empty((4, 8), np.float16)
+    place, part = batch.ctypes.data, batch[1:].T
+    del batch
+    other = memory.empty((4, 8), np.float16)
+    assert other.ctypes.data != place
+    del part
+    assert memory.empty((4, 8), np.float16).ctypes.data == place
+
+
+def test_batches_that_are_held_are_not_overwritten(store, split):
+    def drawn():
+        return training_batches(store, split.train, 4, seed=0, augmentation="none").take(30)
+
+    held = list(drawn())
+    copies = [{name: array.numpy().copy() for name, array in batch.items()} for batch in held]
+    for batches in (drawn(), held):
+        for batch, copied in zip(batches, copies, strict=True):
+            for name, array in batch.items():
+                np.testing.assert_array_equal(array, copied[name])

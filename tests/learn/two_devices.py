@@ -48,9 +48,9 @@ def slices(classes: int = 4, augmented: bool = False) -> tf.data.Dataset:
     labels = rng.integers(0, classes, (5 * BATCH, SIZE, SIZE))
     arrays = {
         "images": rng.normal(labels[..., None] / 2, 1, (5 * BATCH, SIZE, SIZE, 2)).astype(np.float16),
-        "soft_labels": np.eye(classes, dtype=np.uint8)[labels] * np.uint8(255),
+        "foreground": np.stack([labels == number for number in range(1, classes)], axis=1) * np.uint8(255),
     }
-    arrays["soft_labels"][::2, ..., 1:], arrays["soft_labels"][::2, ..., 0] = 0, 255  # every second slice shows nothing
+    arrays["foreground"][::2] = 0  # every second slice shows nothing
     if augmented:
         arrays |= draw(rng, len(labels), SIZE, 2).arrays()
     return tf.data.Dataset.from_tensor_slices(arrays).batch(BATCH).repeat()

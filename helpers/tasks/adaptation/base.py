@@ -45,7 +45,7 @@ def augmentation_params(radiographs: Mapping[str, keras.KerasTensor]) -> Augment
         radiographs: by name, each array of shape (batch, ...), as `source_part` and `target_part` give them.
     """
     return AugmentationParams(
-        **{name: array for name, array in radiographs.items() if name not in ("images", "soft_labels", "domain")}
+        **{name: array for name, array in radiographs.items() if name not in ("images", "foreground", "domain")}
     )
 
 

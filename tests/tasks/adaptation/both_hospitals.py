@@ -43,7 +43,7 @@ def radiographs(seed: int, n: int = 4) -> dict[str, np.ndarray]:
     images, soft_labels = made(seed, n)
     return {
         "images": images[:n].astype(np.float16),
-        "soft_labels": soft_labels[:n],
+        "foreground": soft_labels[:n, None, ..., 1],
         "domain": np.ones(n, np.float32),
         "target_images": (0.6 * images[n:] + 0.6).astype(np.float16),
         "target_domain": np.zeros(n, np.float32),

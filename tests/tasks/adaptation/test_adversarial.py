@@ -173,7 +173,7 @@ def test_a_shift_of_greys_is_undone_where_an_anchor_holds():
     trainer.compile(keras.optimizers.Adam(3e-3), DiceCrossEntropy())
     for seed in range(120):
         batch = radiographs(seed, n=8)
-        trainer.train_on_batch({name: batch[name] for name in ("images", "soft_labels")})
+        trainer.train_on_batch({name: batch[name] for name in ("images", "foreground")})
     before = dice(network, "images"), dice(network, "target_images")
     step = ADDA(network, levels=range(5), anchor=1.0)
     step.compile(LayerwiseAdam(1e-3, beta_1=0.5), PrecomputedLoss())

@@ -51,9 +51,7 @@ def _means(channels=3):
 
 
 def _batch(n=400):
-    soft_labels = np.zeros((n, 8, 8, 4), np.uint8)
-    soft_labels[..., 0] = 255
-    return {"images": np.ones((n, 8, 8, 3), np.float16), "soft_labels": soft_labels}
+    return {"images": np.ones((n, 8, 8, 3), np.float16), "foreground": np.zeros((n, 3, 8, 8), np.uint8)}
 
 
 def test_optional_channel_is_taken_from_half_of_the_slices_in_training_only():
@@ -68,7 +66,7 @@ def test_optional_channel_is_taken_from_half_of_the_slices_in_training_only():
 
 def test_patches_of_a_transformer_are_classified_in_their_places():
     network = transformer(32, 3, shape=Shape(8, 16, 1, 2))
-    batch = {"images": np.zeros((2, 32, 32, 3), np.float16), "soft_labels": np.zeros((2, 32, 32, 4), np.uint8)}
+    batch = {"images": np.zeros((2, 32, 32, 3), np.float16), "foreground": np.zeros((2, 3, 32, 32), np.uint8)}
     outputs = GateTrainer(network)(batch)
     assert outputs["prediction"].shape == (2, 2)
     assert outputs["tissue"].shape == (2, 4, 4, 4)
