@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Hashable, Mapping
 
+GROWTH = 8
+"""How many times as many steps the next trial has at most, while `timed` looks for their number."""
+
 
 def interleave(turns: Mapping[Hashable, Callable[[], float]], rounds: int) -> dict[Hashable, list[float]]:
     """Measure all candidates in turns; a first round, for warm-up, is discarded.
@@ -34,7 +37,12 @@ def timed(run: Callable[[int], float], amount: float, seconds: float) -> Callabl
         nonlocal count
         if not count:
             run(1)  # warm-up: builds graphs, allocates memory
-            count = max(1, round(seconds / run(1)))
+            wanted = 1
+            while 1.2 * count < wanted:  # by and by: of one short step, most is what a run costs beside its steps
+                count = min(wanted, max(1, GROWTH * count))
+                seconds_taken = run(count)
+                wanted = round(count * seconds / seconds_taken)
+            return amount * count / seconds_taken
         return amount * count / run(count)
 
     return turn

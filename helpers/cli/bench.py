@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.progress import Progress
 
+from helpers.cli.console import console
 from helpers.cli.parameters import path_option
 from helpers.runtime.backend import check_backend
 from helpers.runtime.outputs import writable_file
@@ -51,9 +53,24 @@ def bench_measure_command(data: Data = None, json: Json = None) -> None:
     _write(_measure(data), json)
 
 
+@app.command("gpu")
+def bench_gpu_command(json: Json = None) -> None:
+    """On an NVIDIA GPU: training steps beside PyTorch's, memory, the card's matrix rate, inference, loading."""
+    from helpers.bench import gpu
+
+    with Progress(console=console(stderr=True), transient=True) as bars:
+        bar = bars.add_task("")
+        result = gpu.bench_gpu(
+            json, progress=lambda doing, done, total: bars.update(bar, description=doing, completed=done, total=total)
+        )
+    print(gpu.markdown(result), end="")
+    if json:
+        print(f"\nThe figures are in {json}, these tables in {gpu.tables_path(json)}.")
+
+
 @app.command("all")
 def bench_all_command(data: Data = None, model: Model = None, json: Json = None) -> None:
-    """All of these, one after the other."""
+    """All of these but `gpu`, one after the other."""
     parts = {"loader": _loader(data), "train": _train(), "predict": _predict(model), "viewer": _viewer()}
     _write({**parts, "measure": _measure(data)}, json)
 

@@ -1,14 +1,19 @@
-"""Batches of training from the slice store to the device: the one module that uses `tf.data`."""
+"""Batches of training from the slice store to the device: the one module that uses `tf.data`.
+
+TensorFlow is imported where a pipeline is made: `batch_reader` does without.
+"""
+
+from __future__ import annotations
 
 import math
 import weakref
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import DTypeLike
 
 from helpers.data.radiographs import UnlabelledStore
@@ -17,6 +22,9 @@ from helpers.learn.devices import local_rows
 from helpers.prepare.augment import draw
 from helpers.prepare.sampling import SliceSampler
 from helpers.runtime import options
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 _BOUNDARY = 64
 """Bytes; tensors begin at multiples of it (EIGEN_MAX_ALIGN_BYTES)."""
@@ -52,6 +60,27 @@ def training_batches(
         the soft labels of all classes but the background, in 255ths, and the arrays of an `AugmentationParams` by name,
         each with the batch as its first axis.
     """
+    return _endless(batch_reader(store, ids, batch_size, seed, augmentation, focus), first_step)
+
+
+def batch_reader(
+    store: Store,
+    ids: Sequence[str],
+    batch_size: int,
+    seed: int,
+    augmentation: str = "usual",
+    focus: float = 0.5,
+) -> Callable[[int], dict[str, np.ndarray]]:
+    """A function that reads batch number k of `training_batches`, whose arguments these are.
+
+    Args:
+        store: the slices.
+        ids: patients, or radiographs, to draw slices from.
+        batch_size: slices in a batch, over all machines.
+        seed: of the order of slices and of their augmentation.
+        augmentation: a name in `helpers.runtime.options.AUGMENTATIONS`.
+        focus: share of a batch that is drawn from slices with tumour.
+    """
     sampler = SliceSampler(store, ids, batch_size, seed, focus)
     size, channels = store.images.shape[1], store.images.shape[-1]
     transforms = options.load(options.AUGMENTATIONS, augmentation, "augmentation")
@@ -66,7 +95,7 @@ def training_batches(
             **drawn.arrays(),
         }
 
-    return _endless(gather, first_step)
+    return gather
 
 
 def adaptation_batches(
@@ -188,6 +217,8 @@ def gather_foreground(label_planes: np.ndarray, rows: np.ndarray, memory: BatchM
 
 
 def _endless(gather: Callable[[int], dict[str, np.ndarray]], first_step: int) -> tf.data.Dataset:
+    import tensorflow as tf
+
     def local_part(step: int) -> dict[str, np.ndarray]:
         return {name: array[local_rows(len(array))] for name, array in gather(step).items()}
 
@@ -220,4 +251,6 @@ def xla_compiled(function: Callable) -> Callable:
     """
     if keras.backend.backend() != "tensorflow":
         return function
+    import tensorflow as tf
+
     return tf.function(function, jit_compile=True, autograph=False)

@@ -1,5 +1,7 @@
 """Tests of interleaved measurement."""
 
+import pytest
+
 from helpers.bench.interleave import interleave, timed
 
 
@@ -25,3 +27,8 @@ def test_a_turn_lasts_about_as_long_as_requested_and_gives_the_rate_per_second()
     turn = timed(run, amount=16, seconds=3)
     assert turn() == turn() == 32
     assert counts == [1, 1, 6, 6]
+
+
+def test_what_a_run_costs_beside_its_steps_hardly_lowers_the_rate():
+    turn = timed(lambda count: 0.05 + 0.001 * count, amount=16, seconds=1)
+    assert turn() == turn() == pytest.approx(16_000, rel=0.06)

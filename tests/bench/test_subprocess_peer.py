@@ -2,6 +2,8 @@
 
 import shutil
 import sys
+import threading
+import time
 
 import pytest
 
@@ -23,6 +25,26 @@ def begin(**settings):
     import a_package_that_nobody_has
 
 serve(begin)
+"""
+GREEDY = """
+from serve import serve
+
+def measure(how):
+    if how == "too much":
+        raise MemoryError("Unable to allocate 139 GiB")
+    return {"how": how}
+
+serve(lambda: (measure, {}))
+"""
+SLOW = """
+import subprocess, sys, time
+from serve import serve
+
+def measure():
+    subprocess.run([sys.executable, "-c", "import time; time.sleep(60)"])  # as a compiler would
+    return {}
+
+serve(lambda: (measure, {}))
 """
 BROKEN = "raise SystemExit('the disk is on fire')"
 
@@ -56,6 +78,24 @@ def test_a_peer_that_fails_says_why(script):
     script(BROKEN)
     with pytest.raises(RuntimeError, match="the disk is on fire"):
         subprocess_peer.Peer("peer")
+
+
+def test_a_peer_that_lacks_memory_says_so_and_goes_on(script):
+    script(GREEDY)
+    with subprocess_peer.Peer("peer") as peer:
+        with pytest.raises(subprocess_peer.OutOfMemoryError, match="139 GiB"):
+            peer.ask(how="too much")
+        assert peer.ask(how="modest") == {"how": "modest"}
+
+
+def test_a_request_can_be_ended_with_all_that_it_started(script):
+    script(SLOW)
+    start = time.monotonic()
+    with subprocess_peer.Peer("peer") as peer:
+        threading.Timer(0.5, peer.kill).start()
+        with pytest.raises(RuntimeError, match="failed"):
+            peer.ask()
+    assert time.monotonic() - start < 30
 
 
 def test_another_python_is_used_where_one_is_named(script, tmp_path, monkeypatch):

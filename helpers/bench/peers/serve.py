@@ -8,6 +8,17 @@ from typing import Any
 
 Measure = Callable[..., dict[str, Any]]
 
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "outofmemory",
+    "resource_exhausted",
+    "resourceexhausted",
+    "alloc_failed",
+    "can't allocate memory",
+    "memoryerror",
+)
+"""What errors have in name or text where memory ran out: TensorFlow's, JAX's, PyTorch's, cuDNN's and Python's."""
+
 
 def serve(begin: Callable[..., tuple[Measure, dict[str, Any]]]) -> None:
     """Respond to requests until the input ends.
@@ -28,4 +39,9 @@ def serve(begin: Callable[..., tuple[Measure, dict[str, Any]]]) -> None:
                 response = measure(**request)
         except ModuleNotFoundError as error:
             response = {"missing": error.name}
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            if not any(word in text.lower() for word in _OUT_OF_MEMORY):
+                raise
+            response = {"out_of_memory": text.splitlines()[0]}
         print(json.dumps(response), file=responses, flush=True)

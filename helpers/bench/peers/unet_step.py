@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 from serve import Measure, serve
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
     from torch import Tensor, nn
 
 
@@ -95,6 +98,97 @@ def loss(truth: Tensor, logits: Tensor) -> Tensor:
     return cross_entropy + (1 - (2 * intersection + 1) / (total + 1)).mean()
 
 
+def random_batch(batch: int, channels: int, classes: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Random images (batch, channels, size, size) and soft labels (batch, classes, size, size), channels last.
+
+    Args:
+        batch: slices in the batch.
+        channels: of the images.
+        classes: of the soft labels.
+        size: pixels along each side.
+        device: where they lie.
+    """
+    import torch
+
+    images = torch.randn(batch, channels, size, size, device=device)
+    truth = torch.rand(batch, classes, size, size, device=device).softmax(dim=1)
+    return images.to(memory_format=torch.channels_last), truth.to(memory_format=torch.channels_last)
+
+
+def training_step(
+    model: nn.Module, device: torch.device, precision: str, compiled: bool = False
+) -> Callable[[Tensor, Tensor], None]:
+    """A function that makes one step of Adam for images and soft labels.
+
+    Args:
+        model: the network.
+        device: where it trains.
+        precision: "float32", or "bfloat16" or "float16" for autocast, the latter with loss scaling.
+        compiled: network and loss go through `torch.compile`, once for batches of all sizes.
+    """
+    import torch
+
+    model = model.to(device, memory_format=torch.channels_last)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, fused=device.type == "cuda")
+
+    def forward(images: Tensor, truth: Tensor) -> Tensor:
+        with torch.autocast(device.type, getattr(torch, precision), enabled=precision != "float32"):
+            logits = model(images)
+        return loss(truth, logits)
+
+    run = torch.compile(forward) if compiled else forward
+
+    def step(images: Tensor, truth: Tensor) -> None:
+        if compiled:
+            for array in (images, truth):
+                torch._dynamo.maybe_mark_dynamic(array, 0)
+        optimiser.zero_grad(set_to_none=True)
+        scaler.scale(run(images, truth)).backward()
+        scaler.step(optimiser)
+        scaler.update()
+
+    return step
+
+
+def wait(device: torch.device) -> None:
+    """Wait until the device has computed all that it was asked for.
+
+    Args:
+        device: the one that was used.
+    """
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def prepare(channels: int, classes: int, filters: int, depth: int, dropout: float) -> tuple[torch.device, dict]:
+    """The device that trains, and `version`, `threads` and `parameters`.
+
+    Args:
+        channels: of the input.
+        classes: of the output.
+        filters: channels at the first level.
+        depth: number of poolings.
+        dropout: rate at the bottleneck.
+
+    Raises:
+        ValueError: the network has another number of parameters than `convolutions` implies.
+    """
+    import torch
+
+    torch.backends.cudnn.benchmark = True
+    torch.manual_seed(0)
+    plan = convolutions(channels, classes, filters, depth)
+    parameters = sum(kernel**2 * inward * outward + outward for kernel, inward, outward in plan)
+    made = network(channels, classes, filters, depth, dropout)
+    if (counted := sum(p.numel() for p in made.parameters())) != parameters:
+        raise ValueError(f"the network has {counted} parameters, its plan {parameters}")
+    info = {"version": torch.__version__, "threads": torch.get_num_threads(), "parameters": parameters}
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu"), info
+
+
 def begin(
     size: int, batch: int, channels: int, classes: int, filters: int, depth: int, dropout: float
 ) -> tuple[Measure, dict[str, Any]]:
@@ -111,53 +205,25 @@ def begin(
 
     Returns:
         The function that times training steps, and `version`, `threads` and `parameters`.
-
-    Raises:
-        ValueError: the network has another number of parameters than `convolutions` implies.
     """
-    import torch
-
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.backends.cudnn.benchmark = True
-    torch.manual_seed(0)
-    images = torch.randn(batch, channels, size, size).to(device, memory_format=torch.channels_last)
-    truth = torch.rand(batch, classes, size, size).softmax(dim=1).to(device, memory_format=torch.channels_last)
-    trained: dict[str, tuple] = {}  # each precision trains a network of its own, as in Keras
-
-    def step(precision: str) -> None:
-        model, optimiser, scaler = trained[precision]
-        optimiser.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, getattr(torch, precision), enabled=precision != "float32"):
-            logits = model(images)
-        scaler.scale(loss(truth, logits)).backward()
-        scaler.step(optimiser)
-        scaler.update()
-
-    def synchronise() -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize()
+    device, info = prepare(channels, classes, filters, depth, dropout)
+    arrays = random_batch(batch, channels, classes, size, device)
+    trained: dict[str, Callable[[Tensor, Tensor], None]] = {}  # each precision has a network of its own, as in Keras
 
     def measure(precision: str, steps: int) -> dict[str, Any]:
         """Seconds of `steps` training steps; the first call for a precision builds its network and warms it up."""
         if precision not in trained:
-            model = network(channels, classes, filters, depth, dropout).to(device, memory_format=torch.channels_last)
-            scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
-            trained[precision] = model, torch.optim.Adam(model.parameters(), lr=1e-3), scaler
+            model = network(channels, classes, filters, depth, dropout)
+            trained[precision] = training_step(model, device, precision)
             for _ in range(2):
-                step(precision)
-        synchronise()
+                trained[precision](*arrays)
+        wait(device)
         start = time.perf_counter()
         for _ in range(steps):
-            step(precision)
-        synchronise()
+            trained[precision](*arrays)
+        wait(device)
         return {"seconds": time.perf_counter() - start, "slices": steps * batch}
 
-    plan = convolutions(channels, classes, filters, depth)
-    parameters = sum(kernel**2 * inward * outward + outward for kernel, inward, outward in plan)
-    made = network(channels, classes, filters, depth, dropout)
-    if (counted := sum(p.numel() for p in made.parameters())) != parameters:
-        raise ValueError(f"the network has {counted} parameters, its plan {parameters}")
-    info = {"version": torch.__version__, "threads": torch.get_num_threads(), "parameters": parameters}
     return measure, info
 
 
