@@ -206,7 +206,7 @@ class _ResidentBatch(keras.Model):
     """
 
     def __init__(self, network: keras.Model, images: np.ndarray, truth: np.ndarray) -> None:
-        super().__init__(autocast=False)
+        super().__init__(name="resident_batch", autocast=False)  # half precision begins in the network
         self.network = network
         self.images, self.truth = (
             self.add_weight(shape=array.shape, initializer=lambda shape, dtype, array=array: array, trainable=False)
