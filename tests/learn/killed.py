@@ -2,7 +2,9 @@
 
 `python -m tests.learn.killed 20 gate` kills a training of the gate twenty times, compares it bit by bit with one that
 was not killed, and prints where the kills struck. So for `brain`, `lungs`, and `adaptation` (or a method of it, such as
-`reversal`). The trainings are those of the command line, on phantoms, with a checkpoint after every step.
+`reversal`); a third argument is the seed of the moments, else they are others each time. The trainings are those of the
+command line, on phantoms, with a checkpoint after every step. Each session is a copy of the process that has imported
+TensorFlow, and has not computed with it: an import would take several times as long as the training.
 """
 
 import io
@@ -11,7 +13,6 @@ import os
 import random
 import re
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -75,24 +76,19 @@ def train(trainer: str, folder: Path, out: Path, epochs: int) -> None:
 
 
 class Session:
-    """A training in a process of its own.
+    """A training in a copy of this process, which must not have computed with TensorFlow.
 
     Args:
         arguments: of `train`.
-        fork: whether to copy this process, which saves the import of TensorFlow; it must not have computed with it.
     """
 
-    def __init__(self, *arguments: object, fork: bool) -> None:
+    def __init__(self, *arguments: object) -> None:
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - open until the session has ended
-        if fork:
-            sys.stdout.flush()
-            if not (process := os.fork()):
-                self._train(arguments)
-            self._process, self._status = process, None
-        else:
-            command = [sys.executable, "-m", "tests.learn.killed", "train", *map(str, arguments)]
-            environment = {**os.environ, **ENVIRONMENT}
-            self._process = subprocess.Popen(command, env=environment, stdout=self._output, stderr=subprocess.STDOUT)
+        self._status = None
+        sys.stdout.flush()
+        self._process = os.fork()
+        if not self._process:
+            self._train(arguments)
 
     def _train(self, arguments: tuple) -> None:
         status = 1
@@ -110,8 +106,6 @@ class Session:
 
     def poll(self) -> int | None:
         """Its status; None while it runs, minus the signal where it was killed."""
-        if isinstance(self._process, subprocess.Popen):
-            return self._process.poll()
         if self._status is None:
             process, status = os.waitpid(self._process, os.WNOHANG)
             self._status = os.waitstatus_to_exitcode(status) if process else None
@@ -120,7 +114,7 @@ class Session:
     def kill(self) -> None:
         """Send SIGKILL, unless it has ended."""
         if self.poll() is None:
-            os.kill(getattr(self._process, "pid", self._process), signal.SIGKILL)
+            os.kill(self._process, signal.SIGKILL)
 
     def wait(self) -> tuple[int, str]:
         """Its status, and what it printed."""
@@ -130,9 +124,7 @@ class Session:
         return self.poll(), self._output.read().decode(errors="replace")
 
 
-def train_and_kill(
-    trainer: str, folder: Path, out: Path, epochs: int, kills: int, seed: int, fork: bool = False
-) -> list[str]:
+def train_and_kill(trainer: str, folder: Path, out: Path, epochs: int, kills: int, seed: int) -> list[str]:
     """Start the training, kill it (SIGKILL) at a random moment, start it again …, and leave it alone after `kills`.
 
     Most kills strike a moment after one to four changes of the folder, the others up to a second later.
@@ -142,7 +134,7 @@ def train_and_kill(
     """
     rng, struck = random.Random(seed), []
     while True:
-        session = Session(trainer, folder, out, epochs, fork=fork)
+        session = Session(trainer, folder, out, epochs)
         if len(struck) < kills:
             _wait_for_changes(out, rng.randint(1, 4), session)
             time.sleep(rng.choice([0.06, 0.06, 0.06, 1.0]) * rng.random())
@@ -231,7 +223,7 @@ def _changed(out: Path) -> int:
     return 0
 
 
-def _main(kills: int, trainer: str) -> int:
+def _main(kills: int, trainer: str, seed: int) -> int:
     os.environ.update(ENVIRONMENT)
     for task in ("adaptation", "brain", "gate"):  # the sessions are copies of this process
         import_module(f"helpers.tasks.{task}.commands")
@@ -240,12 +232,12 @@ def _main(kills: int, trainer: str) -> int:
         folder = Path(name)
         make_data(trainer, folder)
         if trainer not in ("brain", "gate", "lungs"):
-            train_and_kill("lungs", folder, folder / "source", 1, 0, 0, fork=True)
+            train_and_kill("lungs", folder, folder / "source", 1, 0, 0)
         begun = time.monotonic()
-        train_and_kill(trainer, folder, folder / "whole", epochs, 0, 0, fork=True)
+        train_and_kill(trainer, folder, folder / "whole", epochs, 0, 0)
         print(f"{trainer}: {epochs} epochs in {time.monotonic() - begun:.0f} s, never stopped", flush=True)
         begun = time.monotonic()
-        struck = train_and_kill(trainer, folder, folder / "killed", epochs, kills, int(time.time()), fork=True)
+        struck = train_and_kill(trainer, folder, folder / "killed", epochs, kills, seed)
         print(f"killed {len(struck)} times in {time.monotonic() - begun:.0f} s: {'; '.join(struck)}")
         different, left = differences(folder / "whole", folder / "killed"), files_left(folder / "killed")
         count = len(end(folder / "whole"))
@@ -256,7 +248,5 @@ def _main(kills: int, trainer: str) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "train":
-        train(sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]), int(sys.argv[5]))
-    else:
-        sys.exit(_main(int(sys.argv[1]), sys.argv[2] if sys.argv[2:] else "brain"))
+    given = dict(enumerate(sys.argv[1:]))
+    sys.exit(_main(int(given[0]), given.get(1, "brain"), int(given.get(2, time.time()))))

@@ -18,7 +18,6 @@ from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.training_loop import fit
 from helpers.runtime.errors import DataError
 from helpers.runtime.interrupt import Terminated
-from tests.learn.killed import differences, files_left, train_and_kill
 
 STEPS, EPOCHS = 4, 3
 
@@ -287,11 +286,10 @@ def test_jax_goes_on_as_well():
     assert "3 passed" in result.stdout
 
 
-def test_killed_training_ends_as_the_one_that_nobody_killed(phantoms, tmp_path):
+def test_killed_training_ends_as_the_one_that_nobody_killed():
     """SIGKILL at random moments of the command; `python -m tests.learn.killed 20 gate` for others, and more kills."""
-    (tmp_path / "brats").symlink_to(phantoms)
-    train_and_kill("brain", tmp_path, tmp_path / "whole", 2, kills=0, seed=0)
-    struck = train_and_kill("brain", tmp_path, tmp_path / "killed", 2, kills=2, seed=3)
-    assert len(struck) == 2
-    assert not differences(tmp_path / "whole", tmp_path / "killed")
-    assert not files_left(tmp_path / "killed")
+    command = [sys.executable, "-m", "tests.learn.killed", "2", "brain", "3"]
+    result = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "killed 2 times" in result.stdout
+    assert "different: nothing\nfiles left: none\n" in result.stdout
