@@ -482,11 +482,12 @@ for identity in split.test[:MENDED]:
 tried = pd.DataFrame(rows, columns=["fault", "remedy", "twin", "patient", "dice"])
 
 # %%
-from helpers.measure.statistics import bootstrap_ci
+from helpers.measure.statistics import mean_interval
 
 
 def cell(values):
-    low, high = bootstrap_ci(values)
+    """The mean, and its 95 % interval; of fewer than eight patients the lowest and the highest."""
+    low, high = mean_interval(values) or (np.min(values), np.max(values))
     return f"{np.mean(values):.2f} [{low:.2f}, {high:.2f}]"
 
 
@@ -497,8 +498,8 @@ table.loc[("any", "a model that draws nothing"), :] = cell(np.zeros(MENDED))  # 
 table
 
 # %% [markdown]
-# Mean and 95 % interval over so few patients: wide. But the same patients stand in every row, and each can be compared
-# with itself. What did a fault cost, and what did its remedy bring back? And the first rows: what did a remedy do where
+# The mean, and in brackets its 95 % interval; or the lowest and the highest patient, where fewer than eight are too few
+# for one. But the same patients stand in every row, and each can be compared with itself. What did a fault cost, and what did its remedy bring back? And the first rows: what did a remedy do where
 # nothing was wrong?
 
 # %%
@@ -509,12 +510,12 @@ ax = figure.subplots()
 for twin, colour, aside in zip(twins, ("#D55E00", "#0072B2"), (-0.15, 0.15), strict=True):
     for row, pair in enumerate(conditions[1:]):
         values = gain.loc[twin, pair].to_numpy()
-        ax.plot(bootstrap_ci(values), [row + aside] * 2, color=colour, linewidth=3, alpha=0.5, solid_capstyle="butt")
+        ax.plot(values, [row + aside] * len(values), ".", color=colour, alpha=0.5)
         ax.plot(values.mean(), row + aside, "o", color=colour, label=None if row else twin)
 ax.axvline(0, color="#555555", linewidth=1)
 ax.set_yticks(range(len(conditions) - 1), [f"{fault}: {remedy}" for fault, remedy in conditions[1:]])
 ax.invert_yaxis()
-ax.set_xlabel("change of the Dice, same patients (95 % interval)")
+ax.set_xlabel(f"change of the Dice: {len(values)} patients, each a small dot, and their mean")
 figure.legend(loc="outside lower center", ncols=2)
 figure.suptitle("What each fault costs, and what each remedy brings or costs")
 style.alt(figure, "Change of Dice for each fault and remedy, for the model trained with and without augmentation.")

@@ -24,7 +24,7 @@ from helpers.data.radiographs import open_radiographs, split_radiographs, to_nat
 from helpers.lessons.checks import exercise_check, filled, require
 from helpers.lessons.record import record
 from helpers.measure.overlap import dice
-from helpers.measure.statistics import bootstrap_ci
+from helpers.measure.statistics import mean_interval
 from helpers.show import radiographs as show
 from helpers.show import style
 
@@ -323,8 +323,8 @@ show.compare(
 # %% [markdown]
 # ## The score
 #
-# As in lesson 07: each X-ray by itself, on its own grid, the mean with its interval, and whoever has not looked in the
-# same table. One score is new: the **average surface distance**, the mean way from one outline to the nearest point of
+# As in lesson 07: each X-ray by itself, on its own grid, the mean with its interval (or the lowest and the highest, where
+# there are fewer than eight X-rays), and whoever has not looked in the same table. One score is new: the **average surface distance**, the mean way from one outline to the nearest point of
 # the other, both ways round. It is in pixels, since these files do not tell the millimetres; so compare it within a
 # hospital only.
 
@@ -353,7 +353,8 @@ scores = {
 
 
 def cell(values, digits):
-    low, high = bootstrap_ci(values)
+    """The mean, and its 95 % interval; of fewer than eight radiographs the lowest and the highest."""
+    low, high = mean_interval(values) or (min(values), max(values))
     return f"{values.mean():.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
