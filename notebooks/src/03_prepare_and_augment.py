@@ -498,9 +498,9 @@ table.loc[("any", "a model that draws nothing"), :] = cell(np.zeros(MENDED))  # 
 table
 
 # %% [markdown]
-# The mean, and in brackets its 95 % interval; or the lowest and the highest patient, where fewer than eight are too few
-# for one. But the same patients stand in every row, and each can be compared with itself. What did a fault cost, and what did its remedy bring back? And the first rows: what did a remedy do where
-# nothing was wrong?
+# The mean, and in brackets its 95 % interval; or the lowest and the highest patient, where fewer than eight are too
+# few for one. But the same patients stand in every row, and each can be compared with itself. What did a fault cost,
+# and what did its remedy bring back? And the first rows: what did a remedy do where nothing was wrong?
 
 # %%
 wide = tried.pivot_table(index=["twin", "patient"], columns=["fault", "remedy"], values="dice")

@@ -323,10 +323,10 @@ show.compare(
 # %% [markdown]
 # ## The score
 #
-# As in lesson 07: each X-ray by itself, on its own grid, the mean with its interval (or the lowest and the highest, where
-# there are fewer than eight X-rays), and whoever has not looked in the same table. One score is new: the **average surface distance**, the mean way from one outline to the nearest point of
-# the other, both ways round. It is in pixels, since these files do not tell the millimetres; so compare it within a
-# hospital only.
+# As in lesson 07: each X-ray by itself, on its own grid, the mean with its interval (or the lowest and the highest,
+# where there are fewer than eight X-rays), and whoever has not looked in the same table. One score is new: the
+# **average surface distance**, the mean way from one outline to the nearest point of the other, both ways round. It
+# is in pixels, since these files do not tell the millimetres; so compare it within a hospital only.
 
 # %%
 from helpers.measure.radiographs import score_radiograph  # Dice, Jaccard, average surface distance
