@@ -9,6 +9,7 @@ from helpers.lessons.pictures import inline, pictures
 from helpers.runtime.disk import write_text
 from helpers.runtime.errors import DataError
 from helpers.runtime.json_files import read_json
+from helpers.runtime.threads import map_threads
 
 METRICS = "metrics.json"
 TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -52,8 +53,9 @@ def write_report(out: Path, course: Course) -> Path:
     lessons = [_entry(lesson, course, out / lesson.name) for lesson in course.lessons]
     ran = [entry for entry in lessons if entry["metrics"]]
     found = [picture for entry in ran for picture in entry["pictures"]]
-    for picture in found:
-        picture["uri"], picture["width"] = inline(picture.pop("png"), len(found))
+    encoded = map_threads(lambda picture: inline(picture.pop("png"), len(found)), found)
+    for picture, (uri, width) in zip(found, encoded, strict=True):
+        picture |= {"uri": uri, "width": width}
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": number, "clock": clock}
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
