@@ -127,9 +127,9 @@ print(f"this device trains on        {device_speed:,.0f} slices/s (SIZE {SIZE}, 
 from helpers.data.resample import Grid
 from helpers.data.store import open_store
 
-grid, start = Grid(SIZE), time.perf_counter()
+grid = Grid(SIZE)
 store = open_store(patients, folder / "slices", MODALITIES, grid)
-print(f"{len(patients)} patients in {time.perf_counter() - start:.1f} s, in {store.folder}")
+print(f"{len(patients)} patients in {store.folder}")
 for name, array in {"images": store.images, "soft_labels": store.soft_labels}.items():
     print(f"{name:12s}{array.shape!s:22s}{array.dtype!s:9s}{array.nbytes / 1e6:6.0f} MB")
 
