@@ -134,6 +134,7 @@ REFUSED = {
     "bench measure --data nowhere": "There is no folder nowhere",
     "bench predict --model nowhere": "nowhere holds no finished training",
     "bench train --json empty": "empty",
+    "bench gpu --json empty": "empty",
     "run 99": "There is no lesson '99'",
     "run --profile none": "There is no profile 'none'",
     "push --user somebody --dry-run 99": "There is no lesson '99'",
