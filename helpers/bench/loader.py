@@ -35,7 +35,7 @@ SMALL = {
     "spacing": (4.0, 4.0, 155 / 39),
 }  # of their phantoms; the growth with their number is what counts
 PACKAGES = ("numpy", "nibabel", "keras", "tensorflow", "tensorflow-cpu")
-KERNEL, STORED, AUGMENTED = "the kernel's way", "ours, as stored", "ours, to be varied"
+KERNEL, STORED, AUGMENTED = "the kernel's way", "ours, as stored", "ours, with the numbers that augment them"
 MONAI = {
     "volumes": "MONAI, volumes cached",
     "slices": "MONAI, slices cached",

@@ -249,6 +249,7 @@ def claim(
     """Which definitions of the metrics explain reported figures together; status 1 where none does."""
     from helpers.measure.claim import as_json, explain, figure, nearest, remarks
 
+    json = writable_file(json) if json else None
     given = {"accuracy": accuracy, "iou": iou, "dice": dice}
     figures = [figure(metric, text) for metric, texts in given.items() for text in texts or ()]
     if not figures:
@@ -258,8 +259,8 @@ def claim(
     closest = None if found else nearest(figures, share, classes)
     claim_table(figures, found or [closest[0]])
     print(*remarks(figures, found, closest), sep="\n")
-    if json is not None:
-        write_text(dumps(as_json(figures, share, found, closest), indent=2), writable_file(json))
+    if json:
+        write_text(dumps(as_json(figures, share, found, closest), indent=2), json)
     raise typer.Exit(int(not found))
 
 

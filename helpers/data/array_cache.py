@@ -7,7 +7,6 @@ The lessons of a run have a folder in common, where the same arrays are built on
 its own all the same, as links to the same files, which nobody writes to.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -17,14 +16,9 @@ from pathlib import Path
 
 from helpers.runtime.disk import explain_full_disk
 from helpers.runtime.errors import DataError
-from helpers.runtime.lock import lock_folder
 from helpers.runtime.outputs import scratch_folder
+from helpers.runtime.shared import built_once
 from helpers.runtime.threads import map_threads
-
-SHARED = "COURSE_ARRAYS"
-"""Environment variable with the folder that the lessons of a run share; nothing is shared without."""
-
-_PATIENCE = 3600.0  # seconds to wait for another lesson that has begun to build the same arrays
 
 
 def get_or_build(folder: Path, wanted: dict, write: Callable[[Path], list[dict]]) -> dict:
@@ -54,12 +48,8 @@ def get_or_build(folder: Path, wanted: dict, write: Callable[[Path], list[dict]]
         manifest = {**wanted, "patients": entries, "checksums": checksums}
         (scratch / "manifest.json").write_text(json.dumps(manifest, indent=1))
 
-    if shared := os.environ.get(SHARED):
-        place = Path(shared) / f"arrays_{hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:12]}"
-        with lock_folder(place, "builds the arrays in", wait=_PATIENCE):
-            if not (place / "arrays").is_dir():
-                _fill(place / "arrays", build)
-        _fill(folder, lambda scratch: _link(place / "arrays", scratch))
+    if arrays := built_once("arrays", wanted, build):
+        _fill(folder, lambda scratch: _link(arrays, scratch))
     else:
         _fill(folder, build)
     return read_manifest(folder)

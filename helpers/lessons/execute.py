@@ -12,12 +12,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import helpers
-from helpers.data import array_cache
 from helpers.lessons.private_paths import machine_roots, without_roots
-from helpers.lessons.shared_training import SHARED
 from helpers.runtime.errors import DataError
 from helpers.runtime.json_files import import_jsonschema
 from helpers.runtime.outputs import writable_folder
+from helpers.runtime.shared import SHARED
 
 LOG = "kernel.log"
 """File beside an executed lesson with what its kernel wrote to standard error."""
@@ -74,7 +73,7 @@ def execute(
         "TF_CPP_MIN_LOG_LEVEL": "2",
         # The lesson works in a scratch folder, and still imports the helpers that run it.
         "PYTHONPATH": os.pathsep.join(filter(None, [_root(), os.environ.get("PYTHONPATH")])),
-        **dict.fromkeys((SHARED, array_cache.SHARED), "" if trainings is None else str(trainings)),
+        SHARED: "" if trainings is None else str(trainings),
     }
     log = copy.with_name(LOG)
     with (

@@ -7,8 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from helpers.data.array_cache import SHARED, file_signatures, get_or_build, map_cases, read_manifest
+from helpers.data.array_cache import file_signatures, get_or_build, map_cases, read_manifest
 from helpers.runtime.errors import DataError
+from helpers.runtime.shared import SHARED
 
 
 def _write(folder):

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from helpers.lessons.shared_training import SHARED, train_once
+from helpers.lessons.shared_training import train_once
+from helpers.runtime.shared import SHARED
 
 
 @pytest.fixture
