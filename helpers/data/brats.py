@@ -34,8 +34,9 @@ _SEG_FILE = re.compile(r"[-_]seg(m|\b)", re.IGNORECASE)
 _SEG_OF = re.compile(r"^(?P<id>.+)[-_]seg\.nii(\.gz)?$", re.IGNORECASE)
 _MAC = ("._", "__MACOSX")  # what a Mac adds to a zip: files with the names of others, and no scans
 _TABLE = re.compile(r"^name_mapping.*\.csv$")
-# BraTS 2017 to 2019 ids carry the institution: Brats18_CBICA_AAB_1, BraTS19_TCIA01_150_1, Brats17_2013_10_1.
-_SITE = re.compile(r"^brats1[789]_(?P<site>[A-Za-z]+|2013)\d*_", re.IGNORECASE)
+# BraTS 2017 to 2019 ids carry the site: Brats18_CBICA_AAB_1, BraTS19_TCIA01_150_1, Brats17_2013_10_1. The archive TCIA
+# has scans of many hospitals, told apart by its digits; those of 2017 lack them: Brats17_TCIA_150_1.
+_SITE = re.compile(r"^brats1[789]_(?P<site>[A-Za-z]+\d*|2013)_", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Patient:
         images: modality (of `MODALITIES`) to file; a modality that is missing on disk is missing here.
         seg: the file of the segmentation, or None.
         grade: "HGG" (high), "LGG" (low), or None where neither folder nor table gives it.
-        site: the institution in the 2017-2019 id, or None.
+        site: the site in the 2017-2019 id, such as CBICA, TCIA01 or 2013; None where there is no such id.
         convention: of the names of its images; so is the mask written that is predicted for it.
         masks: all masks of the folder that was searched, which decide what a label 3 means.
         notes: how its files are read, where they do not lie as the training set; a sentence each.
@@ -138,8 +139,11 @@ class Patient:
 
     @property
     def strata(self) -> tuple[str, ...]:
-        """The strata of a split: grade, then site."""
-        return self.grade or "", self.site or ""
+        """The strata of a split: grade, then site, the hospitals of the archive TCIA together.
+
+        Many of these have one or two patients, too few to deal out; and a split of earlier versions stays as it was.
+        """
+        return self.grade or "", re.sub(r"(?<=[A-Z])\d+$", "", self.site or "")
 
     def file(self, kind: str) -> Path | None:
         """The file of a modality or of the segmentation; None where there is none.
@@ -497,7 +501,7 @@ def _read_tables(root: Path) -> tuple[dict[str, dict[str, str | None]], list[str
     for path in _mapping_tables(root):
         found, message = _read_table(path)
         for grade, ids in found:
-            site = next(filter(None, map(_site, ids)), None)
+            site = max(filter(None, map(_site, ids)), key=len, default=None)  # the id of 2017 may lack the digits
             rows.update({identity: {"grade": grade, "site": site} for identity in ids})
         if message:
             remarks.append(f"{path}: {message}")

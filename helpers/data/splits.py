@@ -1,12 +1,13 @@
 """Training, validation and test splits by patient, stratified by grade and site, the same on every machine.
 
 A split is computed once from the patients' ids and a seed, and saved with every result. All slices of a patient are on
-one side.
+one side. `split_by_site` tests one hospital on a model of the others, which is what a model meets in use.
 """
 
 import hashlib
 import json
 import os
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
@@ -15,6 +16,12 @@ from helpers.runtime.disk import write_json
 from helpers.runtime.errors import DataError
 from helpers.runtime.json_files import read_json
 from helpers.runtime.settings import check_seed, check_whole, expanded
+
+MIN_SITE = 4
+"""Patients of a site, at least, so that it is tested by itself; smaller ones are pooled."""
+
+OTHERS = "others"
+"""The sites that are pooled."""
 
 _VALIDATION_SHARE = 8  # of the patients that are not tested, one in eight is for validation
 _SIDE = {"type": "array", "items": {"type": "string", "description": "an id"}, "description": "a list of ids"}
@@ -43,6 +50,14 @@ class SplitItem(Protocol):
     @property
     def strata(self) -> tuple[str, ...]:
         """The groups that every side gets its share of, e.g. grade and site."""
+
+
+class SitedItem(SplitItem, Protocol):
+    """A `SplitItem` whose hospital may be known."""
+
+    @property
+    def site(self) -> str | None:
+        """The hospital; None where nobody knows it."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +124,83 @@ def make_split(patients: Sequence[SplitItem], seed: int = 0, folds: int = 5, fol
         )
     order = _stratified_order(patients, seed)
     test = order[fold::folds]
-    rest = [patient for patient in order if patient not in test]
+    return _as_split([patient for patient in order if patient not in test], test, seed, fold)
+
+
+def site_groups(patients: Sequence[SitedItem]) -> dict[str, tuple[str, ...]]:
+    """The patients of each site; sites with fewer than `MIN_SITE` patients are pooled as `OTHERS`.
+
+    Patients whose site is unknown are in no group: they might be from any of them.
+
+    Args:
+        patients: of all sites, in any order.
+
+    Returns:
+        Sorted ids by site, the sites sorted by name, `OTHERS` last.
+
+    Examples:
+        >>> from types import SimpleNamespace
+        >>> sites = ["CBICA"] * 5 + ["TCIA01", "TCIA02", None]
+        >>> site_groups([SimpleNamespace(id=f"p{n}", site=site) for n, site in enumerate(sites)])
+        {'CBICA': ('p0', 'p1', 'p2', 'p3', 'p4'), 'others': ('p5', 'p6')}
+    """
+    by_site = defaultdict(list)
+    for patient in patients:
+        if patient.site:
+            by_site[patient.site].append(patient.id)
+    groups = {site: tuple(sorted(by_site[site])) for site in sorted(by_site) if len(by_site[site]) >= MIN_SITE}
+    pooled = sorted(identity for site, ids in by_site.items() if site not in groups for identity in ids)
+    return groups | ({OTHERS: tuple(pooled)} if pooled else {})
+
+
+def split_by_site(patients: Sequence[SitedItem], site: str, seed: int = 0) -> Split:
+    """Split the patients so that one site is tested by a model that learned at the others.
+
+    All patients of the site are for test; of the others one in eight is for validation, by grade and site as in
+    `make_split`. Over all sites of `site_groups` each patient of a known site is tested exactly once.
+
+    Args:
+        patients: of all sites, in any order. Those of an unknown site are on no side: trained on, they might be from
+            the site that is tested.
+        site: one of `site_groups(patients)`.
+        seed: another seed chooses other patients for validation.
+
+    Raises:
+        DataError: there is no such site, or fewer than two patients of other sites.
+
+    Examples:
+        >>> from types import SimpleNamespace
+        >>> sites = ["CBICA"] * 5 + ["TCIA01", "TCIA02", "2013", None]
+        >>> patients = [SimpleNamespace(id=f"p{n}", site=one, strata=(one or "",)) for n, one in enumerate(sites)]
+        >>> split = split_by_site(patients, "others")
+        >>> split.test, len(split.train), len(split.validation)
+        (('p5', 'p6', 'p7'), 4, 1)
+    """
+    check_seed(seed)
+    groups = site_groups(patients)
+    if not groups:
+        raise DataError(
+            f"The site of none of the {len(patients)} patients is known, so none can be kept for the test. The ids of "
+            "BraTS 2017 to 2019 have it (Brats18_CBICA_AAB_1), and name_mapping.csv of 2020; copy that table too."
+        )
+    counts = ", ".join(f"{name} ({len(ids)} patients)" for name, ids in groups.items())
+    if site not in groups:
+        raise DataError(f"There is no site {site!r} to test; there are {counts}. {_POOLED}")
+    test = [patient for patient in patients if patient.id in groups[site]]
+    rest = [p for p in _stratified_order(patients, seed) if p.site and p.id not in groups[site]]
+    if len(rest) < 2:
+        raise DataError(
+            f"{len(rest)} patients are left to learn from where {site} is tested; there are {counts}. {_POOLED} It "
+            "takes two patients of other sites, one to train and one to validate."
+        )
+    return _as_split(rest, test, seed)
+
+
+_POOLED = f"Sites with fewer than {MIN_SITE} patients count as one, {OTHERS}."
+
+
+def _as_split(rest: Sequence[SplitItem], test: Sequence[SplitItem], seed: int, fold: int = 0) -> Split:
+    """Test patients, and the rest, in stratified order, dealt out for training and validation."""
     validation = rest[fold % _VALIDATION_SHARE :: _VALIDATION_SHARE]
     train = [patient for patient in rest if patient not in validation]
     return Split(*(tuple(sorted(p.id for p in group)) for group in (train, validation, test)), seed=seed)

@@ -1,6 +1,7 @@
 """Laws of the catalogue: one reader for every naming, and each fault named."""
 
 import gzip
+import re
 import shutil
 from pathlib import Path
 
@@ -43,12 +44,27 @@ def test_segmentation_of_case_355_is_found_by_pattern(phantoms):
 def test_grade_and_site_come_from_the_mapping(phantoms):
     training = read_catalogue(phantoms).require(("flair",))
     assert {patient.grade for patient in training} == {"HGG", "LGG"}
-    assert any(patient.site for patient in training)
+    assert {patient.site for patient in training} == {"CBICA", "TCIA01", "TCIA10", "2013", None}
+
+
+def test_the_site_in_the_mapping_is_that_of_the_id_with_most_digits(phantoms, spoiled):
+    table = next(spoiled.rglob("name_mapping.csv"))
+    older = re.sub(r"Brats1[78]_TCIA\d\d", "Brats17_TCIA", table.read_text())  # as the real set had them in 2017
+    assert "Brats17_TCIA_" in older
+    table.write_text(older)
+    assert [patient.site for patient in read_catalogue(spoiled).patients] == [
+        patient.site for patient in read_catalogue(phantoms).patients
+    ]
 
 
 @pytest.mark.parametrize(
     ("prefix", "site"),
-    [("Brats18_CBICA_AAB_1", "CBICA"), ("BraTS19_TCIA01_150_1", "TCIA"), ("Brats17_2013_10_1", "2013")],
+    [
+        ("Brats18_CBICA_AAB_1", "CBICA"),
+        ("BraTS19_TCIA01_150_1", "TCIA01"),
+        ("Brats17_TCIA_9_1", "TCIA"),
+        ("Brats17_2013_10_1", "2013"),
+    ],
 )
 def test_older_names_sorted_by_grade_and_compressed_are_read(phantoms, tmp_path, prefix, site):
     source = _first(phantoms).parent

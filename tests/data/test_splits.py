@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 
 from helpers.data.brats import Patient
-from helpers.data.splits import Split, load_split, make_split, save_split
+from helpers.data.phantoms.brats import QUICK, _identity, _mapping
+from helpers.data.splits import (
+    MIN_SITE,
+    OTHERS,
+    Split,
+    load_split,
+    make_split,
+    save_split,
+    site_groups,
+    split_by_site,
+)
 from helpers.runtime.errors import DataError
 
 
@@ -104,3 +114,70 @@ def test_damaged_file_is_named(tmp_path, content):
 def test_seed_and_folds_have_a_range(seed, folds):
     with pytest.raises(DataError, match="expected a whole number"):
         make_split(_patients(20), seed=seed, folds=folds)
+
+
+SHARED = {"CBICA": 13, "TCIA01": 2, "TCIA02": 2, "TCIA10": 2, "2013": 1}
+
+
+def _sited(counts, grade="HGG"):
+    sites = [site for site, count in counts.items() for _ in range(count)]
+    return [Patient(f"p{n:03}", Path(), {}, None, grade, site) for n, site in enumerate(sites)]
+
+
+def test_hospitals_of_one_archive_count_as_one_stratum_so_that_splits_stay_what_they_were():
+    known = _sited({"CBICA": 5, "TCIA01": 4, "TCIA10": 4, "TCIA02": 4, "2013": 4})
+    before = [Patient(p.id, Path(), {}, None, p.grade, p.site[:4]) for p in known]
+    assert {p.strata for p in known} == {("HGG", "CBICA"), ("HGG", "TCIA"), ("HGG", "2013")}
+    assert [make_split(known, seed) for seed in range(4)] == [make_split(before, seed) for seed in range(4)]
+
+
+def test_small_sites_are_pooled_and_the_unknown_are_nowhere():
+    groups = site_groups(_sited(SHARED | {"MIN": MIN_SITE, None: 5}))
+    assert {site: len(ids) for site, ids in groups.items()} == {"CBICA": 13, "MIN": MIN_SITE, OTHERS: 7}
+
+
+def test_a_site_is_tested_whole_by_a_model_that_saw_nobody_of_it():
+    patients = _sited(SHARED | {None: 5})
+    site = {p.id: p.site for p in patients}
+    split = split_by_site(patients, "CBICA")
+    assert {site[i] for i in split.test} == {"CBICA"}
+    assert len(split.test) == 13
+    assert {site[i] for i in (*split.train, *split.validation)} == set(SHARED) - {"CBICA"}
+    assert (len(split.train), len(split.validation)) == (6, 1)
+
+
+def test_every_patient_of_a_known_site_is_tested_once_over_the_sites():
+    patients = _sited(SHARED | {"TCIA08": 6, None: 5})
+    tested = [i for site in site_groups(patients) for i in split_by_site(patients, site).test]
+    assert sorted(tested) == [p.id for p in patients if p.site]
+
+
+def test_a_split_by_site_depends_on_the_seed_alone_and_not_on_the_order_of_the_folder():
+    patients = _sited(SHARED)
+    assert split_by_site(patients[::-1], OTHERS, seed=3) == split_by_site(patients, OTHERS, seed=3)
+    others = {split_by_site(patients, OTHERS, seed).validation for seed in range(5)}
+    assert len(others) > 1
+    assert {split_by_site(patients, OTHERS, seed).test for seed in range(5)} == {site_groups(patients)[OTHERS]}
+
+
+def test_the_default_phantoms_have_several_sites_to_test():
+    numbers = [*range(1, QUICK["patients"]), 355]
+    training = [_identity("Training", number) for number in numbers]
+    named = [one for one in training if _mapping(one)["BraTS_2019_subject_ID"]]
+    groups = site_groups([Patient(str(one["number"]), Path(), {}, None, site=one["site"]) for one in named])
+    assert len(groups) >= 3
+    assert all(len(ids) >= MIN_SITE for ids in groups.values())
+
+
+@pytest.mark.parametrize(
+    ("counts", "site", "message"),
+    [
+        ({None: 5}, "CBICA", "site of none of the 5 patients is known"),
+        (SHARED, "TCIA01", r"no site 'TCIA01' to test; there are CBICA \(13 patients\), others \(7 patients\)"),
+        ({"CBICA": 5}, "CBICA", "0 patients are left to learn from where CBICA is tested"),
+        ({"CBICA": 5, "2013": 1}, "CBICA", "1 patients are left"),
+    ],
+)
+def test_a_site_that_cannot_be_tested_is_refused(counts, site, message):
+    with pytest.raises(DataError, match=message):
+        split_by_site(_sited(counts), site)
