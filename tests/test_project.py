@@ -31,7 +31,8 @@ WITHOUT_KERAS = {
     **{room: {"*"} for room in ("runtime", "data", "measure", "lessons", "show", "cli")},
     "prepare": {"histogram_matching", "paper", "preprocess", "radiograph_artifacts", "sampling"},
     "learn": {
-        "budget", "checkpoint", "cross_validation", "parallel", "run_folder", "run_schema", "test_cases",
+        "budget", "checkpoint", "cross_validation", "parallel", "passport", "public_names", "run_folder", "run_schema",
+        "test_cases",
     },
     "tasks": {"commands", "ladder", "prediction", "prediction_record", "recipe", "results"},
     "apply": {"gate_ablation", "report", "system", "uncertainty"},

@@ -6,7 +6,7 @@ import sys
 import typer
 from typer.core import TyperGroup
 
-from helpers.cli import bench, course, train, use
+from helpers.cli import bench, course, train, use, weights
 from helpers.cli.console import print_error
 from helpers.lessons.manifest import LessonError
 from helpers.runtime.backend import backend_missing
@@ -38,6 +38,7 @@ app = typer.Typer(
 for _part in (course.app, use.app):
     app.add_typer(_part)
 app.add_typer(train.app, name="train")
+app.add_typer(weights.app, name="weights")
 app.add_typer(bench.app, name="bench")
 
 

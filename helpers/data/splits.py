@@ -193,7 +193,7 @@ def split_by_site(patients: Sequence[SitedItem], site: str, seed: int = 0) -> Sp
             f"{len(rest)} patients are left to learn from where {site} is tested; there are {counts}. {_POOLED} It "
             "takes two patients of other sites, one to train and one to validate."
         )
-    return _as_split(rest, test, seed)
+    return _as_split(rest, test, seed, fold=seed % min(len(rest), _VALIDATION_SHARE))
 
 
 _POOLED = f"Sites with fewer than {MIN_SITE} patients count as one, {OTHERS}."

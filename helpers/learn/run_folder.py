@@ -201,6 +201,21 @@ def _digest(run: Mapping[str, object]) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
+def write_signed(run: Mapping[str, object], path: Path) -> str:
+    """Write a `run.json` with the digest of its content.
+
+    Args:
+        run: what it holds; a `digest` in it is replaced.
+        path: of the file.
+
+    Returns:
+        The digest.
+    """
+    digest = _digest(run)
+    write_json({**run, "digest": digest}, path)
+    return digest
+
+
 def _renamed(run: dict) -> dict:
     """A `run.json` with the names of today, whichever version of this package wrote it."""
     parts = [_entry(run, "statistics"), _entry(run, "prepare")]
