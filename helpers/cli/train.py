@@ -58,7 +58,7 @@ def train_brain_command(
     settings |= {"devices": devices, "log": print}
     names = tuple(name.strip() for name in modalities.lower().split(","))
     if folds > 1:
-        brain_table(train_brain_folds(data, out, folds, names, **settings))
+        brain_table(train_brain_folds(data, out, folds, names, started=STARTED, **settings))
     else:
         train_brain(data, out, names, started=STARTED, **settings)
         brain_table(read_metrics(out))
@@ -94,7 +94,7 @@ def train_gate_command(
         "devices": devices,
     }
     if folds > 1:
-        gate_table(train_gate_folds(data, out, folds, log=print, **settings))
+        gate_table(train_gate_folds(data, out, folds, log=print, started=STARTED, **settings))
     else:
         train_gate(data, out, started=STARTED, log=print, **settings)
         gate_table(read_metrics(out))

@@ -162,6 +162,31 @@ def fit_ranges(fingerprints: Sequence[Fingerprint]) -> Ranges:
     return usual
 
 
+def merge_ranges(several: Sequence[Ranges]) -> Ranges:
+    """One range of every feature for several models, such as the members of an ensemble.
+
+    Args:
+        several: what `fit_ranges` gave for each model, of the same modalities.
+
+    Returns:
+        The lowest `low`, the highest `high`, and mean and deviation over the training patients of all models, as if
+        these were equally many.
+    """
+    merged: Ranges = {}
+    for part, features in several[0].items():
+        merged[part] = {}
+        for name in features:
+            ranges = [one[part][name] for one in several]
+            means, deviations = ([one[key] for one in ranges] for key in ("mean", "sd"))
+            merged[part][name] = {
+                "low": min(one["low"] for one in ranges),
+                "high": max(one["high"] for one in ranges),
+                "mean": float(np.mean(means)),
+                "sd": float(np.sqrt(np.mean(np.square(deviations)) + np.var(means))),
+            }
+    return merged
+
+
 def warnings(found: Fingerprint, usual: Ranges) -> list[str]:
     """Warnings for a patient who is out-of-distribution, each a sentence that says how to mend it; empty for others.
 

@@ -6,19 +6,22 @@ run.json        task, parameters, precision, versions, device, hashes of the pat
 split.json      training, validation and test patients
 history.csv     one row an epoch
 metrics.json    the scores of the test patients; written last, so a folder that has it is finished
+
+The folder of an ensemble (`train … --folds K`) holds a folder of each member, and a `run.json` that names them.
 """
 
 import hashlib
 import json
 import os
 import shutil
+import statistics
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.data.out_of_distribution import fit_ranges
+from helpers.data.out_of_distribution import fit_ranges, merge_ranges
 from helpers.data.splits import Split, load_split, save_split
 from helpers.data.store import Store
 from helpers.learn.budget import Budget
@@ -127,6 +130,35 @@ def write_run(
     return run
 
 
+def write_ensemble(out: Path, members: Sequence[Path]) -> dict:
+    """Write the `run.json` that makes one model of the finished trainings in a folder.
+
+    Args:
+        out: the folder of the ensemble.
+        members: folders of finished trainings in it, of one task, alike but for their patients.
+
+    Returns:
+        What `run.json` holds: the members' names, their common parameters, and all patients that any of them learned
+        from.
+    """
+    runs = [read_run(member) for member in members]
+    run = {
+        **{name: runs[0][name] for name in ("task", "precision", "versions", "device")},
+        "parameters": {name: value for name, value in runs[0]["parameters"].items() if name != "split"},
+        "members": [member.name for member in members],
+        "learned_from": {identity: hashes for run in runs for identity, hashes in run["learned_from"].items()},
+    }
+    if all("statistics" in one for one in runs):
+        fitted = sorted({identity for one in runs for identity in one["statistics"]["fitted_on"]})
+        ranges = merge_ranges([one["statistics"]["ranges"] for one in runs])
+        run["statistics"] = {"fitted_on": fitted, "ranges": ranges}
+    if run["task"] == "gate":
+        run["threshold"] = statistics.median(one["threshold"] for one in runs)
+    run["digest"] = _digest(run)
+    write_json(run, out / "run.json")
+    return run
+
+
 def training_provenance(store: Store, split: Split) -> dict[str, dict]:
     """The entries of `run.json` about the patients of a training: `learned_from` and `statistics`.
 
@@ -191,6 +223,26 @@ def read_run(folder: str | os.PathLike, task: str | None = None) -> dict:
     return {"precision": None, "versions": {}, "device": None, "learned_from": {}, **run}
 
 
+def member_folders(folder: str | os.PathLike) -> list[Path]:
+    """The trainings of an ensemble; of any other training its own folder alone.
+
+    Args:
+        folder: of a finished training; a leading `~` is expanded.
+
+    Raises:
+        DataError: as `read_run`; or a member is missing, or is no training of the same task.
+    """
+    folder = expanded(folder)
+    run = read_run(folder)
+    if "members" not in run:
+        return [folder]
+    members = [folder / name for name in run["members"]]
+    for member in members:
+        if "members" in read_run(member, run["task"]):
+            raise DataError(f"{member} is an ensemble in an ensemble; {_RESTORE[0].lower()}{_RESTORE[1:]}")
+    return members
+
+
 def _digest(run: Mapping[str, object]) -> str:
     """Eight characters of a hash of a `run.json`: an edited one would describe another training than that of its model.
 
@@ -246,6 +298,8 @@ def patients_learned_from(folder: str | os.PathLike) -> dict[str, dict[str, str]
         DataError: `run.json` does not name them all, so that nobody knows whom the model may be scored on.
     """
     folder = expanded(folder)
+    if len(members := member_folders(folder)) > 1:
+        return {identity: known for member in members for identity, known in patients_learned_from(member).items()}
     run, split = read_run(folder), read_split(folder)
     known, learned = run["learned_from"], {*split.train, *split.validation}
     if run["task"] == "lungs":  # it learns from one hospital of a split of both, or from a few of its radiographs
@@ -268,10 +322,16 @@ def read_split(folder: str | os.PathLike) -> Split:
     Args:
         folder: of the training; a leading `~` is expanded.
 
+    Returns:
+        The split; that of an ensemble holds the test patients of its members alone, each of whom one member never saw.
+
     Raises:
         DataError: `split.json` is missing or damaged, or is not the one that the model was trained with.
     """
     folder = expanded(folder)
+    if len(members := member_folders(folder)) > 1:
+        splits = [read_split(member) for member in members]
+        return Split((), (), tuple(sorted(identity for split in splits for identity in split.test)), splits[0].seed)
     run, split = read_run(folder), load_split(folder / "split.json")
     if (digest := run["parameters"].get("split", split.digest)) != split.digest:
         raise DataError(
@@ -322,17 +382,18 @@ def check_network(folder: str | os.PathLike) -> None:
     """See that the network of a training is there and whole as an archive, without loading it.
 
     Args:
-        folder: of a finished training; a leading `~` is expanded.
+        folder: of a finished training, or of an ensemble; a leading `~` is expanded.
 
     Raises:
         DataError: `model.keras` is missing or damaged.
     """
-    path = expanded(folder) / "model.keras"
-    try:
-        with zipfile.ZipFile(path):
-            pass
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(_unusable(path, error)) from error
+    for member in member_folders(folder):
+        path = member / "model.keras"
+        try:
+            with zipfile.ZipFile(path):
+                pass
+        except (OSError, zipfile.BadZipFile) as error:
+            raise DataError(_unusable(path, error)) from error
 
 
 def _unusable(path: Path, error: Exception) -> str:
@@ -343,20 +404,26 @@ def _unusable(path: Path, error: Exception) -> str:
 
 
 def load_network(folder: str | os.PathLike, build: "Callable[[dict], keras.Model]") -> "keras.Model":
-    """The network of a training, in the precision of this chip.
+    """The network of a training, in the precision of this chip; that of an ensemble is the mean of its members.
 
     This package builds it from the parameters in `run.json`, and takes the weights alone from `model.keras`: the
     configuration in that archive is bound to the Keras that wrote it (3.13 does not read that of 3.15). It is the
     fallback where the parameters do not suffice, as in folders of older versions.
 
     Args:
-        folder: of a finished training.
+        folder: of a finished training, or of an ensemble.
         build: from the parameters to the untrained network.
 
     Raises:
         DataError: `model.keras` is missing, damaged, or holds another network than `run.json` describes.
     """
-    path, parameters = Path(folder) / "model.keras", read_run(folder)["parameters"]
+    from helpers.models.ensemble import ensemble
+
+    return ensemble([_load_member(member, build) for member in member_folders(folder)])
+
+
+def _load_member(folder: Path, build: "Callable[[dict], keras.Model]") -> "keras.Model":
+    path, parameters = folder / "model.keras", read_run(folder)["parameters"]
     import keras
 
     from helpers.learn.precision import cast_model, policy_scope

@@ -97,6 +97,17 @@ _TOP = {
     "device": _STRING,
     "learned_from": _LEARNED_FROM,
     "statistics": _STATISTICS,
+    "members": {
+        "type": "array",
+        "items": {
+            "type": "string",
+            "pattern": r"^(?!\.+$)[^/\\]+$",  # a folder beside the file: nothing outside is ever read
+            "description": "the name of a folder",
+        },
+        "minItems": 2,
+        "uniqueItems": True,
+        "description": "the names of the members' folders, two at least",
+    },
 }
 
 

@@ -16,7 +16,9 @@ from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.cross_validation import cross_validate
 from helpers.learn.run_folder import (
     check_network,
+    member_folders,
     read_run,
+    read_split,
     run_training,
     training_folder,
     training_provenance,
@@ -135,16 +137,17 @@ def train_brain_folds(
 ) -> dict:
     """Cross-validation: train `folds` models, so that every patient is tested once, by a model that never saw it.
 
-    Folds that are finished in `out` are not trained again, so the same command resumes.
+    Together they are an ensemble, which every patient has taught: `out` is its folder, and is evaluated and predicted
+    with like that of one model. Folds that are finished in `out` are not trained again, so the same command resumes.
 
     Args:
         data: the folder of the patients.
-        out: receives a folder for each fold, and `metrics.json`.
+        out: receives a folder for each fold, `metrics.json`, and the `run.json` of the ensemble.
         folds: how many.
         modalities: the volumes that are the network's input; patients that lack one are left out.
         seed: of the split, and of each training.
         log: called with a line of progress.
-        settings: further arguments of `train_brain`; `minutes` counts for each fold.
+        settings: further arguments of `train_brain`; `minutes` counts for all folds together.
 
     Returns:
         What `evaluate_brain` returns, over the test patients of all folds; also written to `out/metrics.json`.
@@ -179,12 +182,13 @@ def evaluate_brain(
     json_path: str | os.PathLike | None = None,
     log: Log = print,
 ) -> dict:
-    """Score a trained model on the patients under `data`.
+    """Score a trained model, or an ensemble, on the patients under `data`.
 
     Args:
         model_dir: folder of a `train brain`.
         data: the folder of the patients.
-        split: "test", the test patients of the training; or "all", every patient of a folder that the model never saw.
+        split: "test", the test patients of the training, of an ensemble each by the member that never saw them; or
+            "all", every patient of a folder that the model never saw.
         json_path: where to write the result as well.
         log: called with a line of progress.
 
@@ -203,11 +207,16 @@ def evaluate_brain(
     patients = select_test_patients(model_dir, expanded(data), split, tuple(run["parameters"]["modalities"]))
     from helpers.tasks.brain.inference import Segmenter
 
-    segmenter = Segmenter.load(model_dir)
+    segmenters: dict[str, Segmenter] = {}
+    if split == "test":  # of an ensemble each patient by the member that never saw it
+        for member in member_folders(model_dir):
+            segmenters |= dict.fromkeys(read_split(member).test, Segmenter.load(member))
+    else:
+        segmenters = dict.fromkeys((patient.id for patient in patients), Segmenter.load(model_dir))
     result = evaluate(
-        segmenter.predict,
+        lambda scan: segmenters[scan.id].predict(scan),
         patients,
-        segmenter.modalities,
+        tuple(run["parameters"]["modalities"]),
         lambda done, total: log(f"scored {done} of {total} patients"),
     )
     result["run"] = score_provenance(model_dir, split, patients)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ from helpers.data.volumes import Scan
 from helpers.learn.devices import processes, replicas
 from helpers.learn.predict_batches import padded_batches, predict_batches
 from helpers.learn.run_folder import load_network, read_run
+from helpers.models.ensemble import members
 from helpers.models.parts import DropoutCut, cut_at_dropout
 from helpers.models.unet import unet
 from helpers.runtime.errors import DataError
@@ -128,7 +129,7 @@ class Segmenter:
         if self._cut is not None:
             result = self._passes(images, [self._dropout_masks(len(images), seed)])[0]
         else:
-            for number, layer in enumerate(self.network.layers):
+            for number, layer in enumerate(layer for network in members(self.network) for layer in network.layers):
                 if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
                     layer.seed_generator.state.assign([seed, number])
             result = predict_batches(self._mc_dropout, images, _MASKS_AT_ONCE)
@@ -143,12 +144,17 @@ class Segmenter:
 
         Returns:
             `network_probabilities(images)`, and for each seed from 0 on the `sample` of that seed, mirrored for odd
-            ones. Each is (slices, size, size, 4) float32.
+            ones. Each is (slices, size, size, 4) float32. Of an ensemble the samples are its members' predictions,
+            however many were asked for: they say more of the network's doubt, and cost nothing (Lakshminarayanan et
+            al. 2017, arXiv 1612.01474).
         """
+        if len(networks := members(self.network)) > 1:
+            samples = [replace(self, network=network).network_probabilities(images) for network in networks]
+            return np.mean(samples, axis=0), samples
         if self._cut is None:
             samples = [self.sample(images, seed, mirrored=seed % 2 == 1) for seed in range(passes)]
             return self.network_probabilities(images), samples
-        samples: dict[int, np.ndarray] = {}
+        by_seed: dict[int, np.ndarray] = {}
         plain = []
         for mirrored, step in ((False, 1), (True, -1)):
             seeds = [seed for seed in range(passes) if seed % 2 == mirrored]
@@ -157,9 +163,9 @@ class Segmenter:
             results = self._passes(images[:, ::step], [None] * averaged + masks)
             results = [result[:, ::step] for result in results]
             plain += results[:averaged]
-            samples |= dict(zip(seeds, results[averaged:], strict=True))
+            by_seed |= dict(zip(seeds, results[averaged:], strict=True))
         mean = (plain[0] + plain[1]) / 2 if self.flip else plain[0]
-        return mean, [samples[seed] for seed in range(passes)]
+        return mean, [by_seed[seed] for seed in range(passes)]
 
     def _passes(self, images: np.ndarray, masks: list[np.ndarray | None]) -> list[np.ndarray]:
         """Class probabilities of slices with each of several dropout masks, (slices, ...); None drops nothing."""

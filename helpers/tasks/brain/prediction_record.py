@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from helpers.data.brats import Patient
+from helpers.learn.run_folder import member_folders
 from helpers.runtime.disk import write_json
 from helpers.runtime.errors import DataError
 from helpers.runtime.lock import lock_folder
+from helpers.runtime.settings import expanded
 
 RECORD = "predictions.json"
 
@@ -33,7 +35,8 @@ class PredictionRecord:
     def __init__(self, folder: Path, model_dir: str | os.PathLike, modalities: tuple[str, ...]) -> None:
         self.path = folder / RECORD
         self.modalities = modalities
-        self._model = [_sha256(Path(model_dir) / name) for name in ("run.json", "model.keras")]
+        networks = [member / "model.keras" for member in member_folders(model_dir)]
+        self._model = [_sha256(path) for path in (expanded(model_dir) / "run.json", *networks)]
         self._masks = self._read()
 
     def holds(self, patient: Patient, mask: Path) -> bool:

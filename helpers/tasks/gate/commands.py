@@ -21,7 +21,9 @@ from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.cross_validation import cross_validate
 from helpers.learn.run_folder import (
     check_network,
+    member_folders,
     read_run,
+    read_split,
     run_training,
     save_model,
     training_folder,
@@ -158,15 +160,16 @@ def train_gate_folds(
 ) -> dict:
     """Cross-validation: train `folds` gates, so that every patient is tested once, by a gate that never saw it.
 
-    Folds that are finished in `out` are not trained again, so the same command resumes.
+    Together they are an ensemble, as those of `train_brain_folds` are; its threshold is the median of theirs. Folds
+    that are finished in `out` are not trained again, so the same command resumes.
 
     Args:
         data: the folder of the patients.
-        out: receives a folder for each fold, and `metrics.json`.
+        out: receives a folder for each fold, `metrics.json`, and the `run.json` of the ensemble.
         folds: how many.
         seed: of the split, and of each training.
         log: called with a line of progress.
-        settings: further arguments of `train_gate`; `minutes` counts for each fold.
+        settings: further arguments of `train_gate`; `minutes` counts for all folds together.
 
     Returns:
         What `evaluate_gate` returns, over the test patients of all folds, each at its own fold's threshold; also
@@ -199,7 +202,8 @@ def evaluate_gate(
     Args:
         gate_dir: folder of a `train gate`.
         data: the folder of the patients.
-        split: "test", the test patients of the training; or "all", every patient of a folder that the gate never saw.
+        split: "test", the test patients of the training, of an ensemble each by the member that never saw them; or
+            "all", every patient of a folder that the gate never saw.
         json_path: where to write the result as well.
         log: called with a line of progress.
 
@@ -220,12 +224,17 @@ def evaluate_gate(
     patients = select_test_patients(gate_dir, expanded(data), split, tuple(run["parameters"]["modalities"]), OPTIONAL)
     from helpers.tasks.gate.inference import Gate, predict_case
 
-    gate = Gate.load(gate_dir)
+    gates: dict[str, Gate] = {}
+    if split == "test":  # of an ensemble each patient by the member that never saw it
+        for member in member_folders(gate_dir):
+            gates |= dict.fromkeys(read_split(member).test, Gate.load(member))
+    else:
+        gates = dict.fromkeys((patient.id for patient in patients), Gate.load(gate_dir))
     rows = []
     for done, patient in enumerate(patients, start=1):
-        rows.append(predict_case(gate, patient))
+        rows.append(predict_case(gates[patient.id], patient))
         log(f"scored {done} of {len(patients)} patients")
-    result = {**pooled(rows), "threshold": gate.threshold, "run": score_provenance(gate_dir, split, patients)}
+    result = {**pooled(rows), "threshold": run["threshold"], "run": score_provenance(gate_dir, split, patients)}
     if json_path:
         write_json(result, json_path)
     return result

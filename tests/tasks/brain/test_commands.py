@@ -9,9 +9,12 @@ import pytest
 
 from helpers.data.brats import read_catalogue
 from helpers.data.splits import load_split
+from helpers.data.volumes import read_scan
+from helpers.learn.run_folder import read_run
 from helpers.measure.mask_scores import SCORES
 from helpers.runtime.errors import DataError
 from helpers.tasks.brain.commands import evaluate_brain, predict_brain, train_brain, train_brain_folds
+from helpers.tasks.brain.inference import Segmenter
 from helpers.tasks.brain.training import Budget
 
 
@@ -165,15 +168,61 @@ def test_broken_input_stops_predict(trained, spoiled, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_folds_test_everybody_once_and_go_on_where_they_stopped(phantoms, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def folds(phantoms, tmp_path_factory):
+    out, lines = tmp_path_factory.mktemp("folds") / "cv", []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Budget, "of", lambda *_, **__: Budget(epochs=1))
+        train_brain_folds(phantoms, out, 2, log=lines.append, size=16, filters=2, minutes=1)
+    return out
+
+
+def test_folds_test_everybody_once_and_go_on_where_they_stopped(folds, phantoms, tmp_path, monkeypatch):
     monkeypatch.setattr(Budget, "of", lambda *_, **__: Budget(epochs=1))
-    said = []
-    settings = {"size": 16, "filters": 2, "minutes": 1}
-    result = train_brain_folds(phantoms, tmp_path / "cv", 2, log=said.append, **settings)
+    cv, said = tmp_path / "cv", []
+    shutil.copytree(folds, cv)
+    result = json.loads((cv / "metrics.json").read_text())
     assert result["n"] == 8
     assert len({patient["id"] for patient in result["patients"]}) == 8
-    shutil.rmtree(tmp_path / "cv" / "fold_2_of_2")
-    before = (tmp_path / "cv" / "fold_1_of_2" / "model.keras").stat().st_mtime_ns
-    train_brain_folds(phantoms, tmp_path / "cv", 2, log=said.append, **settings)
-    assert (tmp_path / "cv" / "fold_1_of_2" / "model.keras").stat().st_mtime_ns == before
+    shutil.rmtree(cv / "fold_2_of_2")
+    before = (cv / "fold_1_of_2" / "model.keras").stat().st_mtime_ns
+    train_brain_folds(phantoms, cv, 2, log=said.append, size=16, filters=2, minutes=1)
+    assert (cv / "fold_1_of_2" / "model.keras").stat().st_mtime_ns == before
     assert any("finished; nothing to do" in line for line in said)
+
+
+def test_folds_share_the_minutes_of_the_command(folds):
+    assert read_run(folds / "fold_1_of_2")["parameters"]["minutes"] == 0.5
+
+
+def test_folds_are_an_ensemble_that_scores_each_patient_by_the_fold_that_never_saw_it(folds, phantoms):
+    scores = {row["id"]: row["regions"] for row in json.loads((folds / "metrics.json").read_text())["patients"]}
+    again = {row["id"]: row["regions"] for row in evaluate_brain(folds, phantoms, log=_quiet)["patients"]}
+    assert again == scores
+
+
+def test_an_ensemble_predicts_the_mean_of_its_members(folds, phantoms, tmp_path):
+    patient = read_catalogue(phantoms).patients[0]
+    (path,) = predict_brain(folds, [patient.folder], tmp_path, log=_quiet)
+    scan = read_scan(patient, ("flair", "t1ce"))
+    both = [Segmenter.load(folds / f"fold_{fold}_of_2") for fold in (1, 2)]
+    images, centre = both[0].preprocess(scan)
+    mean = np.mean([one.network_probabilities(images) for one in both], axis=0)
+    expected = both[0].native_labels(mean, scan, centre)
+    written = np.asarray(nib.load(path).dataobj)
+    assert np.mean(np.where(written == 4, 3, written) != expected) < 1e-4  # rounding of a mean may tip a voxel
+    average, samples = Segmenter.load(folds).mean_and_samples(images[60:70], passes=4)
+    assert len(samples) == 2
+    np.testing.assert_allclose(average, mean[60:70], atol=1e-5)
+
+
+def test_an_ensemble_is_never_scored_on_whom_any_member_learned_from(folds, phantoms):
+    with pytest.raises(DataError, match="was trained or tuned on 8 of these 8 patients"):
+        evaluate_brain(folds, phantoms, "all", log=_quiet)
+
+
+def test_an_ensemble_whose_member_is_gone_names_it(folds, phantoms, tmp_path):
+    shutil.copytree(folds, tmp_path / "cv")
+    shutil.rmtree(tmp_path / "cv" / "fold_2_of_2")
+    with pytest.raises(DataError, match="fold_2_of_2 holds no finished training"):
+        predict_brain(tmp_path / "cv", [read_catalogue(phantoms).patients[0].folder], tmp_path / "out", log=_quiet)
