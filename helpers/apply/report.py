@@ -18,6 +18,7 @@ from helpers.runtime.disk import explain_full_disk, write_json, write_text
 from helpers.runtime.errors import DataError
 from helpers.runtime.machine import device, versions
 from helpers.runtime.outputs import scratch_folder, writable_folder
+from helpers.tasks.brain.recipe import needed_modalities
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +63,8 @@ def report(
     runs = [read_run(model_dir, "brain"), read_run(gate_dir, "gate")]
     for model in (model_dir, gate_dir):
         check_network(model)
-    selection = select_patients(folders, needed(*(run["parameters"]["modalities"] for run in runs)), out)
+    brain, gate = (run["parameters"] for run in runs)
+    selection = select_patients(folders, needed(needed_modalities(brain), gate["modalities"]), out)
     if not selection.patients:
         error = DataError.listing(_NONE_OUTLINED, [one.message for one in selection.refused])
         raise error
@@ -118,7 +120,7 @@ def _write(
         "versions": versions(),
         "device": device(),
         "models": {name: _origin(model) for name, model in models.items()},
-        "passes": system.passes,
+        "passes": system.samples,
         "patients": [_without_roots(entry, roots) for entry in entries],
     }
     write_json(result, folder / "report.json")
@@ -161,6 +163,7 @@ def _one(system: System, patient: Patient, folder: Path) -> tuple[dict[str, Any]
         "status": "outlined" if result.labels.any() else "no tumour found",
         "warnings": [*scan.notes, *result.warnings],
         "mask": mask.name,
+        "modalities": [modality for modality in system.segmenter.modalities if modality in scan.modalities],
         "volumes_ml": {
             region: {key: round(ml, 2) for key, ml in volume.items()} for region, volume in result.volumes_ml.items()
         },

@@ -96,6 +96,14 @@ class System:
         return cls(Segmenter.load(model_dir), None if gate_dir is None else Gate.load(gate_dir), usual)
 
     @property
+    def samples(self) -> int:
+        """Number of further predictions: `passes`, or the members of an ensemble, which take their place."""
+        from helpers.models.ensemble import members
+
+        count = len(members(self.segmenter.network))
+        return count if count > 1 else self.passes
+
+    @property
     def modalities(self) -> tuple[str, ...]:
         """The modalities that network and gate use, the network's first."""
         return tuple(dict.fromkeys((*self.segmenter.modalities, *(self.gate.modalities if self.gate else ()))))
@@ -103,7 +111,8 @@ class System:
     @property
     def needed(self) -> tuple[str, ...]:
         """Those of `modalities` without which a patient cannot be segmented."""
-        return needed(self.segmenter.modalities, self.gate.modalities if self.gate else ())
+        network = () if self.segmenter.any_modalities else self.segmenter.modalities
+        return needed(network, self.gate.modalities if self.gate else ())
 
     def read(self, patient: Patient, seg: bool = False) -> Scan:
         """Read a patient's `modalities`.
@@ -133,7 +142,7 @@ class System:
         clock.note("compare")
         images, centre = self.segmenter.preprocess(scan)
         clock.note("prepare")
-        gate, passed = None, images.any(axis=(1, 2, 3))
+        gate, passed = None, self.segmenter.shows_brain(images)
         if self.gate is not None:
             gate = self.gate.probabilities(scan)
             passed = passed & (gate >= self.gate.threshold)

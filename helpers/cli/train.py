@@ -9,7 +9,7 @@ import typer
 from helpers.cli.parameters import choice, path_option
 from helpers.cli.tables import brain_table, gate_table, lungs_table
 from helpers.runtime.backend import check_backend
-from helpers.runtime.options import AUGMENTATIONS, LOSSES, NETWORKS
+from helpers.runtime.options import AUGMENTATIONS, DECISIONS, LOSSES, NETWORKS, NORMALISATIONS
 
 STARTED = time.monotonic()  # --minutes counts from here: TensorFlow is imported later, inside the commands
 
@@ -43,8 +43,17 @@ def train_brain_command(
     loss: Loss = "dice+cross-entropy",
     augmentation: Augmentation = "usual",
     focus: Annotated[float, typer.Option(min=0, max=1, help="Share of a batch drawn from slices with tumour.")] = 0.5,
+    normalisation: Annotated[str, choice(NORMALISATIONS, "brain", "What follows a convolution.")] = "none",
+    residual: Annotated[bool, typer.Option("--residual", help="With a way round every two convolutions.")] = False,
+    reach: Annotated[int, typer.Option(min=0, max=4, help="Neighbouring slices to each side, seen too (2.5-D).")] = 0,
+    modality_dropout: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Chance of a modality to be missing; then any of them will do.")
+    ] = 0.0,
+    decision: Annotated[str, choice(DECISIONS, "brain", "How probabilities become a mask.")] = "argmax",
     seed: int = 0,
-    folds: Annotated[int, typer.Option(min=1, help="Train this many models, so that each patient is tested once.")] = 1,
+    folds: Annotated[
+        int, typer.Option(min=1, help="Train this many models, so that each patient is tested once; an ensemble.")
+    ] = 1,
     devices: Devices = "auto",
 ) -> None:
     """Train the U-Net on brain tumours, and score it on patients kept out."""
@@ -53,7 +62,16 @@ def train_brain_command(
     from helpers.tasks.brain.commands import train_brain, train_brain_folds
     from helpers.tasks.brain.recipe import Recipe
 
-    recipe = Recipe(loss, augmentation, focus)
+    recipe = Recipe(
+        loss,
+        augmentation,
+        focus,
+        normalisation=normalisation,
+        residual=residual,
+        reach=reach,
+        modality_dropout=modality_dropout,
+        decision=decision,
+    )
     settings = {"size": size, "filters": filters, "minutes": minutes, "recipe": recipe, "seed": seed}
     settings |= {"devices": devices, "log": print}
     names = tuple(name.strip() for name in modalities.lower().split(","))

@@ -80,6 +80,12 @@ class Store:
         return self.images[rows], self.soft_labels[rows]
 
     @cached_property
+    def volume_ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """For each row the first and the last row of its patient, (n,) int each."""
+        first, count = (np.array([entry[key] for entry in self.manifest["patients"]]) for key in ("first", "count"))
+        return np.repeat(first, count), np.repeat(first + count - 1, count)
+
+    @cached_property
     def voxels_per_class(self) -> np.ndarray:
         """(n, 4) float32: pixels of each class per slice, in pixels of the network's grid."""
         return np.load(self.folder / "voxels_per_class.npy")

@@ -71,14 +71,20 @@ def read_scan(patient: Patient, modalities: tuple[str, ...], seg: bool = True, o
         patient: of a catalogue.
         modalities: the volumes to read, in this order.
         seg: whether to read the segmentation as well.
-        optional: those of `modalities` that are left out where the patient has no such file.
+        optional: those of `modalities` that are left out where the patient has no such file; one at least must be there.
 
     Raises:
         DataError: a file is missing, unreadable or cut short; shapes or affines differ; a volume is empty or holds
             values that are no numbers or none of float32; the segmentation holds labels outside {0, 1, 2, 4}, or
             {0, 1, 2, 3} where 3 is the enhancing tumour. The message names the file.
     """
-    modalities = tuple(kind for kind in modalities if kind not in optional or patient.file(kind) is not None)
+    wanted = modalities
+    modalities = tuple(kind for kind in wanted if kind not in optional or patient.file(kind) is not None)
+    if not modalities:
+        raise DataError(
+            f"{patient.id} has none of {', '.join(wanted)} in {patient.folder}; it has "
+            f"{', '.join(patient.images) or 'no images'}. Add one of them, or leave the patient out."
+        )
     volumes, geometry, first, notes = [], None, None, ()
     for kind in (*modalities, *(("seg",) if seg else ())):
         path = patient.file(kind)

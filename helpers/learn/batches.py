@@ -9,6 +9,7 @@ import math
 import weakref
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from helpers.data.radiographs import UnlabelledStore
+from helpers.data.slabs import slab_rows
 from helpers.data.store import Store
 from helpers.learn.devices import local_rows
-from helpers.prepare.augment import draw
+from helpers.prepare.augment import draw, drop_modalities
 from helpers.prepare.sampling import SliceSampler
 from helpers.runtime import options
 
@@ -39,6 +41,8 @@ def training_batches(
     seed: int,
     augmentation: str = "usual",
     focus: float = 0.5,
+    reach: int = 0,
+    modality_dropout: float = 0.0,
     first_step: int = 0,
 ) -> tf.data.Dataset:
     """Batches without end; batch number k depends on the seed and k alone. Each of several machines gets its part.
@@ -53,14 +57,17 @@ def training_batches(
         seed: of the order of slices and of their augmentation.
         augmentation: a name in `helpers.runtime.options.AUGMENTATIONS`.
         focus: share of a batch that is drawn from slices with tumour, see `helpers.prepare.sampling.SliceSampler`.
+        reach: neighbours of a slice to each side that are further channels of it, see `helpers.data.slabs`.
+        modality_dropout: chance of each modality of a slice to be missing, see `helpers.prepare.augment`.
         first_step: number of the first batch.
 
     Yields:
-        A dict of `images` (batch, size, size, modalities) float16, `foreground` (batch, classes - 1, size, size) uint8,
+        A dict of `images` (batch, size, size, channels) float16, `foreground` (batch, classes - 1, size, size) uint8,
         the soft labels of all classes but the background, in 255ths, and the arrays of an `AugmentationParams` by name,
         each with the batch as its first axis.
     """
-    return _endless(batch_reader(store, ids, batch_size, seed, augmentation, focus), first_step)
+    reader = batch_reader(store, ids, batch_size, seed, augmentation, focus, reach, modality_dropout)
+    return _endless(reader, first_step)
 
 
 def batch_reader(
@@ -70,6 +77,8 @@ def batch_reader(
     seed: int,
     augmentation: str = "usual",
     focus: float = 0.5,
+    reach: int = 0,
+    modality_dropout: float = 0.0,
 ) -> Callable[[int], dict[str, np.ndarray]]:
     """A function that reads batch number k of `training_batches`, whose arguments these are.
 
@@ -80,6 +89,8 @@ def batch_reader(
         seed: of the order of slices and of their augmentation.
         augmentation: a name in `helpers.runtime.options.AUGMENTATIONS`.
         focus: share of a batch that is drawn from slices with tumour.
+        reach: neighbours of a slice to each side that are further channels of it.
+        modality_dropout: chance of each modality of a slice to be missing.
     """
     sampler = SliceSampler(store, ids, batch_size, seed, focus)
     size, channels = store.images.shape[1], store.images.shape[-1]
@@ -89,8 +100,13 @@ def batch_reader(
     def gather(step: int) -> dict[str, np.ndarray]:
         rows = sampler(step)
         drawn = draw(np.random.default_rng([seed, step, 1]), batch_size, size, channels, transforms)
+        if modality_dropout:
+            shown = drop_modalities(np.random.default_rng([seed, step, 2]), batch_size, channels, modality_dropout)
+            drawn = replace(drawn, shown=shown)
+        if reach:
+            drawn = drawn.for_slabs(reach)
         return {
-            "images": gather_rows(store.images, rows, memory),
+            "images": gather_slabs(store, rows, reach, memory) if reach else gather_rows(store.images, rows, memory),
             "foreground": gather_foreground(store.label_planes, rows, memory),
             **drawn.arrays(),
         }
@@ -198,6 +214,26 @@ def gather_rows(array: np.ndarray, rows: np.ndarray, memory: BatchMemory) -> np.
     """
     out = memory.empty((len(rows), *array.shape[1:]), array.dtype)
     return np.take(array, rows, axis=0, out=out, mode="clip")  # with "raise" it would go by way of a buffer
+
+
+def gather_slabs(store: Store, rows: np.ndarray, reach: int, memory: BatchMemory) -> np.ndarray:
+    """Slices of a store with their neighbours.
+
+    Args:
+        store: the slices.
+        rows: (batch,) integers, the middle slices.
+        reach: neighbours to each side.
+        memory: where the result lies.
+
+    Returns:
+        (batch, size, size, (2 reach + 1) modalities), the dtype of the store's images, see `helpers.data.slabs`.
+    """
+    _, *plane, channels = store.images.shape
+    out = memory.empty((len(rows), *plane, (2 * reach + 1) * channels), store.images.dtype)
+    first, last = (ends[rows] for ends in store.volume_ends)
+    for number, column in enumerate(slab_rows(first, last, rows, reach).T):
+        out[..., number * channels : (number + 1) * channels] = store.images[column]
+    return out
 
 
 def gather_foreground(label_planes: np.ndarray, rows: np.ndarray, memory: BatchMemory) -> np.ndarray:

@@ -35,8 +35,8 @@ def cross_validate(
     fold of its own (`helpers.learn.parallel`), since folds are independent.
 
     Args:
-        train: takes `out`, `split`, `seed`, `slices`, `devices`, `minutes`, `started`, `log`, the `settings`, and leaves
-            a finished folder.
+        train: takes `out`, `split`, `seed`, `slices`, `devices`, `minutes`, `started`, `log` and the `settings`, and
+            leaves a finished folder.
         pool: from what each fold has in its `metrics.json` to one table over all patients.
         patients: all of them.
         out: receives `fold_k_of_n/`, `metrics.json`, the pooled scores and each fold's `run`, and the `run.json` of the

@@ -9,7 +9,7 @@ from typing import Any
 
 from helpers.data.brats import MODALITIES
 from helpers.data.chest import SITES
-from helpers.runtime.options import NETWORKS
+from helpers.runtime.options import DECISIONS, NETWORKS, NORMALISATIONS
 from helpers.runtime.settings import MAX_FILTERS, MAX_SEED, MAX_SIZE
 
 TASKS = ("brain", "gate", "lungs")
@@ -117,8 +117,24 @@ def _run(parameters: Mapping[str, Any], needed: tuple[str, ...], further: Mappin
     return _object({**_TOP, "parameters": inner, **further}, "task", "parameters", *top, description="a training")
 
 
+_RECIPE = _object(
+    {
+        "normalisation": {"enum": list(NORMALISATIONS), "description": f"one of {', '.join(NORMALISATIONS)}"},
+        "decision": {"enum": list(DECISIONS), "description": f"one of {', '.join(DECISIONS)}"},
+        "residual": {"type": "boolean", "description": "true or false"},
+        "reach": {"type": "integer", "minimum": 0, "maximum": 4, "description": "a whole number from 0 to 4"},
+        "modality_dropout": {
+            "type": "number",
+            "minimum": 0,
+            "exclusiveMaximum": 1,
+            "description": "a share of at least 0 and below 1",
+        },
+    },
+    description="the recipe of the training",
+)
+
 RUN: dict[str, dict[str, Any]] = {
-    "brain": _run({**_WINDOW, "filters": _FILTERS}, ("size", "extent_mm", "modalities"), {}),
+    "brain": _run({**_WINDOW, "filters": _FILTERS, "recipe": _RECIPE}, ("size", "extent_mm", "modalities"), {}),
     "gate": _run(
         {
             **_WINDOW,

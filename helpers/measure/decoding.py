@@ -152,6 +152,47 @@ def dice_optimal_labels(probabilities: ArrayLike) -> NDArray[np.uint8]:
     return labels.reshape(p.shape[:-1])
 
 
+def dice_thresholds(probabilities: ArrayLike) -> tuple[float, float, float]:
+    """The thresholds of whole tumour, tumour core and enhancing tumour above which a voxel adds to the expected Dice.
+
+    Each is half of the best expected Dice of its region alone, as in `dice_optimal`, for the mean number of voxels. It
+    depends on the probabilities as a set: on another grid of the same volume it is the same but for rounding, so that a
+    small grid decides for a large one.
+
+    >>> dice_thresholds([[0.05, 0, 0, 0.95]] * 3 + [[0.7, 0, 0.3, 0]] * 2)[0].__round__(2)
+    0.46
+
+    Args:
+        probabilities: (..., 4), the classes of the network, which sum to 1.
+
+    Returns:
+        Three numbers up to one half; one half for a region that no voxel may belong to.
+    """
+    p = np.asarray(probabilities)
+    p = (p.astype(np.float32) if p.dtype == np.float16 else p).reshape(-1, 4)
+    core = p[:, 1] + p[:, 3]
+    values = [_best_ratio(region, float(region.sum(dtype=np.float64)))[0] for region in (core + p[:, 2], core, p[:, 3])]
+    return tuple(value / 2 if value else 0.5 for value in values)
+
+
+def labels_above(tumour: ArrayLike, thresholds: Sequence[float]) -> NDArray[np.uint8]:
+    """Labels of the regions whose probability is above a threshold each; a region lies within the one before.
+
+    Args:
+        tumour: (..., 3), the probabilities of the network's three tumour classes.
+        thresholds: of whole tumour, tumour core and enhancing tumour.
+
+    Returns:
+        Network labels 0 to 3, uint8, (...).
+    """
+    tumour = np.asarray(tumour)
+    core = tumour[..., 0] + tumour[..., 2]
+    whole = core + tumour[..., 1] > thresholds[0]
+    core = whole & (core > thresholds[1])
+    depth = whole.astype(np.uint8) + core + (core & (tumour[..., 2] > thresholds[2]))
+    return _LABEL_OF_DEPTH[depth]
+
+
 def _nested(regions: NDArray) -> NDArray[np.intp]:
     """How many of the nested regions hold each voxel, (voxels,), for the mean number of voxels; see `_nested_exact`."""
     totals = regions.sum(axis=1, dtype=np.float64)

@@ -5,13 +5,54 @@ skip connection passes the encoder's detail to the decoder. With the default siz
 and then (128, 128, 4), with 7,759,908 parameters (section 2 and 5.2 of the paper; Ronneberger et al. 2015).
 """
 
+import math
 from collections.abc import Callable
 
 import keras
 from keras import layers
 
+from helpers.runtime import options
+
 SHARPEN = [[[[-1.0]], [[-1.0]], [[-1.0]]], [[[-1.0]], [[8.0]], [[-1.0]]], [[[-1.0]], [[-1.0]], [[-1.0]]]]
 """The 3x3 Laplacian of Sharp U-Net (Zunair and Ben Hamza 2021, arXiv 2107.12461): a value against its neighbours."""
+
+_GROUPS = 8
+
+
+def no_normalisation(features: int) -> None:
+    """None: the convolution has a bias instead, as in the paper.
+
+    Args:
+        features: of the convolution.
+    """
+
+
+def batch_normalisation(features: int) -> layers.Layer:
+    """Batch normalisation (Ioffe and Szegedy 2015, arXiv 1502.03167): it remembers mean and deviation of its hospitals.
+
+    Args:
+        features: of the convolution.
+    """
+    # Keras's own momentum, 0.99, leaves a third of the statistics where they began after a hundred steps.
+    return layers.BatchNormalization(momentum=0.9)
+
+
+def instance_normalisation(features: int) -> layers.Layer:
+    """Instance normalisation (Ulyanov et al. 2016, arXiv 1607.08022): mean and deviation of the slice at hand.
+
+    Args:
+        features: of the convolution.
+    """
+    return layers.GroupNormalization(groups=-1)
+
+
+def group_normalisation(features: int) -> layers.Layer:
+    """Group normalisation (Wu and He 2018, arXiv 1803.08494): as instance normalisation, over some features together.
+
+    Args:
+        features: of the convolution; they are parted into 8 groups, or as many as divide both.
+    """
+    return layers.GroupNormalization(groups=math.gcd(_GROUPS, features))
 
 
 def unet(
@@ -21,7 +62,8 @@ def unet(
     filters: int = 32,
     depth: int = 4,
     dropout: float = 0.2,
-    normalise: bool = False,
+    normalisation: str = "none",
+    residual: bool = False,
 ) -> keras.Model:
     """The U-Net of the paper.
 
@@ -37,16 +79,19 @@ def unet(
         filters: features of the first level; every level below has twice as many.
         depth: how often the image is halved.
         dropout: fraction of the bottleneck's features dropped in training.
-        normalise: put batch normalisation (Ioffe and Szegedy 2015) between every convolution and its ReLU; the paper
-            has none.
+        normalisation: a name in `helpers.runtime.options.NORMALISATIONS`, between every convolution and its ReLU; the
+            paper has none.
+        residual: add its input to what every two convolutions make of it, before the last ReLU (He et al. 2015, arXiv
+            1512.03385), by way of a 1x1 convolution where the number of features changes; the paper does not.
 
     Returns:
         A model from (batch, size, size, channels) to (batch, size, size, classes).
 
     Raises:
         ValueError: the size is no multiple of 2 ** depth.
+        DataError: there is no such normalisation.
     """
-    return _build("unet", size, channels, classes, filters, depth, dropout, lambda skip: skip, normalise)
+    return _build("unet", size, channels, classes, filters, depth, dropout, lambda skip: skip, normalisation, residual)
 
 
 def sharp_unet(
@@ -69,21 +114,30 @@ def _build(
     depth: int,
     dropout: float,
     skip_filter: Callable[[keras.KerasTensor], keras.KerasTensor],
-    normalise: bool = False,
+    normalisation: str = "none",
+    residual: bool = False,
 ) -> keras.Model:
     """The network of `unet` with a filter on every skip connection.
 
     Raises:
         ValueError: the size is no multiple of 2 ** depth.
+        DataError: there is no such normalisation.
     """
+    normalise = options.load(options.NORMALISATIONS, normalisation, "normalisation")
     if size % 2**depth:
         raise ValueError(
             f"size {size} cannot be halved {depth} times; choose a multiple of {2**depth}, such as "
             f"{max(1, round(size / 2**depth)) * 2**depth}."
         )
 
+    def convolution(x: keras.KerasTensor, features: int, side: int, relu: bool = True) -> keras.KerasTensor:
+        return _convolution(x, features, side, normalise(features), relu)
+
     def two_convolutions(x: keras.KerasTensor, features: int) -> keras.KerasTensor:
-        return _convolution(_convolution(x, features, 3, normalise), features, 3, normalise)
+        if not residual:
+            return convolution(convolution(x, features, 3), features, 3)
+        change = convolution(convolution(x, features, 3), features, 3, relu=False)
+        return layers.ReLU()(layers.Add()([convolution(x, features, 1, relu=False), change]))
 
     inputs = keras.Input((size, size, channels))
     x, skips = inputs, []
@@ -95,7 +149,7 @@ def _build(
     x = layers.Dropout(dropout)(x)
     for level in reversed(range(depth)):
         x = layers.UpSampling2D()(x)  # nearest neighbour: every pixel becomes four
-        x = _convolution(x, filters * 2**level, 2, normalise)
+        x = convolution(x, filters * 2**level, 2)
         x = layers.Concatenate()([skip_filter(skips[level]), x])
         x = two_convolutions(x, filters * 2**level)
     # float32 whatever the policy: 16 bits do not resolve probabilities near 1.
@@ -103,13 +157,16 @@ def _build(
     return keras.Model(inputs, outputs, name=name)
 
 
-def _convolution(x: keras.KerasTensor, features: int, side: int, normalise: bool) -> keras.KerasTensor:
-    """A convolution with ReLU, and batch normalisation between them if asked: (batch, rows, columns, features)."""
-    if not normalise:
-        return layers.Conv2D(features, side, padding="same", activation="relu", kernel_initializer="he_normal")(x)
+def _convolution(
+    x: keras.KerasTensor, features: int, side: int, normalisation: layers.Layer | None, relu: bool
+) -> keras.KerasTensor:
+    """A convolution, its normalisation if there is one, and a ReLU if asked: (batch, rows, columns, features)."""
+    if normalisation is None:
+        activation = "relu" if relu else None
+        return layers.Conv2D(features, side, padding="same", activation=activation, kernel_initializer="he_normal")(x)
     x = layers.Conv2D(features, side, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
-    # Keras's own momentum, 0.99, leaves a third of the statistics where they began after a hundred steps.
-    return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+    x = normalisation(x)
+    return layers.ReLU()(x) if relu else x
 
 
 def sharpen(x: keras.KerasTensor) -> keras.KerasTensor:

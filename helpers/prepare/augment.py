@@ -10,15 +10,26 @@ labels may not (half of label 4 and half of label 0 is not oedema).
     params = single("rotation", 15, size=96, channels=2)  # one transform, as a slider sets it
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
 from keras import ops
 
 from helpers.prepare.deform import ELASTIC_POINTS, affine, corners, elastic, look_up
-from helpers.prepare.intensity import BIAS_POINTS, GRAINS, bend, blacken, grain, shade, soften
+from helpers.prepare.intensity import (
+    BIAS_POINTS,
+    BLACK,
+    CURVE_PIECES,
+    GRAINS,
+    bend,
+    blacken,
+    grain,
+    remap,
+    shade,
+    soften,
+)
 
 
 @dataclass(frozen=True)
@@ -34,11 +45,13 @@ class AugmentationParams:
         blur: (n, channels) float32, standard deviation of a Gaussian, pixels.
         coarse: (n, channels) float32, pixel width of a scan of lower resolution, in pixels.
         gamma: (n, channels) float32, exponent on the intensity scaled to [0, 1].
+        curve: (n, channels, CURVE_PIECES) float32, slopes of an intensity curve, see `intensity.remap`.
         gain: (n, channels) float32, contrast, a factor on z-scores.
         offset: (n, channels) float32, brightness, added to z-scores.
         noise: (n, channels) float32, standard deviation, z-scored units.
         grain: (n,) int32, where each slice's noise begins in the table of `intensity.grain`.
         bands: (n, 4) float32, widths of black bands at the left, right, top and bottom, see `intensity.blacken`.
+        shown: (n, channels) float32, 1, or 0 where a channel is missing.
     """
 
     affine: np.ndarray | None = None
@@ -47,15 +60,38 @@ class AugmentationParams:
     blur: np.ndarray | None = None
     coarse: np.ndarray | None = None
     gamma: np.ndarray | None = None
+    curve: np.ndarray | None = None
     gain: np.ndarray | None = None
     offset: np.ndarray | None = None
     noise: np.ndarray | None = None
     grain: np.ndarray | None = None
     bands: np.ndarray | None = None
+    shown: np.ndarray | None = None
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays that are not None, by name; `AugmentationParams(**arrays)` makes the same again on the device."""
         return {name: array for name, array in vars(self).items() if array is not None}
+
+    def for_slabs(self, reach: int) -> "AugmentationParams":
+        """The parameters for slices with their neighbours: all slices of a slab are changed by the same numbers.
+
+        Args:
+            reach: neighbours to each side, see `helpers.data.slabs`.
+        """
+        times = 2 * reach + 1
+        repeated = {
+            name: np.concatenate([array] * times, axis=_CHANNEL_AXIS[name])
+            for name, array in self.arrays().items()
+            if name in _CHANNEL_AXIS
+        }
+        return replace(self, **repeated)
+
+
+_CHANNEL_AXIS = {
+    **dict.fromkeys(("blur", "coarse", "gamma", "gain", "offset", "noise", "shown", "curve"), 1),
+    "bias": 3,
+}
+"""Of the parameters that each channel has its own of."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +160,12 @@ TRANSFORMS: dict[str, Transform] = {
     "contrast": Transform(
         "gain, less 1", -0.5, 1, lambda rng, n, channels: np.exp(0.12 * rng.standard_normal((n, channels))) - 1
     ),
+    "curve": Transform(
+        "logarithm of the slopes, standard deviation",
+        0,
+        1,
+        lambda rng, n, channels: _sometimes(rng, n, channels, 0.5, 0, 0.8),
+    ),
     "brightness": Transform("z-score", -1, 1, lambda rng, n, channels: 0.12 * rng.standard_normal((n, channels))),
     "noise": Transform(
         "z-score, standard deviation",
@@ -140,16 +182,29 @@ TRANSFORMS: dict[str, Transform] = {
 }
 """Every transform, in the order in which they are applied."""
 
+_LOWEST_POWER = 0.1
+"""Of a gamma transform: at 0 all intensities would be one, below it black would be infinite."""
+
 NONE: tuple[str, ...] = ()
-ALL = tuple(name for name in TRANSFORMS if name != "bands")  # every transform for heads
+ALL = tuple(name for name in TRANSFORMS if name not in ("bands", "curve"))
 USUAL = ("rotation", "scale", "shift", "flip", "gamma", "contrast", "brightness", "noise")
+
+SCANNERS = {
+    **dict.fromkeys(("rotation", "scale", "shift", "flip", "elastic", "curve"), 1.0),
+    **dict.fromkeys(("bias field", "blur", "low resolution", "gamma", "contrast", "brightness", "noise"), 2.0),
+}
+"""Every transform for heads, those of intensity twice as strong: as far as hospitals are apart, not patients of one."""
 
 INTENSITY = ("gamma", "contrast", "brightness")
 XRAY = ("rotation", "scale", "shift", *INTENSITY, "noise", "bands")  # no flip: the heart lies on one side
 
 
 def draw(
-    rng: np.random.Generator, n: int, size: int, channels: int, transforms: tuple[str, ...] = USUAL
+    rng: np.random.Generator,
+    n: int,
+    size: int,
+    channels: int,
+    transforms: Sequence[str] | Mapping[str, float] = USUAL,
 ) -> AugmentationParams:
     """Draw the parameters for one batch, from the distributions in `TRANSFORMS`.
 
@@ -158,13 +213,33 @@ def draw(
         n: number of slices.
         size: pixels along each side of a slice.
         channels: channels of a slice.
-        transforms: names in `TRANSFORMS`, as in `USUAL`; their order is that of the draws.
+        transforms: names in `TRANSFORMS`, as in `USUAL`, or factors on their strengths by name, as in `SCANNERS`; their
+            order is that of the draws.
 
     Returns:
         The parameters of these transforms; those of all others are None.
     """
-    strengths = {name: TRANSFORMS[name].draw(rng, n, channels) for name in transforms}
+    factors = transforms if isinstance(transforms, Mapping) else dict.fromkeys(transforms, 1)
+    strengths = {name: factor * TRANSFORMS[name].draw(rng, n, channels) for name, factor in factors.items()}
     return _params(strengths, rng, n, size, channels)
+
+
+def drop_modalities(rng: np.random.Generator, n: int, channels: int, share: float) -> np.ndarray:
+    """Which modalities of each slice the network is shown; one at least (modality dropout, arXiv 1907.00604).
+
+    Args:
+        rng: the generator.
+        n: number of slices.
+        channels: modalities of a slice.
+        share: chance of each modality to be missing.
+
+    Returns:
+        (n, channels) float32, 1 or 0, as `AugmentationParams.shown`.
+    """
+    shown = rng.random((n, channels)) >= share
+    one = rng.integers(0, channels, n)
+    shown[np.arange(n), one] |= ~shown.any(axis=1)
+    return shown.astype(np.float32)
 
 
 def single(name: str, strength: float, size: int, channels: int, seed: int = 0) -> AugmentationParams:
@@ -199,10 +274,10 @@ def _params(
     def strength(name: str, *shape: int) -> np.ndarray:
         return np.broadcast_to(np.asarray(strengths.get(name, 0.0), np.float32), (n, *shape))
 
-    def per_channel(name: str, neutral: float) -> np.ndarray | None:
-        return neutral + strength(name, channels) if name in strengths else None
+    def per_channel(name: str, neutral: float, lowest: float = 0.0) -> np.ndarray | None:
+        return np.maximum(neutral + strength(name, channels), lowest, dtype=np.float32) if name in strengths else None
 
-    matrix = displacements = bias = start = None
+    matrix = displacements = bias = curve = start = None
     if {"rotation", "scale", "shift", "flip"} & set(strengths):
         scale, shift = 1 + strength("scale", 2), size * strength("shift", 2)
         matrix = affine(size, strength("rotation"), scale, shift, strength("flip") > 0.5)
@@ -212,6 +287,10 @@ def _params(
         bias = rng.standard_normal((n, BIAS_POINTS, BIAS_POINTS, channels), np.float32)
         bias -= bias.mean(axis=(1, 2), keepdims=True)  # z-scoring removes a mean anyway
         bias *= strength("bias field", channels)[:, None, None]
+    if "curve" in strengths:
+        pattern = rng.standard_normal((n, channels, CURVE_PIECES), np.float32)
+        curve = np.exp(strength("curve", channels)[..., None] * pattern)
+        curve /= curve.mean(axis=-1, keepdims=True)
     if "noise" in strengths:
         start = rng.integers(0, GRAINS, n, np.int32)
     return AugmentationParams(
@@ -220,9 +299,10 @@ def _params(
         bias=bias,
         blur=per_channel("blur", 0),
         coarse=per_channel("low resolution", 1),
-        gamma=per_channel("gamma", 1),
+        gamma=per_channel("gamma", 1, lowest=_LOWEST_POWER),
+        curve=curve,
         gain=per_channel("contrast", 1),
-        offset=per_channel("brightness", 0),
+        offset=per_channel("brightness", 0, lowest=BLACK),
         noise=per_channel("noise", 0),
         grain=start,
         bands=strength("bands", 4) if "bands" in strengths else None,
@@ -277,10 +357,14 @@ def _change_intensity(images: keras.KerasTensor, params: AugmentationParams) -> 
     images = soften(images, params.blur, params.coarse)
     if params.gamma is not None:
         images = bend(images, per_channel(params.gamma))
+    if params.curve is not None:
+        images = remap(images, params.curve)
     if params.gain is not None:
         images = images * per_channel(params.gain)
     if params.offset is not None:
         images = images + per_channel(params.offset)
     if params.noise is not None:
         images = grain(images, per_channel(params.noise), params.grain)
+    if params.shown is not None:
+        brain = brain * per_channel(params.shown)
     return images * brain

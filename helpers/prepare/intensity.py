@@ -1,4 +1,4 @@
-"""Intensity transforms of the augmentation: bias field, gamma, blur, low resolution, noise, black bands."""
+"""Intensity transforms of the augmentation: bias field, gamma, curve, blur, low resolution, noise, black bands."""
 
 from functools import cache
 
@@ -16,6 +16,12 @@ SPAN = 10.0
 
 BIAS_POINTS = 5
 """Control points along each side of a bias field: it is as smooth as a coil's sensitivity."""
+
+CURVE_PIECES = 6
+"""Straight pieces of an intensity curve."""
+
+CURVE_REACH = 3.0
+"""The z-score up to which an intensity curve bends, to both sides of 0: 99 of 100 voxels of a brain lie within."""
 
 GRAINS = 2**18
 """Standard normal numbers in the table that all noise is read from."""
@@ -46,6 +52,28 @@ def bend(images: keras.KerasTensor, gamma: keras.KerasTensor) -> keras.KerasTens
     """
     unit = ops.clip((images - BLACK) / SPAN, 0.0, 1.0)
     return SPAN * (unit**gamma - 0.5**gamma)
+
+
+def remap(images: keras.KerasTensor, slopes: keras.KerasTensor) -> keras.KerasTensor:
+    """Pass the intensities through a monotone curve of straight pieces, as another scanner or sequence might.
+
+    Gamma and contrast change all intensities by one rule; a curve may widen the greys between white matter and oedema
+    and narrow those of the rest (after the non-linear transform of Models Genesis, Zhou et al. 2021, arXiv 2004.07882).
+
+    Args:
+        images: (n, size, size, channels) float32, z-scored.
+        slopes: (n, channels, CURVE_PIECES), above 0, of the pieces from -CURVE_REACH to CURVE_REACH; their mean is 1,
+            so that the ends stay where they are. Beyond them nothing changes.
+
+    Returns:
+        The images, the same shape.
+    """
+    width = 2 * CURVE_REACH / CURVE_PIECES
+    mapped = ops.minimum(images, -CURVE_REACH) + ops.maximum(images - CURVE_REACH, 0.0)
+    for piece in range(CURVE_PIECES):
+        slope = ops.reshape(slopes[..., piece], (-1, 1, 1, images.shape[-1]))
+        mapped = mapped + slope * ops.clip(images - (piece * width - CURVE_REACH), 0.0, width)
+    return mapped
 
 
 def blacken(

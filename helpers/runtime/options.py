@@ -51,6 +51,7 @@ AUGMENTATIONS = {
     "none": Option("as stored", f"{_AUGMENT}:NONE"),
     "usual": Option("geometry, contrast and noise", f"{_AUGMENT}:USUAL", _BRAIN),
     "all": Option("elastic, bias field, blur and low resolution too", f"{_AUGMENT}:ALL", _BRAIN),
+    "scanners": Option("all, and twice as strong in intensity, with curves of it", f"{_AUGMENT}:SCANNERS", _BRAIN),
     "intensity": Option("gamma, contrast, brightness", f"{_AUGMENT}:INTENSITY", _XRAY),
     "xray": Option("geometry, intensity, noise and black bands", f"{_AUGMENT}:XRAY", _XRAY),
 }
@@ -62,6 +63,22 @@ NETWORKS = {
     "cnn": Option("a plain convolutional network, the baseline", f"{_GATE}:CNN", ("gate",)),
 }
 """Networks of the gate, each a `helpers.tasks.gate.recipe.GateNetwork`."""
+
+_UNET, _DECODING = "helpers.models.unet", "helpers.measure.decoding"
+
+NORMALISATIONS = {
+    "none": Option("as in the paper", f"{_UNET}:no_normalisation"),
+    "batch": Option("over the batch; in inference by the means of training", f"{_UNET}:batch_normalisation"),
+    "instance": Option("over each slice and feature; remembers no hospital", f"{_UNET}:instance_normalisation"),
+    "group": Option("over each slice and a few features", f"{_UNET}:group_normalisation"),
+}
+"""What stands between a convolution and its ReLU."""
+
+DECISIONS = {
+    "argmax": Option("the most probable label of each voxel", f"{_DECODING}:argmax"),
+    "dice": Option("the regions with the highest expected Dice", f"{_DECODING}:dice_thresholds"),
+}
+"""How probabilities become a mask."""
 
 METHODS = {
     "histogram": Option("match the target's histogram to the source's", "helpers.prepare.histogram_matching:histogram"),

@@ -33,7 +33,7 @@ SIZE, BATCH = 16, 8
 TINY = Shape(patch=4, width=8, depth=1, heads=2, mlp=2, stem=True)
 NETWORKS = {
     "unet": lambda: unet(SIZE, 2, filters=2, depth=2, dropout=0.0),
-    "unet, normalised": lambda: unet(SIZE, 2, filters=2, depth=1, dropout=0.0, normalise=True),
+    "unet, normalised": lambda: unet(SIZE, 2, filters=2, depth=1, dropout=0.0, normalisation="batch"),
     "unet, one class": lambda: unet(SIZE, 2, 1, filters=2, depth=1, dropout=0.0),
     "sharp_unet": lambda: sharp_unet(SIZE, 2, filters=2, depth=1, dropout=0.0),
     "transformer": lambda: transformer(SIZE, 2, shape=TINY, dropout=0.0),

@@ -134,7 +134,7 @@ def test_one_class_is_a_probability_of_its_own():
 
 
 def test_normalisation_stands_between_every_convolution_and_its_relu():
-    model = unet(32, 1, classes=1, filters=2, normalise=True)
+    model = unet(32, 1, classes=1, filters=2, normalisation="batch")
     norms = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
     assert len(norms) == 22  # ten 3x3 on the way down, four times one 2x2 and two 3x3 on the way up
     for norm in norms:
@@ -147,7 +147,7 @@ def test_normalisation_stands_between_every_convolution_and_its_relu():
 
 
 def test_normalisation_adds_two_parameters_a_feature_and_takes_its_bias():
-    plain, normal = unet(32, 1, classes=1, filters=2), unet(32, 1, classes=1, filters=2, normalise=True)
+    plain, normal = unet(32, 1, classes=1, filters=2), unet(32, 1, classes=1, filters=2, normalisation="batch")
     features = sum(layer.filters for layer in plain.layers if isinstance(layer, layers.Conv2D)) - 1
     assert trainable(normal) == trainable(plain) + features
 

@@ -33,7 +33,7 @@ from helpers.runtime.outputs import scratch_folder, writable_file, writable_fold
 from helpers.runtime.settings import check_filters, check_names, check_seed, check_size, check_whole, expanded
 from helpers.runtime.threads import map_threads
 from helpers.tasks.brain.prediction_record import PredictionRecord
-from helpers.tasks.brain.recipe import Recipe
+from helpers.tasks.brain.recipe import Recipe, needed_modalities
 
 Log = Callable[[str], None]
 
@@ -113,7 +113,7 @@ def train_brain(
         tested = [patient for patient in patients if patient.id in split.test]
         with scope():
             network = build_network(parameters)
-        segmenter = Segmenter(network, modalities, grid)
+        segmenter = Segmenter.of(parameters, network)
         budget.reserve = seconds_to_score(
             lambda some: [segmenter.predict(read_scan(patient, modalities)) for patient in some], tested
         )
@@ -204,7 +204,9 @@ def evaluate_brain(
     run = read_run(model_dir, "brain")
     check_network(model_dir)
     check_split(model_dir, split)
-    patients = select_test_patients(model_dir, expanded(data), split, tuple(run["parameters"]["modalities"]))
+    modalities = tuple(run["parameters"]["modalities"])
+    optional = tuple(set(modalities) - set(needed_modalities(run["parameters"])))
+    patients = select_test_patients(model_dir, expanded(data), split, modalities, optional)
     from helpers.tasks.brain.inference import Segmenter
 
     segmenters: dict[str, Segmenter] = {}
@@ -216,7 +218,7 @@ def evaluate_brain(
     result = evaluate(
         lambda scan: segmenters[scan.id].predict(scan),
         patients,
-        tuple(run["parameters"]["modalities"]),
+        modalities,
         lambda done, total: log(f"scored {done} of {total} patients"),
     )
     result["run"] = score_provenance(model_dir, split, patients)
@@ -252,10 +254,12 @@ def predict_brain(
         FileExistsError: a mask is there that this command has not made. Nothing is overwritten, and nothing is begun.
         KeyboardInterrupt: Ctrl-C; the same command goes on.
     """
-    modalities = tuple(read_run(model_dir, "brain")["parameters"]["modalities"])
+    parameters = read_run(model_dir, "brain")["parameters"]
+    modalities, needed = tuple(parameters["modalities"]), needed_modalities(parameters)
+    optional = tuple(set(modalities) - set(needed))
     check_network(model_dir)
     out = writable_folder(out)
-    selection = select_patients(folders, modalities, out)
+    selection = select_patients(folders, needed, out)
     record = PredictionRecord(out, model_dir, modalities)
     targets = {patient.id: out / patient.convention.seg_name(patient.id) for patient in selection.patients}
     there = [patient for patient in selection.patients if os.path.lexists(targets[patient.id])]
@@ -269,7 +273,7 @@ def predict_brain(
 
     def refusal(patient: Patient) -> Refusal | None:
         try:
-            scan = read_scan(patient, modalities, seg=False)
+            scan = read_scan(patient, modalities, seg=False, optional=optional)
         except (DataError, MemoryError) as error:
             return Refusal(patient.id, _reason(patient, error))
         if len(selection.patients) == 1:  # of more, all volumes would not fit into memory
@@ -299,7 +303,7 @@ def predict_brain(
                 log(f"{patient.id}: {target}, finished before")
             else:
                 try:
-                    scan = scans.pop(patient.id, None) or read_scan(patient, modalities, seg=False)
+                    scan = scans.pop(patient.id, None) or read_scan(patient, modalities, False, optional)
                     labels = segmenter.predict(scan)
                 except (DataError, MemoryError) as error:
                     refused.append(Refusal(patient.id, _reason(patient, error)))
@@ -310,7 +314,10 @@ def predict_brain(
                     out.mkdir(parents=True, exist_ok=True)
                     with scratch_folder(target) as scratch:
                         record.publish(patient, write_segmentation(scratch / target.name, labels, scan), target)
-                log(f"{patient.id}: {target}" + "".join(f"\n  {note}" for note in (*notes, *unusual_voxels(scan))))
+                used = f" (of {', '.join(scan.modalities)})" if optional else ""
+                log(
+                    f"{patient.id}: {target}{used}" + "".join(f"\n  {note}" for note in (*notes, *unusual_voxels(scan)))
+                )
             masks.append(target)
     except KeyboardInterrupt as stop:
         raise type(stop)(

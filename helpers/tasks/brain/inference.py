@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import keras
@@ -11,15 +11,18 @@ import numpy as np
 
 from helpers.data.normalise import zscore
 from helpers.data.resample import Grid
+from helpers.data.slabs import middle, slabs
 from helpers.data.volumes import Scan
 from helpers.learn.devices import processes, replicas
 from helpers.learn.predict_batches import padded_batches, predict_batches
 from helpers.learn.run_folder import load_network, read_run
+from helpers.measure.decoding import dice_thresholds, labels_above
 from helpers.models.ensemble import members
 from helpers.models.parts import DropoutCut, cut_at_dropout
 from helpers.models.unet import unet
 from helpers.runtime.errors import DataError
 from helpers.runtime.threads import map_threads
+from helpers.tasks.brain.recipe import Recipe
 
 _MASKS_AT_ONCE = 32  # slices whose dropout masks are drawn together: another number would draw others for the same seed
 _SLICES_AT_ONCE = 16  # that are resampled together: allocating more memory costs more than the arithmetic
@@ -29,9 +32,16 @@ def build_network(parameters: Mapping[str, Any]) -> keras.Model:
     """The untrained U-Net that the parameters of a `train brain` describe.
 
     Args:
-        parameters: of its `run.json`: size, modalities, filters.
+        parameters: of its `run.json`: size, modalities, filters, recipe.
     """
-    return unet(parameters["size"], len(parameters["modalities"]), filters=parameters["filters"])
+    recipe = Recipe.of(parameters)
+    return unet(
+        parameters["size"],
+        (2 * recipe.reach + 1) * len(parameters["modalities"]),
+        filters=parameters["filters"],
+        normalisation=recipe.normalisation,
+        residual=recipe.residual,
+    )
 
 
 class MCDropoutModel(keras.Model):
@@ -55,10 +65,14 @@ class Segmenter:
     """A trained network with everything needed for inference.
 
     Attributes:
-        network: (batch, size, size, modalities) to class probabilities (batch, size, size, 4).
+        network: (batch, size, size, channels) to class probabilities (batch, size, size, 4). The channels are the
+            modalities of a slice, or those of a slab, see `reach`.
         modalities: the volumes that are its input, in this order.
         grid: the window that is its input.
         flip: average the prediction with that of the mirrored head, left to right (test-time augmentation).
+        reach: neighbours of a slice to each side that are further channels, see `helpers.data.slabs`.
+        any_modalities: whether a patient may lack some of the modalities; all is 0 where one is missing.
+        decision: a name in `helpers.runtime.options.DECISIONS`.
 
     Examples:
         An untrained network on noise; `Segmenter.load` takes a trained one from its folder:
@@ -76,10 +90,13 @@ class Segmenter:
     modalities: tuple[str, ...]
     grid: Grid
     flip: bool = True
+    reach: int = 0
+    any_modalities: bool = False
+    decision: str = "argmax"
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> "Segmenter":
-        """Load the model of a `train brain`.
+        """Load the model of a `train brain`, or the ensemble of its folds.
 
         Args:
             folder: of the training.
@@ -87,22 +104,46 @@ class Segmenter:
         Raises:
             DataError: the folder holds no finished training.
         """
-        parameters = read_run(folder, "brain")["parameters"]
-        grid = Grid(parameters["size"], parameters["extent_mm"])
-        return cls(load_network(folder, build_network), tuple(parameters["modalities"]), grid)
+        return cls.of(read_run(folder, "brain")["parameters"], load_network(folder, build_network))
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any], network: keras.Model) -> "Segmenter":
+        """The segmenter that the parameters of a `train brain` describe, with a network.
+
+        Args:
+            parameters: of its `run.json`.
+            network: as `build_network` builds it, or an ensemble of such.
+        """
+        recipe = Recipe.of(parameters)
+        return cls(
+            network,
+            tuple(parameters["modalities"]),
+            Grid(parameters["size"], parameters["extent_mm"]),
+            reach=recipe.reach,
+            any_modalities=recipe.modality_dropout > 0,
+            decision=recipe.decision,
+        )
+
+    def shows_brain(self, images: np.ndarray) -> np.ndarray:
+        """Which slices show brain: (slices,) bool.
+
+        Args:
+            images: (slices, size, size, channels), from `preprocess`.
+        """
+        return middle(images, self.reach).any(axis=(1, 2, 3))
 
     def network_probabilities(self, images: np.ndarray) -> np.ndarray:
         """Class probabilities on the network's grid. Slices without brain are background, without inference.
 
         Args:
-            images: (slices, size, size, modalities), z-scored.
+            images: (slices, size, size, channels), from `preprocess`.
 
         Returns:
             (slices, size, size, 4) float32.
         """
         probabilities = np.zeros((*images.shape[:3], 4), np.float32)
         probabilities[..., 0] = 1
-        with_brain = np.flatnonzero(images.any(axis=(1, 2, 3)))
+        with_brain = np.flatnonzero(self.shows_brain(images))
         probabilities[with_brain] = self._mirror_averaged(images[with_brain])
         return probabilities
 
@@ -117,7 +158,7 @@ class Segmenter:
         """One sample of MC dropout: a pass with dropout on, as in training (Gal and Ghahramani 2016, arXiv 1506.02142).
 
         Args:
-            images: (slices, size, size, modalities), z-scored.
+            images: (slices, size, size, channels), from `preprocess`.
             seed: the same seed drops the same features.
             mirrored: predict on the mirrored head, and mirror the prediction back.
 
@@ -139,7 +180,7 @@ class Segmenter:
         """The prediction and the samples of MC dropout; what lies before the dropout runs once for all of them.
 
         Args:
-            images: (slices, size, size, modalities), z-scored; each slice shows brain.
+            images: (slices, size, size, channels), from `preprocess`; each slice shows brain.
             passes: number of samples.
 
         Returns:
@@ -208,19 +249,23 @@ class Segmenter:
             scan: a patient with the modalities of the model.
 
         Returns:
-            (slices, size, size, modalities) float32, z-scored, and the centre of the window in mm.
+            (slices, size, size, channels) float32, z-scored, and the centre of the window in mm. The channels are the
+            modalities, for each slice of a slab.
 
         Raises:
-            DataError: the scan lacks a modality, or its brain does not fit the window.
+            DataError: the scan lacks a modality that the model cannot do without, or its brain does not fit the window.
         """
-        missing = [modality for modality in self.modalities if modality not in scan.modalities]
-        if missing:
-            raise DataError(
-                f"{scan.id}: this model wants {', '.join(self.modalities)}; {', '.join(missing)} is missing."
-            )
-        images = np.stack([scan.image(modality) for modality in self.modalities], axis=-1)
+        present = [modality for modality in self.modalities if modality in scan.modalities]
+        missing = [modality for modality in self.modalities if modality not in present]
+        if missing and not (present and self.any_modalities):
+            wanted = ("one of " if self.any_modalities else "") + ", ".join(self.modalities)
+            raise DataError(f"{scan.id}: this model wants {wanted}; {', '.join(missing)} is missing.")
+        images = np.stack([scan.image(modality) for modality in present], axis=-1)
         centre = self.grid.brain_centre(images, scan.spacing, scan.id)
-        return self.grid.down(zscore(images), scan.spacing, centre), centre
+        slices = np.zeros((images.shape[2], self.grid.size, self.grid.size, len(self.modalities)), np.float32)
+        places = [self.modalities.index(modality) for modality in present]
+        slices[..., places] = self.grid.down(zscore(images), scan.spacing, centre)
+        return slabs(slices, self.reach), centre
 
     def probabilities(self, scan: Scan) -> np.ndarray:
         """Class probabilities on the patient's own grid; outside the window all is background.
@@ -240,7 +285,7 @@ class Segmenter:
         return np.concatenate([1 - tumour.sum(axis=-1, keepdims=True), tumour], axis=-1)
 
     def predict(self, scan: Scan) -> np.ndarray:
-        """The segmentation on the patient's own grid: probabilities are resampled first, then the largest is taken.
+        """The segmentation on the patient's own grid: probabilities are resampled first, then a mask is made of them.
 
         Args:
             scan: a patient with the modalities of the model.
@@ -255,7 +300,7 @@ class Segmenter:
         return self.native_labels(self.network_probabilities(images), scan, centre)
 
     def native_labels(self, probabilities: np.ndarray, scan: Scan, centre: tuple[float, float]) -> np.ndarray:
-        """The labels that class probabilities give on the patient's own grid: resampled first, then the largest.
+        """The labels that class probabilities give on the patient's own grid: resampled first, then decided on.
 
         Slices that are background on the network's grid are so on the patient's, and are not resampled.
 
@@ -268,11 +313,14 @@ class Segmenter:
             (rows, columns, slices) uint8, the network's labels 0, 1, 2, 3.
         """
         labels = np.zeros((*scan.images.shape[:2], len(probabilities)), np.uint8)
-        tumour = np.flatnonzero((probabilities.argmax(axis=-1) > 0).any(axis=(1, 2)))
+        decide = _largest
+        if self.decision == "dice":
+            decide = partial(labels_above, thresholds=dice_thresholds(probabilities))
+        tumour = np.flatnonzero(decide(probabilities[..., 1:]).any(axis=(1, 2)))
 
         def resample(chunk: np.ndarray) -> np.ndarray:
             shape = (*scan.images.shape[:2], len(chunk))
-            return _largest(self.grid.up(probabilities[chunk][..., 1:], shape, scan.spacing, centre))
+            return decide(self.grid.up(probabilities[chunk][..., 1:], shape, scan.spacing, centre))
 
         chunks = [tumour[start : start + _SLICES_AT_ONCE] for start in range(0, len(tumour), _SLICES_AT_ONCE)]
         for chunk, found in zip(chunks, map_threads(resample, chunks), strict=True):

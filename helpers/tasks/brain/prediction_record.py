@@ -71,7 +71,7 @@ class PredictionRecord:
         return {
             "patient": patient.id,
             "model": self._model,
-            "files": {kind: _signature(patient.images[kind]) for kind in self.modalities},
+            "files": {kind: _signature(patient.images[kind]) for kind in self.modalities if kind in patient.images},
             "sha256": _sha256(mask),
         }
 

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from helpers.data.slabs import slabs
 from helpers.data.splits import Split
 from helpers.data.store import Store
 from helpers.learn.augmented_model import AugmentedModel
@@ -62,7 +63,8 @@ def fit_brain(
     """
     folder, recipe, checkpoint = Path(folder), recipe or Recipe(), checkpoint or Checkpoint()
     folder.mkdir(parents=True, exist_ok=True)
-    batches = partial(training_batches, store, split.train, recipe.batch_size, seed, recipe.augmentation, recipe.focus)
+    sampling = (recipe.augmentation, recipe.focus, recipe.reach, recipe.modality_dropout)
+    batches = partial(training_batches, store, split.train, recipe.batch_size, seed, *sampling)
     slices = int(store.has_brain[store.rows(split.train)].sum())
     check_divisible(network, recipe.batch_size)
     with scope(network):
@@ -71,7 +73,8 @@ def fit_brain(
         accuracy = keras.metrics.CategoricalAccuracy("accuracy")
         trainer.compile(keras.optimizers.Adam(LEARNING_RATE), loss, metrics=[accuracy])
     modalities = tuple(store.manifest["parameters"]["modalities"])
-    segmenter = Segmenter(network, modalities, store.grid, flip=False)  # half the time, and it only selects
+    # Without the mirrored head it takes half the time, and it only selects.
+    segmenter = Segmenter(network, modalities, store.grid, flip=False, reach=recipe.reach)
 
     def evaluate(epoch: int, logs: Mapping[str, float]) -> dict[str, float]:
         scores = validation_scores(segmenter, store, split.validation, trainer.loss)
@@ -111,7 +114,7 @@ def validation_scores(
     rows = []
     for identity in ids:
         images, soft_labels = store.volume(identity)
-        probabilities = segmenter.network_probabilities(images)
+        probabilities = segmenter.network_probabilities(slabs(images, segmenter.reach))
         truth, labels = soft_labels.argmax(axis=-1), probabilities.argmax(axis=-1)
         row = {
             "val_loss": float(loss(soft_labels / np.float32(255), probabilities)),

@@ -34,7 +34,8 @@ def build_network(parameters: Mapping[str, Any]) -> keras.Model:
     Args:
         parameters: of its `run.json`: size, filters, normalise.
     """
-    return unet(parameters["size"], 1, 1, parameters["filters"], normalise=parameters["normalise"])
+    normalisation = "batch" if parameters["normalise"] else "none"
+    return unet(parameters["size"], 1, 1, parameters["filters"], normalisation=normalisation)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from helpers.tasks.adaptation.batch_statistics import adapt_statistics
 
 def test_every_layer_has_the_statistics_of_what_it_now_sees(rng):
     """Of the radiographs together, though they come in batches; and of what the layers before it make of them now."""
-    network = unet(16, 1, 1, filters=2, normalise=True)
+    network = unet(16, 1, 1, filters=2, normalisation="batch")
     radiographs = rng.normal(3, 2, (40, 16, 16, 1)).astype(np.float32)
     adapt_statistics(network, radiographs)
     norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]

@@ -34,7 +34,7 @@ def model_folder(root, data, normalise=False):
     ids = [identity for identity in (*split.train, *split.validation) if identity.startswith("MCUCXR")]
     learned_from = {identity: {"radiograph": identity} for identity in ids}
     write_run(root, "lungs", {**PARAMETERS, "normalise": normalise, "split": split.digest}, split, learned_from)
-    save_model(unet(SIZE, 1, 1, filters=2, normalise=normalise), root / "model.keras")
+    save_model(unet(SIZE, 1, 1, filters=2, normalisation="batch" if normalise else "none"), root / "model.keras")
     Image.fromarray(np.full((SIZE, SIZE), 200, np.uint8)).save(root / "mean_mask.png")
     return root
 
