@@ -25,6 +25,19 @@ Devices = Annotated[
     str, typer.Option(help="Where to train: auto, a number of GPUs, cpu, or cpu:2 (two devices made of the CPU).")
 ]
 
+Folds = Annotated[
+    int, typer.Option(min=1, help="Train so many models that each patient is tested once; they are one ensemble.")
+]
+By = Annotated[
+    Literal["site"] | None, typer.Option(help="One fold for each hospital, tested by a model of the others.")
+]
+
+
+def _folds(folds: int, by: str | None) -> int | str:
+    if by and folds > 1:
+        raise typer.BadParameter(f"--by {by} and --folds {folds} were given; give one of the two.")
+    return by or folds
+
 
 def _sixteenths(size: int) -> int:
     if size % 16:
@@ -51,12 +64,12 @@ def train_brain_command(
     ] = 0.0,
     decision: Annotated[str, choice(DECISIONS, "brain", "How probabilities become a mask.")] = "argmax",
     seed: int = 0,
-    folds: Annotated[
-        int, typer.Option(min=1, help="Train this many models, so that each patient is tested once; an ensemble.")
-    ] = 1,
+    folds: Folds = 1,
+    by: By = None,
     devices: Devices = "auto",
 ) -> None:
     """Train the U-Net on brain tumours, and score it on patients kept out."""
+    parts = _folds(folds, by)
     check_backend()
     from helpers.learn.run_folder import read_metrics
     from helpers.tasks.brain.commands import train_brain, train_brain_folds
@@ -75,8 +88,8 @@ def train_brain_command(
     settings = {"size": size, "filters": filters, "minutes": minutes, "recipe": recipe, "seed": seed}
     settings |= {"devices": devices, "log": print}
     names = tuple(name.strip() for name in modalities.lower().split(","))
-    if folds > 1:
-        brain_table(train_brain_folds(data, out, folds, names, started=STARTED, **settings))
+    if parts != 1:
+        brain_table(train_brain_folds(data, out, parts, names, started=STARTED, **settings))
     else:
         train_brain(data, out, names, started=STARTED, **settings)
         brain_table(read_metrics(out))
@@ -94,10 +107,12 @@ def train_gate_command(
     weights: Annotated[Path | None, path_option(help="ImageNet weights for base.")] = None,
     augmentation: Augmentation = "usual",
     seed: int = 0,
-    folds: Annotated[int, typer.Option(min=1, help="Train this many gates, so that each patient is tested once.")] = 1,
+    folds: Folds = 1,
+    by: By = None,
     devices: Devices = "auto",
 ) -> None:
     """Train the gate that says which slices hold tumour, and score it on patients kept out."""
+    parts = _folds(folds, by)
     check_backend()
     from helpers.learn.run_folder import read_metrics
     from helpers.tasks.gate.commands import train_gate, train_gate_folds
@@ -111,8 +126,8 @@ def train_gate_command(
         "seed": seed,
         "devices": devices,
     }
-    if folds > 1:
-        gate_table(train_gate_folds(data, out, folds, log=print, started=STARTED, **settings))
+    if parts != 1:
+        gate_table(train_gate_folds(data, out, parts, log=print, started=STARTED, **settings))
     else:
         train_gate(data, out, started=STARTED, log=print, **settings)
         gate_table(read_metrics(out))

@@ -71,7 +71,7 @@ def read_scan(patient: Patient, modalities: tuple[str, ...], seg: bool = True, o
         patient: of a catalogue.
         modalities: the volumes to read, in this order.
         seg: whether to read the segmentation as well.
-        optional: those of `modalities` that are left out where the patient has no such file; one at least must be there.
+        optional: those of `modalities` that are left out where the patient has no such file; but not all of them.
 
     Raises:
         DataError: a file is missing, unreadable or cut short; shapes or affines differ; a volume is empty or holds

@@ -3,25 +3,57 @@
 import math
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from helpers.data.brats import Patient
-from helpers.data.splits import make_split
+from helpers.data.splits import Split, make_split, site_groups, split_by_site
 from helpers.learn.parallel import device_environments, run_parallel
 from helpers.learn.run_folder import read_metrics, write_ensemble
 from helpers.runtime.disk import write_json
 from helpers.runtime.lock import lock_folder
+from helpers.runtime.settings import check_whole
+
+BY_SITE = "site"
+"""In place of a number of folds: one for each site."""
+
+
+def check_folds(folds: int | str) -> None:
+    """Refuse what is neither a number of folds nor `BY_SITE`.
+
+    Args:
+        folds: as `fold_splits` takes it.
+
+    Raises:
+        DataError: it is neither.
+    """
+    if folds != BY_SITE:
+        check_whole("folds", folds, 2, example=5)
+
+
+def fold_splits(patients: Sequence[Patient], folds: int | str, seed: int = 0) -> dict[str, Split]:
+    """The split of each fold, by the name of its folder.
+
+    Args:
+        patients: all of them.
+        folds: how many; or `BY_SITE`, for a fold that tests each site by a model of the others.
+        seed: of the splits.
+
+    Raises:
+        DataError: fewer patients than folds, or fewer than two sites.
+    """
+    if folds == BY_SITE:
+        return {f"test_{site}": split_by_site(patients, site, seed) for site in site_groups(patients) or ("none",)}
+    return {f"fold_{k + 1}_of_{folds}": make_split(patients, seed, folds, k) for k in range(folds)}
 
 
 def cross_validate(
     train: Callable[..., Path],
     pool: Callable[[list[dict]], dict],
-    patients: Sequence[Patient],
+    splits: Mapping[str, Split],
     out: str | os.PathLike,
-    folds: int,
     seed: int = 0,
     devices: str = "auto",
     minutes: float | None = None,
@@ -38,11 +70,10 @@ def cross_validate(
         train: takes `out`, `split`, `seed`, `slices`, `devices`, `minutes`, `started`, `log` and the `settings`, and
             leaves a finished folder.
         pool: from what each fold has in its `metrics.json` to one table over all patients.
-        patients: all of them.
-        out: receives `fold_k_of_n/`, `metrics.json`, the pooled scores and each fold's `run`, and the `run.json` of the
-            ensemble.
-        folds: how many.
-        seed: of the split, and of each training.
+        splits: of each fold, by the name of its folder.
+        out: receives the folders of the folds, `metrics.json`, the pooled scores and each fold's `run`, and the
+            `run.json` of the ensemble.
+        seed: of each training.
         devices: see `helpers.learn.devices.configure`.
         minutes: wall time of all folds together; each gets its share.
         started: the moment from which minutes count, as `time.monotonic` gives it; now without.
@@ -56,16 +87,13 @@ def cross_validate(
         DataError: another process cross-validates in `out`.
     """
     out, environments = Path(out), device_environments(devices)
-    parallel = folds > 1 and len(environments) > 1
-    rounds = math.ceil(folds / len(environments)) if parallel else folds
+    parallel = len(splits) > 1 and len(environments) > 1
+    rounds = math.ceil(len(splits) / len(environments)) if parallel else len(splits)
     common = {"seed": seed, "slices": out / "slices", "devices": "auto" if parallel else devices, **settings}
     common["minutes"] = None if minutes is None else minutes / rounds
-    folders = [out / f"fold_{fold + 1}_of_{folds}" for fold in range(folds)]
+    folders = [out / name for name in splits]
     jobs = {
-        f"fold {fold + 1} of {folds}": partial(
-            train, out=folder, split=make_split(patients, seed, folds, fold), **common
-        )
-        for fold, folder in enumerate(folders)
+        name.replace("_", " "): partial(train, out=out / name, split=split, **common) for name, split in splits.items()
     }
     with lock_folder(out, "cross-validates in"):
         if parallel:

@@ -13,7 +13,7 @@ from helpers.data.store import open_store
 from helpers.data.volumes import Scan, read_scan, unusual_voxels, write_segmentation
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
-from helpers.learn.cross_validation import cross_validate
+from helpers.learn.cross_validation import check_folds, cross_validate, fold_splits
 from helpers.learn.run_folder import (
     check_network,
     member_folders,
@@ -30,7 +30,7 @@ from helpers.runtime.disk import explain_full_disk, write_json
 from helpers.runtime.errors import DataError
 from helpers.runtime.machine import parse_devices
 from helpers.runtime.outputs import scratch_folder, writable_file, writable_folder
-from helpers.runtime.settings import check_filters, check_names, check_seed, check_size, check_whole, expanded
+from helpers.runtime.settings import check_filters, check_names, check_seed, check_size, expanded
 from helpers.runtime.threads import map_threads
 from helpers.tasks.brain.prediction_record import PredictionRecord
 from helpers.tasks.brain.recipe import Recipe, needed_modalities
@@ -129,7 +129,7 @@ def train_brain(
 def train_brain_folds(
     data: str | os.PathLike,
     out: str | os.PathLike,
-    folds: int,
+    folds: int | str,
     modalities: tuple[str, ...] = ("flair", "t1ce"),
     seed: int = 0,
     log: Log = print,
@@ -143,7 +143,8 @@ def train_brain_folds(
     Args:
         data: the folder of the patients.
         out: receives a folder for each fold, `metrics.json`, and the `run.json` of the ensemble.
-        folds: how many.
+        folds: how many; or "site", one for each site, which tests its patients alone
+            (`helpers.data.splits.split_by_site`).
         modalities: the volumes that are the network's input; patients that lack one are left out.
         seed: of the split, and of each training.
         log: called with a line of progress.
@@ -157,7 +158,7 @@ def train_brain_folds(
     """
     given = {name: settings[name] for name in ("size", "filters", "minutes", "devices") if name in settings}
     _check_settings(modalities, seed=seed, **given)
-    check_whole("folds", folds, 2, example=5)
+    check_folds(folds)
     out = writable_folder(out)
     patients = read_catalogue(expanded(data)).require(modalities)
 
@@ -170,9 +171,8 @@ def train_brain_folds(
             ]
         )
 
-    return cross_validate(
-        train_brain, pool, patients, out, folds, seed, log=log, data=data, modalities=modalities, **settings
-    )
+    splits = fold_splits(patients, folds, seed)
+    return cross_validate(train_brain, pool, splits, out, seed, log=log, data=data, modalities=modalities, **settings)
 
 
 def evaluate_brain(

@@ -18,7 +18,7 @@ from helpers.data.splits import Split, make_split
 from helpers.data.store import Store, open_store
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
-from helpers.learn.cross_validation import cross_validate
+from helpers.learn.cross_validation import check_folds, cross_validate, fold_splits
 from helpers.learn.run_folder import (
     check_network,
     member_folders,
@@ -37,7 +37,7 @@ from helpers.runtime.disk import write_json
 from helpers.runtime.errors import DataError
 from helpers.runtime.machine import parse_devices
 from helpers.runtime.outputs import writable_file, writable_folder
-from helpers.runtime.settings import check_seed, check_size, check_whole, expanded
+from helpers.runtime.settings import check_seed, check_size, expanded
 from helpers.tasks.gate.recipe import MODALITIES, OPTIONAL, SENSITIVITY, GateNetwork
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def train_gate(
 
 
 def train_gate_folds(
-    data: str | os.PathLike, out: str | os.PathLike, folds: int, seed: int = 0, log: Log = print, **settings: Any
+    data: str | os.PathLike, out: str | os.PathLike, folds: int | str, seed: int = 0, log: Log = print, **settings: Any
 ) -> dict:
     """Cross-validation: train `folds` gates, so that every patient is tested once, by a gate that never saw it.
 
@@ -166,7 +166,7 @@ def train_gate_folds(
     Args:
         data: the folder of the patients.
         out: receives a folder for each fold, `metrics.json`, and the `run.json` of the ensemble.
-        folds: how many.
+        folds: how many; or "site", one for each site, which tests its patients alone.
         seed: of the split, and of each training.
         log: called with a line of progress.
         settings: further arguments of `train_gate`; `minutes` counts for all folds together.
@@ -180,14 +180,15 @@ def train_gate_folds(
     """
     named = ("network", "size", "weights", "minutes", "augmentation", "devices")
     _check_settings(seed=seed, **{name: settings[name] for name in named if name in settings})
-    check_whole("folds", folds, 2, example=5)
+    check_folds(folds)
     out = writable_folder(out)
 
     def pool(results: list[dict]) -> dict:
         predictions = [SlicePredictions.from_json(patient) for result in results for patient in result["patients"]]
         return {**pooled(predictions), "threshold": [result["threshold"] for result in results]}
 
-    return cross_validate(train_gate, pool, _patients(data), out, folds, seed, log=log, data=data, **settings)
+    splits = fold_splits(_patients(data), folds, seed)
+    return cross_validate(train_gate, pool, splits, out, seed, log=log, data=data, **settings)
 
 
 def evaluate_gate(
