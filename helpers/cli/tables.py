@@ -192,6 +192,40 @@ def ablation_table(result: dict) -> None:
     )
 
 
+def subsets_table(result: dict) -> None:
+    """Mean Dice of a model for each set of modalities that it may be given."""
+    print_table(
+        f"{result['n']} patients: mean Dice by what the model is given",
+        ("modalities", *result["regions"]),
+        ((names, *(f"{dice:.3f}" for dice in means.values())) for names, means in result["subsets"].items()),
+    )
+
+
+def recipes_table(result: dict) -> None:
+    """Recipes on hospitals they never saw: mean Dice, and the paired difference to the first row."""
+    regions = list(result["rows"][0]["regions"])
+    print_table(
+        f"{result['n']} patients, each of a hospital that the model never saw; {len(result['rows'])} recipes, "
+        f"{result['seeds']} seed(s), {result['minutes']:g} minutes a training",
+        ("recipe", *(f"{region} Dice" for region in regions)),
+        [
+            *((row["name"], *(_against_first(row["regions"][region]) for region in regions)) for row in result["rows"]),
+            ("all background", *(f"{result['trivial'][region]:.3f}" for region in regions)),
+        ],
+    )
+    for row in result["rows"]:
+        console().print(Text(f"{row['name']}: {row['help']}"))
+
+
+def _against_first(scores: dict) -> str:
+    difference = scores.get("difference")
+    if difference is None:
+        return f"{scores['mean']:.3f}"
+    told = "" if difference["told"] else ", not told"
+    spread = "too few" if difference["interval"] is None else "{:+.3f}, {:+.3f}".format(*difference["interval"])
+    return f"{scores['mean']:.3f}\n{difference['mean']:+.3f} [{spread}]{told}"
+
+
 def runs_table(compared: "pd.DataFrame") -> None:
     """How many recorded values are the same, and each that is not."""
     counts = compared["verdict"].value_counts()

@@ -62,6 +62,9 @@ def train_brain_command(
     modality_dropout: Annotated[
         float, typer.Option(min=0, max=0.9, help="Chance of a modality to be missing; then any of them will do.")
     ] = 0.0,
+    crop: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the window's side that a step sees, at a random place.")
+    ] = 1.0,
     decision: Annotated[str, choice(DECISIONS, "brain", "How probabilities become a mask.")] = "argmax",
     seed: int = 0,
     folds: Folds = 1,
@@ -83,6 +86,7 @@ def train_brain_command(
         residual=residual,
         reach=reach,
         modality_dropout=modality_dropout,
+        crop=crop,
         decision=decision,
     )
     settings = {"size": size, "filters": filters, "minutes": minutes, "recipe": recipe, "seed": seed}

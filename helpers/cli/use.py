@@ -18,6 +18,8 @@ from helpers.cli.tables import (
     gate_table,
     ladder_table,
     lungs_table,
+    recipes_table,
+    subsets_table,
 )
 from helpers.cli.train import STARTED
 from helpers.runtime.backend import check_backend
@@ -46,6 +48,9 @@ def evaluate(
         Path | None,
         path_option(help="Folds of `train gate`: score those of `train brain` with and without them."),
     ] = None,
+    subsets: Annotated[
+        bool, typer.Option("--subsets", help="Of a brain model that takes any modalities: Dice for each set of them.")
+    ] = False,
     json: Annotated[Path | None, path_option(help="Write the scores here as well.")] = None,
 ) -> None:
     """Score a trained model on patients it never saw."""
@@ -66,6 +71,8 @@ def evaluate(
     task = read_run(model_dir)["task"]
     if site and task != "lungs":
         raise DataError(f"{model_dir} is a training of {task!r}; only one of lungs is scored by --site.")
+    if subsets and task != "brain":
+        raise DataError(f"{model_dir} is a training of {task!r}; --subsets is for one of brain.")
     if task == "lungs":
         from helpers.tasks.lungs.commands import evaluate_lungs
 
@@ -77,7 +84,10 @@ def evaluate(
     else:
         from helpers.tasks.brain.commands import evaluate_brain
 
-        brain_table(evaluate_brain(model_dir, data, split, json, print))
+        result = evaluate_brain(model_dir, data, split, json, print, subsets)
+        brain_table(result)
+        if subsets:
+            subsets_table(result)
 
 
 @app.command()
@@ -235,6 +245,24 @@ def audit(
         ("red" if one.level == "error" else "" for one in findings),
     )
     raise typer.Exit(1 if errors else 0)
+
+
+@app.command()
+def recipes(
+    data: Data,
+    out: Out,
+    minutes: Annotated[
+        float, typer.Option(help="Wall time of one training; each row trains one for each hospital.")
+    ] = 5,
+    rows: Annotated[str | None, typer.Option(help="Comma-separated names of the rows; all without.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each row and hospital.")] = 1,
+    devices: Annotated[str, typer.Option(help="As for `train`.")] = "auto",
+) -> None:
+    """Train recipes on each hospital's others, and compare them where the next patient is from; resumes."""
+    check_backend()
+    from helpers.tasks.brain.recipes import compare_recipes
+
+    recipes_table(compare_recipes(data, out, minutes, _listed(rows) if rows else (), seeds, devices))
 
 
 @app.command()

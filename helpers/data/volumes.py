@@ -4,7 +4,8 @@ Arrays are in the axis order of the training set (`helpers.data.nifti`), masks a
 """
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -62,6 +63,16 @@ class Scan:
             modality: one of `modalities`.
         """
         return self.images[..., self.modalities.index(modality)]
+
+    def only(self, modalities: Sequence[str]) -> "Scan":
+        """The same patient with some of the modalities alone.
+
+        Args:
+            modalities: of `modalities`; the order of this scan's is kept.
+        """
+        kept = [index for index, modality in enumerate(self.modalities) if modality in modalities]
+        names = tuple(self.modalities[index] for index in kept)
+        return replace(self, images=self.images[..., kept], modalities=names)
 
 
 def read_scan(patient: Patient, modalities: tuple[str, ...], seg: bool = True, optional: tuple[str, ...] = ()) -> Scan:

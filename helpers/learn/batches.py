@@ -43,6 +43,7 @@ def training_batches(
     focus: float = 0.5,
     reach: int = 0,
     modality_dropout: float = 0.0,
+    crop: int | None = None,
     first_step: int = 0,
 ) -> tf.data.Dataset:
     """Batches without end; batch number k depends on the seed and k alone. Each of several machines gets its part.
@@ -59,14 +60,15 @@ def training_batches(
         focus: share of a batch that is drawn from slices with tumour, see `helpers.prepare.sampling.SliceSampler`.
         reach: neighbours of a slice to each side that are further channels of it, see `helpers.data.slabs`.
         modality_dropout: chance of each modality of a slice to be missing, see `helpers.prepare.augment`.
+        crop: pixels along each side of the part that a network will see of each slice; all of it without.
         first_step: number of the first batch.
 
     Yields:
         A dict of `images` (batch, size, size, channels) float16, `foreground` (batch, classes - 1, size, size) uint8,
-        the soft labels of all classes but the background, in 255ths, and the arrays of an `AugmentationParams` by name,
-        each with the batch as its first axis.
+        the soft labels of all classes but the background, in 255ths, the arrays of an `AugmentationParams` by name, and
+        for a crop `corner` (batch, 2) int32, its first row and column, each with the batch as its first axis.
     """
-    reader = batch_reader(store, ids, batch_size, seed, augmentation, focus, reach, modality_dropout)
+    reader = batch_reader(store, ids, batch_size, seed, augmentation, focus, reach, modality_dropout, crop)
     return _endless(reader, first_step)
 
 
@@ -79,6 +81,7 @@ def batch_reader(
     focus: float = 0.5,
     reach: int = 0,
     modality_dropout: float = 0.0,
+    crop: int | None = None,
 ) -> Callable[[int], dict[str, np.ndarray]]:
     """A function that reads batch number k of `training_batches`, whose arguments these are.
 
@@ -91,6 +94,7 @@ def batch_reader(
         focus: share of a batch that is drawn from slices with tumour.
         reach: neighbours of a slice to each side that are further channels of it.
         modality_dropout: chance of each modality of a slice to be missing.
+        crop: pixels along each side of the part that a network will see of each slice; all of it without.
     """
     sampler = SliceSampler(store, ids, batch_size, seed, focus)
     size, channels = store.images.shape[1], store.images.shape[-1]
@@ -105,10 +109,15 @@ def batch_reader(
             drawn = replace(drawn, shown=shown)
         if reach:
             drawn = drawn.for_slabs(reach)
+        corner = {}
+        if crop and crop < size:
+            numbers = np.random.default_rng([seed, step, 3])
+            corner["corner"] = numbers.integers(0, size - crop + 1, (batch_size, 2), np.int32)
         return {
             "images": gather_slabs(store, rows, reach, memory) if reach else gather_rows(store.images, rows, memory),
             "foreground": gather_foreground(store.label_planes, rows, memory),
             **drawn.arrays(),
+            **corner,
         }
 
     return gather

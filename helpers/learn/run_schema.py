@@ -123,6 +123,7 @@ _RECIPE = _object(
         "decision": {"enum": list(DECISIONS), "description": f"one of {', '.join(DECISIONS)}"},
         "residual": {"type": "boolean", "description": "true or false"},
         "reach": {"type": "integer", "minimum": 0, "maximum": 4, "description": "a whole number from 0 to 4"},
+        "crop": {"type": "number", "minimum": 0, "maximum": 1, "description": "a share from 0 to 1"},
         "modality_dropout": {
             "type": "number",
             "minimum": 0,

@@ -23,6 +23,21 @@ class DropoutCut:
     number: int
 
 
+def resized(network: keras.Model, side: int) -> keras.Model:
+    """A copy of a convolutional network for slices of another size, with the same weights.
+
+    Args:
+        network: from (batch, size, size, channels); no layer depends on the size.
+        side: pixels along each side.
+
+    Returns:
+        From (batch, side, side, channels) to outputs of that size.
+    """
+    copy = keras.models.clone_model(network, input_tensors=keras.Input((side, side, network.input_shape[-1])))
+    copy.set_weights(network.get_weights())
+    return copy
+
+
 def cut_at_dropout(network: keras.Model) -> DropoutCut | None:
     """Cut a network at its dropout, so that many samples of it need what lies before only once.
 

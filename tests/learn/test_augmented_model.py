@@ -56,7 +56,7 @@ def test_step_is_the_plain_networks_on_the_same_floats(batch):
 def test_a_step_is_traced_once(batch, monkeypatch):
     """The optimiser's variables are there before it; TensorFlow would trace the step a second time for them."""
     traces = []
-    monkeypatch.setattr(augmented_model, "augment", lambda batch: traces.append(batch) or augment(batch))
+    monkeypatch.setattr(augmented_model, "augment", lambda *given: traces.append(given) or augment(*given))
     _, model = _compiled()
     for _ in range(2):
         model.train_on_batch(batch)
@@ -95,3 +95,12 @@ def test_one_channel_learns_as_two_that_sum_to_one(batch):
     loss, accuracy = model.train_on_batch(lungs)
     assert loss == pytest.approx(float(keras.ops.mean(DiceCrossEntropy().call(soft_labels, both))), rel=1e-4)
     assert accuracy == pytest.approx((soft_labels.argmax(axis=-1) == both.argmax(axis=-1)).mean(), abs=1e-3)
+
+
+def test_a_small_network_sees_the_crop_that_the_batch_names(batch):
+    network = unet(16, 2, filters=2, depth=1)
+    corner = np.arange(2 * len(batch["images"])).reshape(-1, 2).astype(np.int32) % 17
+    seen = AugmentedModel(network)({**batch, "corner": corner})["soft_labels"]
+    whole = keras.ops.convert_to_numpy(augment(batch)[1])
+    for number, (row, column) in enumerate(corner):
+        np.testing.assert_allclose(seen[number], whole[number, row : row + 16, column : column + 16], atol=1e-6)

@@ -159,3 +159,29 @@ def test_what_is_no_probability_is_refused():
         dice_optimal([np.nan])
     with pytest.raises(ValueError, match="expected the same"):
         expected_dice([0.2, 0.5], [True])
+
+
+def test_thresholds_of_the_regions_give_the_best_masks_of_large_volumes(rng):
+    """Decided by thresholds, a smooth tumour of nested regions has the labels of the full search, to a few voxels."""
+    grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, 40)] * 3, indexing="ij"))
+    radius = np.sqrt((grid**2).sum(axis=0))
+    whole, core, enhancing = (1 / (1 + np.exp((radius - edge) / 0.12)) for edge in (0.7, 0.45, 0.25))
+    core, enhancing = core * whole, enhancing * core * whole
+    p = np.stack([1 - whole, core - enhancing, whole - core, enhancing], axis=-1).astype(np.float32)
+    labels = decoding.labels_above(p[..., 1:], decoding.dice_thresholds(p))
+    assert (labels != decoding.dice_optimal_labels(p)).mean() < 0.002
+    assert (labels > 0).sum() > (decoding.argmax(p) > 0).sum()
+
+
+def test_decoding_a_sure_map_is_argmax(rng):
+    truth = rng.integers(0, 4, (6, 7, 8))
+    p = np.eye(4, dtype=np.float32)[truth]
+    np.testing.assert_array_equal(decoding.labels_above(p[..., 1:], decoding.dice_thresholds(p)), truth)
+
+
+def test_thresholds_hardly_depend_on_the_grid(rng):
+    """Every probability eight times, as on a grid of half the spacing."""
+    p = rng.dirichlet([8, 1, 1, 1], 5000).astype(np.float32)
+    np.testing.assert_allclose(
+        decoding.dice_thresholds(p), decoding.dice_thresholds(np.repeat(p, 8, axis=0)), atol=1e-6
+    )

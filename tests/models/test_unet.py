@@ -7,6 +7,7 @@ from keras import layers
 from scipy.signal import correlate
 
 from helpers.models.unet import sharp_unet, sharpen, unet
+from helpers.runtime.errors import DataError
 
 MODELS = pytest.mark.parametrize("make", [unet, sharp_unet])
 
@@ -202,3 +203,44 @@ def test_forward_pass_equals_one_computed_with_scipy():
     logits = np.exp(convolve(a))
     expected = logits / logits.sum(axis=-1, keepdims=True)
     np.testing.assert_allclose(model.predict(x, verbose=0)[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("normalisation", ["batch", "instance", "group"])
+def test_every_normalisation_stands_22_times_and_none_remembers_but_batch(normalisation):
+    model = unet(32, 1, filters=8, normalisation=normalisation)
+    kinds = layers.BatchNormalization if normalisation == "batch" else layers.GroupNormalization
+    assert sum(isinstance(layer, kinds) for layer in model.layers) == 22
+    assert bool(model.non_trainable_variables) or normalisation != "batch"
+    remembered = [weight for weight in model.non_trainable_weights if "moving" in weight.path]
+    assert bool(remembered) == (normalisation == "batch")
+
+
+def test_instance_normalisation_forgets_contrast():
+    """The same slice with fifty times the contrast gives the same mask; without normalisation another one."""
+    x = images(16, 1)
+    for normalisation, forgets in (("instance", True), ("none", False)):
+        model = unet(16, 1, filters=4, depth=2, normalisation=normalisation)
+        change = np.abs(model.predict(50 * x, verbose=0) - model.predict(x, verbose=0)).max()
+        assert (change < 0.02) == forgets
+
+
+def test_an_unknown_normalisation_is_refused():
+    with pytest.raises(DataError, match="normalisation 'spectral' is not known; there are none, batch"):
+        unet(16, normalisation="spectral")
+
+
+def test_a_residual_block_whose_convolutions_are_zero_passes_its_input_on():
+    model = unet(16, 1, filters=2, depth=1, residual=True)
+    adds = [layer for layer in model.layers if isinstance(layer, layers.Add)]
+    assert len(adds) == 3  # one on the way down, the bottleneck, one on the way up
+    for add in adds:
+        around, through = (tensor._keras_history.operation for tensor in add.input)
+        assert around.kernel_size == (1, 1)
+        assert through.kernel_size == (3, 3)
+
+
+def test_the_plain_network_is_that_of_the_paper():
+    """Options that are off leave it as it is, layer by layer."""
+    names = [type(layer).__name__ for layer in unet(32, 2, filters=2).layers]
+    assert set(names) == {"InputLayer", "Conv2D", "MaxPooling2D", "Dropout", "UpSampling2D", "Concatenate"}
+    assert unet(128).count_params() == 7_759_908

@@ -10,7 +10,17 @@ import keras
 import numpy as np
 import pytest
 
-from helpers.prepare.augment import ALL, TRANSFORMS, USUAL, AugmentationParams, apply, draw, single
+from helpers.prepare.augment import (
+    ALL,
+    SCANNERS,
+    TRANSFORMS,
+    USUAL,
+    AugmentationParams,
+    apply,
+    draw,
+    drop_modalities,
+    single,
+)
 from helpers.runtime.options import AUGMENTATIONS
 
 GEOMETRY = ("rotation", "scale", "shift", "flip", "elastic")
@@ -162,6 +172,43 @@ def test_a_modality_that_ends_early_stays_empty_there(scene):
     images[..., 1] = 0
     images, _ = _applied((images, scene[1]), _drawn(4))
     assert (images[..., 1] == 0).all()
+
+
+def test_scanners_are_further_apart_than_usual():
+    usual, scanners = (draw(np.random.default_rng(0), 2000, 8, 2, names) for names in (ALL, SCANNERS))
+    for name in ("gain", "offset", "noise", "blur"):
+        assert getattr(scanners, name).std() > 1.5 * getattr(usual, name).std()
+    assert scanners.gamma.min() >= 0.1  # a power below 0 would make black infinite
+    assert (scanners.curve > 0).all()
+
+
+def test_modality_dropout_leaves_each_slice_one_modality_at_least():
+    shown = drop_modalities(np.random.default_rng(0), 4000, 2, 0.4)
+    assert set(np.unique(shown)) == {0, 1}
+    assert shown.any(axis=1).all()
+    # Of 16 in 100 that would lose both, each modality is given back to half.
+    assert shown.mean() == pytest.approx(0.6 + 0.16 / 2, abs=0.02)
+
+
+def test_a_modality_that_is_dropped_is_one_that_is_missing(scene):
+    shown = np.tile(np.float32([1, 0]), (8, 1))
+    params = replace(_drawn(4, ("gamma", "noise", "brightness")), shown=shown)
+    images, _ = _applied(scene, params)
+    assert (images[..., 1] == 0).all()
+    missing = scene[0].copy()
+    missing[..., 1] = 0
+    without, _ = _applied((missing, scene[1]), replace(params, shown=None))
+    np.testing.assert_allclose(images, without, atol=1e-6)
+
+
+def test_slices_of_a_slab_are_changed_by_the_same_numbers(scene):
+    """Without noise, whose grain differs from slice to slice, three equal slices stay equal."""
+    transforms = tuple(name for name in SCANNERS if name != "noise")
+    params = replace(_drawn(5, transforms), shown=drop_modalities(np.random.default_rng(0), 8, 2, 0.3))
+    images, soft_labels = _applied((np.concatenate([scene[0]] * 3, axis=-1), scene[1]), params.for_slabs(1))
+    alone, labels_alone = _applied(scene, params)
+    np.testing.assert_allclose(images, np.concatenate([alone] * 3, axis=-1), atol=1e-5)
+    np.testing.assert_allclose(soft_labels, labels_alone, atol=1e-6)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 from scipy.ndimage import gaussian_filter, zoom
 
-from helpers.prepare.intensity import BIAS_POINTS, BLACK, GRAINS, bend, grain, shade, soften
+from helpers.prepare.intensity import BIAS_POINTS, BLACK, GRAINS, bend, grain, remap, shade, soften
 
 
 def _numpy(x):
@@ -68,3 +68,18 @@ def test_noise_has_its_level_and_no_pattern():
     np.testing.assert_allclose(independent, np.eye(3), atol=0.06)
     neighbours = np.corrcoef(noise[0, :, 1:, 0].ravel(), noise[0, :, :-1, 0].ravel())[0, 1]
     assert abs(neighbours) < 0.06
+
+
+def test_a_curve_is_monotone_and_leaves_what_lies_beyond_its_ends():
+    z = np.linspace(-5, 5, 201, dtype=np.float32).reshape(1, 1, 201, 1)
+    slopes = np.float32([0.2, 2.0, 0.5, 1.8, 1.0, 0.5]).reshape(1, 1, 6)
+    mapped = np.asarray(remap(z, slopes / slopes.mean())).ravel()
+    assert (np.diff(mapped) > 0).all()
+    beyond = np.abs(z.ravel()) >= 3
+    np.testing.assert_allclose(mapped[beyond], z.ravel()[beyond], atol=1e-5)
+    assert np.abs(mapped - z.ravel()).max() > 0.3
+
+
+def test_a_curve_of_slope_one_changes_nothing():
+    z = np.random.default_rng(0).normal(0, 2, (2, 5, 5, 3)).astype(np.float32)
+    np.testing.assert_allclose(remap(z, np.ones((2, 3, 6), np.float32)), z, atol=1e-5)

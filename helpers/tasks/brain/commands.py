@@ -1,9 +1,11 @@
 """Brain tumour segmentation as commands: train on a folder of patients, evaluate a model, segment a patient."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from helpers.data.brats import MODALITIES, Patient, read_catalogue, reading_notes
 from helpers.data.patients import Refusal, select_patients
@@ -26,6 +28,8 @@ from helpers.learn.run_folder import (
 )
 from helpers.learn.test_cases import check_split, score_provenance, seconds_to_score, select_test_patients
 from helpers.measure.evaluate import evaluate, summarise_patients
+from helpers.measure.overlap import dice
+from helpers.measure.regions import REGIONS, mask
 from helpers.runtime.disk import explain_full_disk, write_json
 from helpers.runtime.errors import DataError
 from helpers.runtime.machine import parse_devices
@@ -34,6 +38,9 @@ from helpers.runtime.settings import check_filters, check_names, check_seed, che
 from helpers.runtime.threads import map_threads
 from helpers.tasks.brain.prediction_record import PredictionRecord
 from helpers.tasks.brain.recipe import Recipe, needed_modalities
+
+if TYPE_CHECKING:
+    from helpers.tasks.brain.inference import Segmenter
 
 Log = Callable[[str], None]
 
@@ -181,6 +188,7 @@ def evaluate_brain(
     split: str = "test",
     json_path: str | os.PathLike | None = None,
     log: Log = print,
+    subsets: bool = False,
 ) -> dict:
     """Score a trained model, or an ensemble, on the patients under `data`.
 
@@ -191,14 +199,16 @@ def evaluate_brain(
             "all", every patient of a folder that the model never saw.
         json_path: where to write the result as well.
         log: called with a line of progress.
+        subsets: score each set of the modalities too, as if a patient had no others.
 
     Returns:
-        What `helpers.measure.evaluate.evaluate` gives, and `run`, the provenance.
+        What `helpers.measure.evaluate.evaluate` gives, and `run`, the provenance. With `subsets` also these: by the
+        names of the modalities, joined by "+", the mean Dice of each region over the patients that have them all.
 
     Raises:
-        DataError: test patients are missing; or, for "all", patients are there that the model was trained or tuned on,
-            recognised by id or by their voxels. Each is named. Or the folder of the model is damaged, or `json_path`
-            cannot be written.
+        DataError: `subsets` of a model that needs all its modalities; test patients are missing; or, for "all",
+            patients are there that the model was trained or tuned on, recognised by id or by their voxels. Each is
+            named. Or the folder of the model is damaged, or `json_path` cannot be written.
     """
     json_path = writable_file(json_path) if json_path else None
     run = read_run(model_dir, "brain")
@@ -206,6 +216,11 @@ def evaluate_brain(
     check_split(model_dir, split)
     modalities = tuple(run["parameters"]["modalities"])
     optional = tuple(set(modalities) - set(needed_modalities(run["parameters"])))
+    if subsets and not optional:
+        raise DataError(
+            f"{model_dir} was trained with all of {', '.join(modalities)}, and needs them. --subsets is for a model "
+            "that was trained with --modality-dropout."
+        )
     patients = select_test_patients(model_dir, expanded(data), split, modalities, optional)
     from helpers.tasks.brain.inference import Segmenter
 
@@ -221,10 +236,33 @@ def evaluate_brain(
         modalities,
         lambda done, total: log(f"scored {done} of {total} patients"),
     )
+    if subsets:
+        result["subsets"] = _subsets(segmenters, patients, modalities, log)
     result["run"] = score_provenance(model_dir, split, patients)
     if json_path:
         write_json(result, json_path)
     return result
+
+
+def _subsets(
+    segmenters: "Mapping[str, Segmenter]", patients: Sequence[Patient], modalities: tuple[str, ...], log: Log
+) -> dict[str, dict[str, float]]:
+    """The mean Dice of each region for every set of modalities, the smallest first, over the patients that have it."""
+    sets = [names for size in range(1, len(modalities) + 1) for names in combinations(modalities, size)]
+    scores: dict[str, list[dict[str, float]]] = {"+".join(names): [] for names in sets}
+    for done, patient in enumerate(patients, start=1):
+        scan = read_scan(patient, modalities, optional=modalities)
+        for names in sets:
+            if set(names) <= set(scan.modalities):
+                labels = segmenters[patient.id].predict(scan.only(names))
+                dices = {region: dice(mask(scan.seg, region), mask(labels, region)) for region in REGIONS}
+                scores["+".join(names)].append(dices)
+        log(f"scored every set of modalities of {done} of {len(patients)} patients")
+    return {
+        names: {region: sum(row[region] for row in rows) / len(rows) for region in REGIONS}
+        for names, rows in scores.items()
+        if rows
+    }
 
 
 def predict_brain(

@@ -25,6 +25,8 @@ class Recipe:
         reach: neighbours of a slice to each side that the network sees as further channels (2.5-D).
         modality_dropout: chance of each modality of a slice to be missing in training; above 0 the model segments
             patients with any of its modalities.
+        crop: share of the window's side that a step of the training sees, at a random place: small squares are more
+            and other slices in the same time, and the network is the same for any size.
         decision: a name in `helpers.runtime.options.DECISIONS`: how probabilities become a mask.
     """
 
@@ -36,6 +38,7 @@ class Recipe:
     residual: bool = False
     reach: int = 0
     modality_dropout: float = 0.0
+    crop: float = 1.0
     decision: str = "argmax"
 
     def __post_init__(self) -> None:
@@ -45,12 +48,25 @@ class Recipe:
         options.check(options.DECISIONS, self.decision, "decision")
         check_share("focus", self.focus)
         check_share("modality_dropout", self.modality_dropout)
+        check_share("crop", self.crop)
         check_whole("batch_size", self.batch_size, 1, example=16)
         check_whole("reach", self.reach, 0, MAX_REACH, example=1)
         if self.modality_dropout == 1:
             raise DataError(
                 "modality_dropout is 1: every modality would be missing; give a share below 1, such as 0.2."
             )
+
+    def crop_side(self, size: int, multiple: int = 16) -> int:
+        """Pixels along each side of a crop: a multiple of what the network halves, one at least.
+
+        >>> Recipe(crop=2 / 3).crop_side(96), Recipe(crop=2 / 3).crop_side(128), Recipe().crop_side(96)
+        (64, 80, 96)
+
+        Args:
+            size: of the window, pixels.
+            multiple: of which the side is one.
+        """
+        return min(size, max(multiple, round(self.crop * size / multiple) * multiple))
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> "Recipe":

@@ -23,6 +23,7 @@ from helpers.learn.run_folder import save_model
 from helpers.learn.training_loop import fit
 from helpers.measure.overlap import dice
 from helpers.measure.regions import REGIONS, mask
+from helpers.models.parts import resized
 from helpers.runtime import options
 from helpers.tasks.brain.inference import Segmenter
 from helpers.tasks.brain.recipe import Recipe
@@ -63,12 +64,14 @@ def fit_brain(
     """
     folder, recipe, checkpoint = Path(folder), recipe or Recipe(), checkpoint or Checkpoint()
     folder.mkdir(parents=True, exist_ok=True)
-    sampling = (recipe.augmentation, recipe.focus, recipe.reach, recipe.modality_dropout)
+    side = recipe.crop_side(store.grid.size)
+    sampling = (recipe.augmentation, recipe.focus, recipe.reach, recipe.modality_dropout, side)
     batches = partial(training_batches, store, split.train, recipe.batch_size, seed, *sampling)
     slices = int(store.has_brain[store.rows(split.train)].sum())
     check_divisible(network, recipe.batch_size)
     with scope(network):
-        trainer = AugmentedModel(network)
+        student = network if side == store.grid.size else resized(network, side)
+        trainer = AugmentedModel(student)
         loss = options.load(options.LOSSES, recipe.loss, "loss")()
         accuracy = keras.metrics.CategoricalAccuracy("accuracy")
         trainer.compile(keras.optimizers.Adam(LEARNING_RATE), loss, metrics=[accuracy])
@@ -77,6 +80,8 @@ def fit_brain(
     segmenter = Segmenter(network, modalities, store.grid, flip=False, reach=recipe.reach)
 
     def evaluate(epoch: int, logs: Mapping[str, float]) -> dict[str, float]:
+        if student is not network:
+            network.set_weights(student.get_weights())
         scores = validation_scores(segmenter, store, split.validation, trainer.loss)
         if scores["val_dice"] > max((past["val_dice"] for past in checkpoint.history), default=-1.0):
             save_model(network, folder / "model.keras")

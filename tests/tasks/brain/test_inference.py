@@ -1,9 +1,12 @@
 """Laws of prediction: the mask lies on the patient's own grid, and where the network drew it."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
+from helpers.data.brats import read_catalogue
 from helpers.data.resample import Grid
 from helpers.data.volumes import read_scan
 from helpers.learn.predict_batches import predict_batches
@@ -128,3 +131,49 @@ def test_network_that_cannot_be_cut_is_sampled_whole(rng):
     np.testing.assert_array_equal(mean, segmenter.network_probabilities(images))
     np.testing.assert_array_equal(samples[1], segmenter.sample(images, 1, mirrored=True))
     assert not np.array_equal(samples[0], samples[1])
+
+
+def _any_of_two(reach=1):
+    network = unet(32, 2 * (2 * reach + 1), filters=2)
+    return Segmenter(network, ("flair", "t1ce"), Grid(32), flip=False, reach=reach, any_modalities=True)
+
+
+def test_a_missing_modality_is_a_masked_one(phantoms):
+    patient = read_catalogue(phantoms).patients[0]
+    segmenter, scan = _any_of_two(), read_scan(patient, ("flair", "t1ce"))
+    with_both, _ = segmenter.preprocess(scan)
+    alone, _ = segmenter.preprocess(scan.only(["t1ce"]))
+    masked = with_both.copy()
+    masked[..., 0::2] = 0  # FLAIR, in every slice of the slab
+    np.testing.assert_allclose(alone, masked, atol=1e-5)
+
+
+def test_a_model_of_any_modalities_wants_one_of_them(phantoms):
+    patient = read_catalogue(phantoms).patients[0]
+    with pytest.raises(DataError, match="this model wants one of flair, t1ce"):
+        _any_of_two().preprocess(read_scan(patient, ("t2",)))
+
+
+def test_neighbours_make_no_brain_of_an_empty_slice(phantoms):
+    """The slices next to the brain see some of it, and are background all the same."""
+    patient = read_catalogue(phantoms).patients[0]
+    segmenter, scan = _any_of_two(), read_scan(patient, ("flair", "t1ce"))
+    images, _ = segmenter.preprocess(scan)
+    brain = scan.images.any(axis=(0, 1, 3))
+    np.testing.assert_array_equal(segmenter.shows_brain(images), brain)
+    beside = images.any(axis=(1, 2, 3)) & ~brain
+    assert beside.any()
+    assert (segmenter.network_probabilities(images)[beside][..., 0] == 1).all()
+
+
+def test_the_dice_optimal_mask_of_an_unsure_map_is_larger(phantoms):
+    patient = read_catalogue(phantoms).patients[0]
+    scan = read_scan(patient, ("flair", "t1ce"))
+    plain = Segmenter(unet(32, filters=2), ("flair", "t1ce"), Grid(32))
+    _, centre = plain.preprocess(scan)
+    probabilities = np.zeros((scan.images.shape[2], 32, 32, 4), np.float32)
+    probabilities[10:25, 12:20, 12:20, 2] = 0.4  # a tumour less likely than not, everywhere
+    probabilities[14:20, 14:18, 14:18, 2] = 0.9
+    probabilities[..., 0] = 1 - probabilities[..., 1:].sum(axis=-1)
+    optimal = replace(plain, decision="dice").native_labels(probabilities, scan, centre)
+    assert 0 < (plain.native_labels(probabilities, scan, centre) > 0).sum() < (optimal > 0).sum()
