@@ -30,7 +30,7 @@ from typing import Any
 
 from helpers.data.splits import Split, save_split
 from helpers.learn.public_names import pseudonyms, with_pseudonyms, without_folders
-from helpers.learn.run_folder import check_network, read_metrics, read_run, read_split, write_signed
+from helpers.learn.run_folder import check_network, member_folders, read_metrics, read_run, read_split, write_signed
 from helpers.runtime.disk import atomic_path, explain_full_disk, write_json
 from helpers.runtime.errors import DataError
 from helpers.runtime.json_files import check_json
@@ -46,7 +46,7 @@ _NEEDED = ("run.json", "split.json", "model.keras")
 _FILES = (*_NEEDED, "mean_mask.png")  # the last one of lungs
 _NETWORK = {"metadata.json", "config.json", "model.weights.h5"}  # what Keras has in an archive of these networks
 _MEMBER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_NAME = re.compile(rf"({_MEMBER.pattern}/)*({'|'.join(map(re.escape, _FILES))})")
+_NAME = re.compile(rf"({_MEMBER.pattern}/)?({'|'.join(map(re.escape, _FILES))})")
 _DAMAGE = (zipfile.BadZipFile, OSError, ValueError, EOFError, RuntimeError)  # what zipfile ends in
 _MOST = 10_000_000  # bytes of a passport; that of an ensemble of ten has some hundred thousand
 _CURE = "Get the file again from where it was packed."
@@ -192,56 +192,63 @@ def _copy_without_names(folder: Path, target: Path, scores: Mapping[str, Any]) -
     Returns:
         The task; scores and splits by folder; and how many names are withheld.
     """
-    trainings = list(_trainings(folder))
+    trainings = _trainings(folder)
     runs = {one: read_run(one) for one in trainings}
-    splits = {one: read_split(one) for one in trainings if not runs[one].get("members") or _has(one, "split.json")}
+    splits = {one: read_split(one) for one in trainings if "members" not in runs[one]}
     metrics = {one: scores if one == folder else read_metrics(one) for one in trainings if _has(one, "metrics.json")}
     learned_from = {name: hashes for run in runs.values() for name, hashes in run["learned_from"].items()}
     others = {name for split in splits.values() for name in (*split.train, *split.validation, *split.test)}
-    names = pseudonyms(learned_from, others, _sites(metrics.values()))
-    withheld = len(names)
-    described: dict[str, dict] = {"scores": {}, "splits": {}}
-    for one in reversed(trainings):  # members first: the ensemble may name their digests
-        copy, key = target / one.relative_to(folder), str(one.relative_to(folder).as_posix())
-        copy.mkdir(parents=True, exist_ok=True)
-        for name in ("model.keras", "mean_mask.png"):
+    sites = _sites(metrics.values())
+    names = pseudonyms(learned_from, others, sites)
+    described: dict[str, Any] = {"task": runs[folder]["task"], "scores": {}, "splits": {}, "withheld": len(names)}
+    hidden = {site: names[site] for site in sites if site in names}
+    copies = {one: "." if one == folder else _without_sites(one.name, hidden, n) for n, one in enumerate(trainings)}
+    names |= {one.name: copy for one, copy in copies.items() if one != folder}
+    for one, place in copies.items():
+        copy, run = target / place, {name: value for name, value in runs[one].items() if value is not None}
+        copy.mkdir(exist_ok=True)
+        for name in {"model.keras", "mean_mask.png"} & {*_files(run)}:
             if _has(one, name):
                 shutil.copyfile(one / name, copy / name)
-        if (split := splits.get(one)) is not None:
-            sides = [
-                tuple(names.get(name, name) for name in side) for side in (split.train, split.validation, split.test)
-            ]
-            renamed = Split(*sides, seed=split.seed)
+        if one in splits:
+            sides = [tuple(names.get(name, name) for name in side) for side in _sides(splits[one])]
+            renamed = Split(*sides, seed=splits[one].seed)
             save_split(renamed, copy / "split.json")
             counts = dict(zip(("train", "validation", "test"), map(len, sides), strict=True))
-            described["splits"][key] = {"digest": renamed.digest, **counts}
-            names[split.digest] = renamed.digest
-        run = {name: value for name, value in runs[one].items() if value is not None}
+            described["splits"][place] = {"digest": renamed.digest, **counts}
+            names[splits[one].digest] = renamed.digest
         run["parameters"] = without_folders(run["parameters"])
-        digest = write_signed(with_pseudonyms(run, names), copy / "run.json")
-        if "digest" in run:
-            names[run["digest"]] = digest
+        write_signed(with_pseudonyms(run, names), copy / "run.json")
         if one in metrics:
-            described["scores"][key] = with_pseudonyms(_without_patients(metrics[one]), names)
-    return {"task": runs[folder]["task"], **described, "withheld": withheld}
+            described["scores"][place] = with_pseudonyms(_without_patients(metrics[one]), names)
+    return described
 
 
-def _trainings(folder: Path) -> Iterator[Path]:
-    """The folder of a training, and those of the members of an ensemble.
+def _trainings(folder: Path) -> list[Path]:
+    """The folder of a training; that of an ensemble, and those of its members."""
+    return list(dict.fromkeys([folder, *member_folders(folder)]))
 
-    Raises:
-        DataError: a folder holds no finished training, or the name of a member is no name of a folder.
-    """
-    yield folder
-    members = read_run(folder).get("members") or []
-    for name in members:
-        if not isinstance(name, str) or not _MEMBER.fullmatch(name) or members.count(name) > 1:
-            raise DataError(f"{folder / 'run.json'}: members has {name!r}; expected names of folders in it, each once.")
-        yield from _trainings(folder / name)
+
+def _sides(split: Split) -> tuple[tuple[str, ...], ...]:
+    return split.train, split.validation, split.test
+
+
+def _without_sites(name: str, hidden: Mapping[str, str], number: int) -> str:
+    """The name of a member's folder, which may be called after the site that it tests."""
+    for site, pseudonym in hidden.items():
+        name = name.replace(site, pseudonym)
+    return name if _MEMBER.fullmatch(name) else f"member_{number}"
 
 
 def _has(folder: Path, name: str) -> bool:
     return (folder / name).is_file()
+
+
+def _files(run: Mapping[str, Any]) -> tuple[str, ...]:
+    """The files that a training leaves for inference; an ensemble has those of its members."""
+    if "members" in run:
+        return ("run.json",)
+    return _FILES if run["task"] == "lungs" else _NEEDED
 
 
 def _check_trainings(folder: Path) -> None:
@@ -253,13 +260,11 @@ def _check_trainings(folder: Path) -> None:
     known = set()
     for one in _trainings(folder):
         run = read_run(one)
-        known |= {one / name for name in _FILES}
-        needed = () if run.get("members") else _FILES if run["task"] == "lungs" else _NEEDED
-        if missing := [name for name in needed if not _has(one, name)]:
+        if missing := [name for name in _files(run) if not _has(one, name)]:
             raise DataError(f"{one / missing[0]} is missing, which a training of {run['task']!r} has. {_CURE}")
-        if _has(one, "split.json"):
-            read_split(one)
-        if _has(one, "model.keras"):
+        known |= {one / name for name in _files(run)}
+        read_split(one)
+        if "members" not in run:
             _check_archive(one)
     if beyond := sorted(path for path in folder.rglob("*") if path.is_file() and path not in known):
         raise DataError(f"{beyond[0]} is no part of the training. {_CURE}")

@@ -19,7 +19,15 @@ from helpers.data.splits import Split
 from helpers.data.store import voxel_hashes
 from helpers.data.volumes import read_scan
 from helpers.learn.passport import PASSPORT, open_weights, pack_weights
-from helpers.learn.run_folder import patients_learned_from, read_run, read_split, save_model, write_run, write_signed
+from helpers.learn.run_folder import (
+    member_folders,
+    patients_learned_from,
+    read_run,
+    read_split,
+    save_model,
+    write_ensemble,
+    write_run,
+)
 from helpers.measure.classification import SlicePredictions
 from helpers.measure.evaluate import summarise_patients
 from helpers.measure.radiographs import by_site
@@ -196,49 +204,33 @@ def test_a_model_of_lungs_is_packed_and_opened_with_its_mean_mask(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def ensemble(make_brain, people, tmp_path_factory):
-    """A stand-in: two folds in a folder whose `run.json` names them."""
+def ensemble(make_brain, tmp_path_factory):
+    """Two trainings, the second called after the site that it tests."""
     root = tmp_path_factory.mktemp("ensemble") / "run"
-    splits = [SPLIT, Split(("Brown", "Jones"), ("Smith",), ("Miller",), seed=0)]
-    folders = [make_brain(root / f"fold_{n}_of_2", split) for n, split in enumerate(splits, start=1)]
-    runs = [read_run(folder) for folder in folders]
-    run = {
-        "task": "brain",
-        "parameters": WINDOW | {"filters": 1, "folds": 2},
-        "members": [folder.name for folder in folders],
-        "member_digests": [run["digest"] for run in runs],
-        "learned_from": people,
-    }
-    write_signed(run, root / "run.json")
+    other = Split(("Brown", "Jones"), ("Smith",), ("Miller",), seed=0)
+    folders = [make_brain(root / name, split) for name, split in (("fold_1_of_2", SPLIT), ("test_StMary", other))]
+    write_ensemble(root, folders)
     write_json(_brain_scores(["Brown", "Miller"]) | {"run": {}}, root / "metrics.json")
     return root
 
 
-def test_an_ensemble_is_packed_with_all_its_members(ensemble, people, tmp_path):
+def test_an_ensemble_is_packed_with_all_its_members_and_gives_the_same_mask(ensemble, people, phantoms, tmp_path):
     passport = pack_weights(ensemble, tmp_path / "file", LICENCE)
     opened = tmp_path / "opened"
     open_weights(tmp_path / "file", opened)
-    run = read_run(opened)
-    assert run["members"] == ["fold_1_of_2", "fold_2_of_2"]
-    for name, digest in zip(run["members"], run["member_digests"], strict=True):
-        _same_weights(*(brain.Segmenter.load(root / name).network for root in (ensemble, opened)))
-        member = read_run(opened / name)
-        assert member["digest"] == digest
-        assert all(run["learned_from"][one] == hashes for one, hashes in member["learned_from"].items())
-    assert list(run["learned_from"].values()) != []
-    assert sorted(map(str, run["learned_from"].values())) == sorted(map(str, people.values()))
-    assert set(passport["scores"]) == {".", "fold_1_of_2", "fold_2_of_2"}
-    assert passport["scores"]["."]["n"] == 2
+    assert read_run(opened)["members"] == ["fold_1_of_2", "test_withheld-site-1"]
+    for mine, theirs in zip(member_folders(ensemble), member_folders(opened), strict=True):
+        _same_weights(*(brain.Segmenter.load(one).network for one in (mine, theirs)))
+    known = patients_learned_from(opened)
+    assert sorted(map(str, known.values())) == sorted(str(people[name]) for name in {*SPLIT.train, "Jones", "Brown"})
+    assert known == read_run(opened)["learned_from"]  # each has one pseudonym, whichever member learned from it
+    assert set(read_split(opened).test) < set(known)
+    assert set(passport["scores"]) == {".", "fold_1_of_2", "test_withheld-site-1"}
+    assert set(passport["splits"]) == {"fold_1_of_2", "test_withheld-site-1"}
     assert not [name for name in OWN if name.encode() in (tmp_path / "file").read_bytes()]
-
-
-@pytest.mark.parametrize("members", [["../fold"], ["/tmp"], [""], [1], ["fold_1_of_2", "fold_1_of_2"]])
-def test_members_are_folders_of_the_ensemble(ensemble, members, tmp_path):
-    folder = Path(shutil.copytree(ensemble, tmp_path / "odd"))
-    run = json.loads((folder / "run.json").read_text())
-    write_signed(run | {"members": members}, folder / "run.json")
-    with pytest.raises(DataError, match=r"run\.json: members has .* expected names of folders"):
-        pack_weights(folder, tmp_path / "file", LICENCE)
+    scan = read_scan(read_catalogue(phantoms).patients[0], WINDOW["modalities"], seg=False)
+    one, other = (brain.Segmenter.load(model).predict(scan) for model in (ensemble, opened))
+    np.testing.assert_array_equal(one, other)
 
 
 def _rebuilt(packed, path, change, compression=zipfile.ZIP_STORED):
@@ -312,6 +304,7 @@ ALTERED = {
     "a way out below": (lambda m: _forged([*m, ("a/../../run.json", b"x")]), r"holds 'a/\.\./\.\./run\.json'"),
     "a place of the machine": (lambda m: _forged([*m, ("/tmp/run.json", b"x")]), r"holds '/tmp/run\.json'"),
     "a place on Windows": (lambda m: _forged([*m, ("C:\\run.json", b"x")]), r"holds 'C:.*run\.json'"),
+    "a training two folders deep": (lambda m: _forged([*m, ("a/b/run.json", b"x")]), r"holds 'a/b/run\.json'"),
     "a training that nobody names": (lambda m: _forged([*m, ("more/run.json", b"{}")]), r"more/run\.json is no part"),
     "weights that unpack to any size": (lambda m: _forged(_replace("model.keras", _bomb)(m)), "not compressed"),
     "weights that are none": (
