@@ -72,7 +72,7 @@ def lesions(
     """
     truth, prediction = as_masks(truth, prediction)
     voxel = float(np.prod(as_spacing(spacing, truth.ndim)))
-    components, count, start = _components(prediction)
+    components, count, start = components_in_box(prediction)
     if not truth.any():
         return Lesions(0, 0, count)
     box = bounding_box(truth)
@@ -93,8 +93,16 @@ def lesions(
     return Lesions(int((counted & found).sum()), int((counted & ~found).sum()), count - touched)
 
 
-def _components(mask: Mask) -> tuple[NDArray[np.int32], int, list[int]]:
-    """Components numbered from 1 in the mask's bounding box, how many there are, and the first corner of the box."""
+def components_in_box(mask: Mask) -> tuple[NDArray[np.int32], int, list[int]]:
+    """The connected components of a mask, in its bounding box alone.
+
+    Args:
+        mask: of any shape, bool; voxels that meet at a face, an edge or a corner are connected.
+
+    Returns:
+        Components numbered from 1 in the box, 0 elsewhere in it, int32; how many there are; and the first corner of the
+        box in the mask. The box of an empty mask is empty.
+    """
     if not mask.any():
         return np.zeros((0,) * mask.ndim, np.int32), 0, [0] * mask.ndim
     box = bounding_box(mask)
