@@ -134,8 +134,34 @@ _RECIPE = _object(
     description="the recipe of the training",
 )
 
+_CALIBRATION = _object(
+    {
+        "temperature": {"type": "number", "exclusiveMinimum": 0, "description": "a temperature above 0"},
+        "islands": _object(
+            {
+                "min_share": {"type": "number", "minimum": 0, "maximum": 1, "description": "a share from 0 to 1"},
+                "min_certainty": {
+                    "type": ["number", "null"],
+                    "minimum": 0,
+                    "maximum": 1,
+                    "description": "a probability, or null",
+                },
+            },
+            "min_share",
+            "min_certainty",
+        ),
+    },
+    "temperature",
+    "islands",
+    description="the calibration of the model",
+)
+
 RUN: dict[str, dict[str, Any]] = {
-    "brain": _run({**_WINDOW, "filters": _FILTERS, "recipe": _RECIPE}, ("size", "extent_mm", "modalities"), {}),
+    "brain": _run(
+        {**_WINDOW, "filters": _FILTERS, "recipe": _RECIPE},
+        ("size", "extent_mm", "modalities"),
+        {"calibration": _CALIBRATION},
+    ),
     "gate": _run(
         {
             **_WINDOW,

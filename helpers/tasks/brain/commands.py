@@ -36,6 +36,7 @@ from helpers.runtime.machine import parse_devices
 from helpers.runtime.outputs import scratch_folder, writable_file, writable_folder
 from helpers.runtime.settings import check_filters, check_names, check_seed, check_size, expanded
 from helpers.runtime.threads import map_threads
+from helpers.tasks.brain.calibration import fit_calibration
 from helpers.tasks.brain.prediction_record import PredictionRecord
 from helpers.tasks.brain.recipe import Recipe, needed_modalities
 
@@ -117,15 +118,18 @@ def train_brain(
         )
         for note in reading_notes(patients):
             log(note)
-        tested = [patient for patient in patients if patient.id in split.test]
         with scope():
             network = build_network(parameters)
         segmenter = Segmenter.of(parameters, network)
         budget.reserve = seconds_to_score(
-            lambda some: [segmenter.predict(read_scan(patient, modalities)) for patient in some], tested
+            lambda some: [segmenter.predict(read_scan(patient, modalities)) for patient in some],
+            [patient for patient in patients if patient.id in {*split.test, *split.validation}],
         )
         fit_brain(network, store, split, out, budget, recipe, seed, log, checkpoint)
-        write_run(out, "brain", parameters, split, **training_provenance(store, split))
+        further = training_provenance(store, split)
+        if recipe.decision == "dice":
+            further["calibration"] = fit_calibration(segmenter, store, split.validation, seed).as_json()
+        write_run(out, "brain", parameters, split, **further)
 
     def score() -> None:
         evaluate_brain(out, data, "test", out / "metrics.json", log)

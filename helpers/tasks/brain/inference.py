@@ -15,13 +15,14 @@ from helpers.data.slabs import middle, slabs
 from helpers.data.volumes import Scan
 from helpers.learn.devices import processes, replicas
 from helpers.learn.predict_batches import padded_batches, predict_batches
-from helpers.learn.run_folder import load_network, read_run
-from helpers.measure.decoding import dice_thresholds, labels_above
+from helpers.learn.run_folder import load_network, member_folders, read_run
+from helpers.measure.decoding import labels_above
 from helpers.models.ensemble import members
 from helpers.models.parts import DropoutCut, cut_at_dropout
 from helpers.models.unet import unet
 from helpers.runtime.errors import DataError
 from helpers.runtime.threads import map_threads
+from helpers.tasks.brain.calibration import UNCALIBRATED, Calibration, median_calibration
 from helpers.tasks.brain.recipe import Recipe
 
 _MASKS_AT_ONCE = 32  # slices whose dropout masks are drawn together: another number would draw others for the same seed
@@ -73,6 +74,7 @@ class Segmenter:
         reach: neighbours of a slice to each side that are further channels, see `helpers.data.slabs`.
         any_modalities: whether a patient may lack some of the modalities; all is 0 where one is missing.
         decision: a name in `helpers.runtime.options.DECISIONS`.
+        calibration: what was learned on validation patients, for the decision "dice".
 
     Examples:
         An untrained network on noise; `Segmenter.load` takes a trained one from its folder:
@@ -93,6 +95,7 @@ class Segmenter:
     reach: int = 0
     any_modalities: bool = False
     decision: str = "argmax"
+    calibration: Calibration = UNCALIBRATED
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> "Segmenter":
@@ -104,7 +107,9 @@ class Segmenter:
         Raises:
             DataError: the folder holds no finished training.
         """
-        return cls.of(read_run(folder, "brain")["parameters"], load_network(folder, build_network))
+        segmenter = cls.of(read_run(folder, "brain")["parameters"], load_network(folder, build_network))
+        learned = [Calibration.of(read_run(member)) for member in member_folders(folder)]
+        return replace(segmenter, calibration=median_calibration(learned))
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any], network: keras.Model) -> "Segmenter":
@@ -145,6 +150,15 @@ class Segmenter:
         probabilities[..., 0] = 1
         with_brain = np.flatnonzero(self.shows_brain(images))
         probabilities[with_brain] = self._mirror_averaged(images[with_brain])
+        return self._inside_brain(probabilities, images)
+
+    def _inside_brain(self, probabilities: np.ndarray, images: np.ndarray) -> np.ndarray:
+        """The probabilities, (slices, size, size, 4), with background for sure where no modality shows brain.
+
+        A network that is hardly trained, or is shown a strange scan, leaves a little probability everywhere; all of it
+        together, outside of the brain, would count for more than the tumour.
+        """
+        probabilities[~middle(images, self.reach).any(axis=-1)] = (1, 0, 0, 0)
         return probabilities
 
     def _mirror_averaged(self, images: np.ndarray) -> np.ndarray:
@@ -206,7 +220,7 @@ class Segmenter:
             plain += results[:averaged]
             by_seed |= dict(zip(seeds, results[averaged:], strict=True))
         mean = (plain[0] + plain[1]) / 2 if self.flip else plain[0]
-        return mean, [by_seed[seed] for seed in range(passes)]
+        return self._inside_brain(mean, images), [by_seed[seed] for seed in range(passes)]
 
     def _passes(self, images: np.ndarray, masks: list[np.ndarray | None]) -> list[np.ndarray]:
         """Class probabilities of slices with each of several dropout masks, (slices, ...); None drops nothing."""
@@ -315,7 +329,8 @@ class Segmenter:
         labels = np.zeros((*scan.images.shape[:2], len(probabilities)), np.uint8)
         decide = _largest
         if self.decision == "dice":
-            decide = partial(labels_above, thresholds=dice_thresholds(probabilities))
+            probabilities, thresholds = self.calibration.apply(probabilities)
+            decide = partial(labels_above, thresholds=thresholds)
         tumour = np.flatnonzero(decide(probabilities[..., 1:]).any(axis=(1, 2)))
 
         def resample(chunk: np.ndarray) -> np.ndarray:
