@@ -180,15 +180,15 @@ class Segmenter:
             (slices, size, size, 4) float32, class probabilities. Unlike `network_probabilities` it runs the network on
             every slice.
         """
-        images = images[:, ::-1] if mirrored else images
+        shown = images[:, ::-1] if mirrored else images
         if self._cut is not None:
-            result = self._passes(images, [self._dropout_masks(len(images), seed)])[0]
+            result = self._passes(shown, [self._dropout_masks(len(images), seed)])[0]
         else:
             for number, layer in enumerate(layer for network in members(self.network) for layer in network.layers):
                 if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
                     layer.seed_generator.state.assign([seed, number])
-            result = predict_batches(self._mc_dropout, images, _MASKS_AT_ONCE)
-        return result[:, ::-1] if mirrored else result
+            result = predict_batches(self._mc_dropout, shown, _MASKS_AT_ONCE)
+        return self._inside_brain(result[:, ::-1] if mirrored else result, images)
 
     def mean_and_samples(self, images: np.ndarray, passes: int) -> tuple[np.ndarray, list[np.ndarray]]:
         """The prediction and the samples of MC dropout; what lies before the dropout runs once for all of them.
@@ -220,7 +220,7 @@ class Segmenter:
             plain += results[:averaged]
             by_seed |= dict(zip(seeds, results[averaged:], strict=True))
         mean = (plain[0] + plain[1]) / 2 if self.flip else plain[0]
-        return self._inside_brain(mean, images), [by_seed[seed] for seed in range(passes)]
+        return self._inside_brain(mean, images), [self._inside_brain(by_seed[seed], images) for seed in range(passes)]
 
     def _passes(self, images: np.ndarray, masks: list[np.ndarray | None]) -> list[np.ndarray]:
         """Class probabilities of slices with each of several dropout masks, (slices, ...); None drops nothing."""
