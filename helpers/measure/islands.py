@@ -8,7 +8,7 @@ that the network is sure of; how large and how sure is learned on validation pat
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,8 @@ from helpers.measure.components import components_in_box
 from helpers.measure.overlap import dice
 from helpers.measure.regions import REGIONS, mask
 from helpers.measure.surface import hd95
+
+T = TypeVar("T")
 
 SHARES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 """Thresholds for the size of a part that are tried."""
@@ -84,9 +86,10 @@ KEEP_ALL = IslandRule()
 def fit_islands(cases: Iterable[IslandCase]) -> IslandRule:
     """The rule that helps validation patients most.
 
-    Of all pairs of `SHARES` and `CERTAINTIES` those count that lower neither the mean Dice over patients and regions
-    nor raise the mean HD95; of them that with the lowest HD95 is taken, then that with the highest Dice, then the one
-    that drops least. Where none improves either, everything is kept.
+    Of all pairs of `SHARES` and `CERTAINTIES` those count that neither lower the mean Dice over patients and regions
+    nor raise the mean HD95; of them those with the lowest HD95, and then with the highest Dice. Usually these are many,
+    from the one that just drops the specks of these few patients to the one that just keeps their second tumours, and
+    the middle one is taken. Where none improves either score, everything is kept.
 
     Args:
         cases: one a patient; they are read one after the other, and not held.
@@ -97,15 +100,23 @@ def fit_islands(cases: Iterable[IslandCase]) -> IslandRule:
     Raises:
         ValueError: as `IslandRule.apply`, or the truth of a case has another shape.
     """
-    # From the one that drops least on, so that the first of equals is taken.
-    certainties = sorted(CERTAINTIES, key=lambda one: 2.0 if one is None else one)
-    rules = [KEEP_ALL, *(IslandRule(*pair) for pair in itertools.product(SHARES, certainties))]
+    rules = [KEEP_ALL, *(IslandRule(*pair) for pair in itertools.product(SHARES, CERTAINTIES))]
     scores = [_scores(case, rules) for case in cases]
     if not scores:
         return KEEP_ALL
     dices, distances = np.mean(scores, axis=0).T.round(9)  # (rules,) each; sums of equal numbers may differ in the last
     allowed = np.flatnonzero((dices >= dices[0]) & (distances <= distances[0]))
-    return rules[min(allowed, key=lambda number: (distances[number], -dices[number]))]
+    best = min((distances[number], -dices[number]) for number in allowed)
+    equals = [rules[number] for number in allowed if (distances[number], -dices[number]) == best]
+    if KEEP_ALL in equals:
+        return KEEP_ALL
+    share = _middle(list(dict.fromkeys(rule.min_share for rule in equals)))
+    return _middle([rule for rule in equals if rule.min_share == share])
+
+
+def _middle(choices: Sequence[T]) -> T:
+    """The middle one, of two the first, which drops less."""
+    return choices[(len(choices) - 1) // 2]
 
 
 def _scores(case: IslandCase, rules: Sequence[IslandRule]) -> list[tuple[float, float]]:

@@ -96,11 +96,18 @@ def test_where_every_rule_costs_dice_or_distance_everything_is_kept():
     assert fit_islands([true, true, _case(speck=0.4)]) == KEEP_ALL
 
 
-def test_of_rules_that_do_the_same_the_one_that_drops_least_is_taken():
+def test_of_rules_that_do_the_same_the_middle_one_is_taken():
+    """Between the specks of these patients and their second tumours; where there is neither, between all."""
     case = _case(speck=0.4)
-    rule = fit_islands([case])
-    share = case.tumour[SPECK].sum() / case.tumour[4:16, 4:16, 3:11].sum()
-    assert rule == IslandRule(min(one for one in SHARES if one > share), min(c for c in CERTAINTIES if c and c > 0.4))
+    middle = IslandRule(SHARES[(len(SHARES) - 1) // 2], CERTAINTIES[(len(CERTAINTIES) - 1) // 2])
+    assert fit_islands([case]) == middle
+    tumour = case.tumour[4:16, 4:16, 3:11].sum()
+    assert 2 * case.tumour[SPECK].sum() < middle.min_share * tumour  # a speck twice as large goes too
+    larger = _case(speck=0.8)
+    assert not middle.apply(larger.labels, np.minimum(larger.tumour, 0.79))[SPECK].any()
+    small = IslandCase(*(array.copy() for array in _case(second=0.45)[:3]), SPACING)  # and it must stay
+    share = small.tumour[SECOND].sum() / tumour
+    assert fit_islands([case, small]).min_share < share
 
 
 def test_the_order_of_patients_does_not_matter():
