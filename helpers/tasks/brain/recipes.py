@@ -54,27 +54,31 @@ class Row:
     trained_as: str | None = None
 
 
-_NORMALISED = {"normalisation": "instance", "decision": "dice"}
+_CROPS = {"crop": 2 / 3, "decision": "dice"}
+_STRANGERS = {"augmentation": "scanners", "normalisation": "instance", **_CROPS}
 
 ROWS: tuple[Row, ...] = (
     Row("paper", "the paper's U-Net, augmentation as usual: the row to beat", Recipe()),
-    Row("decision", "the regions with the highest expected Dice", Recipe(decision="dice"), PAIR, "paper"),
-    Row("batch", "batch normalisation too", Recipe(normalisation="batch", decision="dice")),
-    Row("instance", "instance normalisation instead", Recipe(**_NORMALISED)),
-    Row("residual", "residual blocks too", Recipe(**_NORMALISED, residual=True)),
-    Row("focal-tversky", "focal Tversky loss with cross-entropy", Recipe("focal-tversky+cross-entropy", **_NORMALISED)),
-    Row("scanners", "augmentation as far as scanners are apart", Recipe(augmentation="scanners", **_NORMALISED)),
-    Row("2.5-D", "the slices above and below too", Recipe(augmentation="scanners", reach=1, **_NORMALISED)),
     Row(
-        "four",
-        "all four modalities, each missing at times",
-        Recipe(augmentation="scanners", modality_dropout=0.15, **_NORMALISED),
-        MODALITIES,
+        "decision",
+        "the same networks; the regions with the highest expected Dice",
+        Recipe(decision="dice"),
+        PAIR,
+        "paper",
     ),
+    Row("crop", "steps on squares of two thirds of the window, and the decision", Recipe(**_CROPS)),
+    Row("four", "crop with all four modalities", Recipe(**_CROPS), MODALITIES),
+    Row("batch", "crop with batch normalisation", Recipe(normalisation="batch", **_CROPS)),
+    Row("instance", "crop with instance normalisation", Recipe(normalisation="instance", **_CROPS)),
+    Row("2.5-D", "crop with the slices above and below", Recipe(reach=1, **_CROPS)),
+    Row("residual", "crop with residual blocks", Recipe(residual=True, **_CROPS)),
+    Row("focal-tversky", "crop with focal Tversky and cross-entropy", Recipe("focal-tversky+cross-entropy", **_CROPS)),
+    Row("all", "crop with every augmentation", Recipe(augmentation="all", **_CROPS)),
+    Row("scanners", "crop, instance normalisation, augmentation as far as scanners are apart", Recipe(**_STRANGERS)),
     Row(
         "whole",
-        "2.5-D and all four modalities",
-        Recipe(augmentation="scanners", reach=1, modality_dropout=0.15, **_NORMALISED),
+        "scanners with 2.5-D and all four modalities, each missing at times",
+        Recipe(reach=1, modality_dropout=0.15, **_STRANGERS),
         MODALITIES,
     ),
 )
