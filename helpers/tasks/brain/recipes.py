@@ -61,7 +61,7 @@ ROWS: tuple[Row, ...] = (
     Row("paper", "the paper's U-Net, augmentation as usual: the row to beat", Recipe()),
     Row(
         "decision",
-        "the same networks; the regions with the highest expected Dice",
+        "the same networks, the regions of highest expected Dice",
         Recipe(decision="dice"),
         PAIR,
         "paper",
