@@ -1,8 +1,17 @@
 """The numbers that the paper and a preprint report of segmentations, and the definitions that can yield each."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from helpers.measure.claim import Explanation, explain, figure, of_same_masks
+from helpers.measure.kernel_scores import accuracy, one_hot_mean_iou
+from helpers.measure.overlap import jaccard
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -62,3 +71,53 @@ def definitions(claim: Claim, foreground: str | None = None) -> list[str]:
             return []
     found = [one for one in readings(claim, foreground) if one.classes == claim.classes]
     return list(dict.fromkeys(one.definitions[0].name for one in found))
+
+
+def by_definition(shares: Sequence[np.ndarray], probabilities: Sequence[np.ndarray]) -> dict[str, float]:
+    """A model's accuracy and IoU, all pixels pooled, by the names that `helpers.measure.claim` has for the definitions.
+
+    Args:
+        shares: of each class, (slices, rows, columns, 4), a patient each.
+        probabilities: of the same patients, each of the same shape.
+    """
+    y, p = (np.concatenate([one.reshape(-1, one.shape[-1]) for one in given]) for given in (shares, probabilities))
+    truth, labels = y.argmax(axis=-1), p.argmax(axis=-1)  # (pixels,)
+    eye = np.eye(y.shape[-1], dtype=np.uint8)
+    ious = [jaccard(truth == label, labels == label) for label in range(y.shape[-1])]
+    return {
+        "share of right pixels": accuracy([truth], [labels]),
+        "MeanIoU of Keras on one-hot masks": one_hot_mean_iou(eye[truth], eye[labels]),
+        "MeanIoU of Keras on probabilities": one_hot_mean_iou(y, p),
+        "mean of all classes, background too": float(np.mean(ious)),
+        "mean of the foreground's classes": float(np.mean(ious[1:])),
+    }
+
+
+def claims_table(
+    ours: Mapping[str, float], nothing: Mapping[str, float], honest: float, foreground: str | None = None
+) -> "pd.DataFrame":
+    """A row for each claim and each definition under which its number can arise, with what others score by that.
+
+    Args:
+        ours: a model's scores of brains, as `by_definition` gives them.
+        nothing: those of all background.
+        honest: the model's honest Dice.
+        foreground: true share of tumour in all pixels, such as ".010", if it is known.
+    """
+    import pandas as pd
+
+    rows = []
+    for claim in CLAIMS:
+        brain = claim.classes == 4
+        for name in definitions(claim, foreground if brain else None) or ["no definition gives both"]:
+            rows.append(
+                {
+                    "where": claim.where,
+                    "reports": claim.text,
+                    "can arise as": name,
+                    "our model": ours.get(name) if brain else None,
+                    "all background": nothing.get(name) if brain else None,
+                    "honest Dice": round(honest, 3) if brain else "lungs: lesson 08",
+                }
+            )
+    return pd.DataFrame(rows).round(4).set_index("where")
