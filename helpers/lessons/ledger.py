@@ -66,7 +66,7 @@ class Ledger:
         reported: float | None = None,
         nothing: float | None = None,
     ) -> "pd.DataFrame":
-        """Add a row and show the ledger so far.
+        """Add a row and show the last ones.
 
         Args:
             name: what was mended, or the score that is reported; each row has another.
@@ -76,7 +76,7 @@ class Ledger:
             nothing: what all background gets by the same formula; the mean of its honest Dice without.
 
         Returns:
-            `table`.
+            The last three rows of `table`.
 
         Raises:
             ValueError: the first row has no honest Dice, the name is taken, or the patients are others than above.
@@ -101,7 +101,7 @@ class Ledger:
                 said,
             )
         )
-        return self.table()
+        return self.table().tail(3)
 
     def table(self) -> "pd.DataFrame":
         """A row each: what is reported, what all background gets, the verdict, and last the honest Dice."""

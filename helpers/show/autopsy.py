@@ -47,7 +47,7 @@ def bars(
             ax.plot(nothing[name], row, "X", color=NOTHING, markersize=8, clip_on=False, zorder=5,
                     label="all background" if row == 0 else None)  # fmt: skip
     ax.invert_yaxis()
-    ax.set(xlim=(0, 1.12), xlabel=label)
+    ax.set(xlim=(-0.03, 1.12), xlabel=label)
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1])
     ax.grid(axis="y", visible=False)
     ax.tick_params(axis="y", length=0)

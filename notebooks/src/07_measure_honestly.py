@@ -427,6 +427,7 @@ high = planted.lifted(truths[0], round(150 / 155 * truths[0].shape[2]))
 perfect = np.zeros_like(high)
 perfect[:, :, kept[0]] = high[:, :, kept[0]]
 print(f"tumour outside slices 22 to 121: {np.mean(outside):.1%} on average, {max(outside):.1%} in the worst patient")
+print("not here: these tumours lie inside" if max(outside) < 0.005 else "some of these tumours reach outside")
 cut, whole_volume = (ks.honest_dice(high[:, :, k], perfect[:, :, k]) for k in (kept[0], slice(None)))
 print(f"planted: {cut:.3f} in the slices that are kept, {whole_volume:.3f} in all")
 autopsy.by_slice({"a tumour near the vertex": (high > 0).sum(axis=(0, 1)), "where it was": (truths[0] > 0).sum(axis=(0, 1))},
@@ -434,10 +435,11 @@ autopsy.by_slice({"a tumour near the vertex": (high > 0).sum(axis=(0, 1)), "wher
 
 # %%
 book.add("all slices", None, per_patient(ks.honest_dice, truths, masks), per_patient(ks.honest_dice, truths, blank))
+book.table()
 
 # %% [markdown]
-# Read the table once more from its second row. The masks did not change, nor did the last column; the number reported
-# has come down to it. From here on the two are one, and what we mend is the model.
+# That is the whole table so far. Read it from its second row. The masks did not change, nor did the last column; the
+# number that is reported has come down to it. From here on the two are one, and what we mend is the model.
 #
 # Three scoring functions, as they are found in the wild. Each has a fault.
 
@@ -494,7 +496,8 @@ with exercise_check("Exercise 2"):
 # ## Mended without a training: what the kernel does not look at
 #
 # The cut to slices 22 to 121 is also a fault of the *prediction*: what lies outside is never segmented. The network
-# does not mind; we give it all slices. Each row is now compared with the one above it, patient by patient.
+# does not mind; we give it all slices. From here on each row is compared with the one above it, patient by patient.
+# Where a row says that no mask changed its score, the fault does nothing in these patients.
 
 # %%
 book.add("predict all slices", [arm.honest(nearest=True) for arm in arms])
@@ -535,6 +538,10 @@ record("ceiling_by_nearest", round(per_patient(ks.honest_dice, truths, ceilings[
 book.add("probabilities brought back", [arm.honest() for arm in arms])
 
 # %% [markdown]
+# The second number is what a mended model can reach, the first what it could not pass. A mend may still hurt while other
+# faults remain: a network that hesitates between classes can gain by the coarser way. So read what the row says, and
+# keep the ceiling in mind.
+#
 # ## Faults of training
 #
 # Now each mend costs a training. Network, steps, learning rate and slices a step stay the same; one fault goes, and
