@@ -92,7 +92,7 @@ autopsy.four_curves(kernel.history, flat, title=heading)
 #
 # The **honest Dice**, to which we shall hold every row, comes at the end of this road; until then take it as it is: of
 # each patient, on the patient's own grid, all slices, the mean of three regions. It stands in the last column. In
-# front of it what the model reports, and what all background gets by the very same formula.
+# front of it what the model reports, and what all background gets by the very same formula. First, the accuracy.
 
 
 # %%
@@ -106,7 +106,7 @@ shares, soft, small, seen = on_small_grid(kernel)
 empty = [np.zeros_like(one) for one in small]
 book = Ledger([ks.honest_dice(truth, one) for truth, one in zip(truths, blank, strict=True)])
 honest = [arm.honest(nearest=True, cut=True) for arm in opened]  # (seeds, patients)
-book.add("the kernel: accuracy", honest, ks.accuracy(small, seen), ks.accuracy(small, empty))
+book.add("the kernel", honest, ks.accuracy(small, seen), ks.accuracy(small, empty))
 
 # %% [markdown]
 # The two numbers in front differ in their last digits, if they differ at all. Nearly all of a scan is background:
@@ -144,7 +144,7 @@ empty = [np.zeros_like(one) for one in small]
 none = [np.zeros_like(one) + np.float32([1, 0, 0, 0]) for one in soft]  # all background, as probabilities
 kept = [case.kept for case in subject.tested]
 honest = [arm.honest(nearest=True, cut=True) for arm in arms]
-book.add(f"{TRAINED[0]} mended: accuracy", honest, ks.accuracy(small, seen), ks.accuracy(small, empty))
+book.add(f"{TRAINED[0]} mended", honest, ks.accuracy(small, seen), ks.accuracy(small, empty))
 
 # %%
 masks = subject.masks(nearest=True, cut=True)

@@ -16,16 +16,17 @@ from helpers.data.splits import Split
 from helpers.data.volumes import Scan
 from helpers.lessons.shared_training import train_once
 from helpers.measure.kernel_scores import honest_dice
-from helpers.models.unet import unet
 from helpers.tasks.brain.public_kernel import (
     STOPPED,
     Case,
+    compiled_network,
     fit_kernel,
     flat_scores,
     native_labels,
     native_probabilities,
     probabilities,
     read_case,
+    restart,
     to_labels,
 )
 
@@ -53,6 +54,7 @@ class Mending:
     epochs: int
     batch_size: int
     folder: Path
+    _networks: dict[str, keras.Model] = field(default_factory=dict, compare=False)
 
     def cases(self, ids: Sequence[str], faults: Collection[str]) -> list[Case]:
         """The slices of some patients.
@@ -66,6 +68,17 @@ class Mending:
         """
         known = {patient.id: patient for patient in self.patients}
         return [read_case(known[one], self.modalities, self.size, faults) for one in ids]
+
+    def network(self, faults: Collection[str]) -> keras.Model:
+        """The network that trains with these faults; those that share a loss share it, one after the other.
+
+        Args:
+            faults: names in `helpers.tasks.brain.public_kernel.FAULTS`.
+        """
+        key = str("loss" in faults)
+        if key not in self._networks:
+            self._networks[key] = compiled_network(self.size, len(self.modalities), self.filters, faults)
+        return self._networks[key]
 
     def round_trip(self, scan: Scan) -> np.ndarray:
         """A ground truth, sent to the network's grid as shares of each class, and back: the best that it allows.
@@ -95,8 +108,8 @@ class Mending:
 
     def _train(self, faults: Collection[str], seed: int) -> "Arm":
         def fit(place: Path) -> None:
-            keras.utils.set_random_seed(seed)
-            network = unet(self.size, len(self.modalities), filters=self.filters)
+            network = self.network(faults)
+            restart(network, seed)
             cases, chosen_by = (self.cases(ids, faults) for ids in (self.split.train, self.split.validation))
             fit_kernel(network, cases, chosen_by, faults, self.epochs, self.batch_size, seed, place)
 
@@ -145,12 +158,14 @@ class Arm:
         return self.mending.cases(self.mending.split.test, self.faults)
 
     def network(self, choice: str = STOPPED) -> keras.Model:
-        """The trained network.
+        """The trained network, until another one is asked for: all arms share one.
 
         Args:
             choice: `STOPPED`, where the kernel's rule ends, or `BEST`, by validation Dice.
         """
-        return keras.models.load_model(self.folder / choice)
+        network = self.mending.network(self.faults)
+        network.load_weights(self.folder / choice)
+        return network
 
     def probabilities(self, choice: str = STOPPED) -> list[np.ndarray]:
         """Class probabilities of the test patients on the network's grid, (slices, size, size, 4) float32 each.

@@ -4,7 +4,7 @@ Network, optimiser, learning rate, steps and slices a step are the same in every
 that are still in it. `helpers.prepare.public_kernel` has the mechanism of each.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from helpers.learn.learning_rate import LEARNING_RATE
 from helpers.learn.losses import CrossEntropy, DiceCrossEntropy
 from helpers.learn.predict_batches import predict_batches
 from helpers.measure.kernel_scores import by_batch, honest_dice, honest_jaccard, one_hot_mean_iou
+from helpers.models.unet import unet
 from helpers.prepare.public_kernel import bilinear, by_maximum, corner_nearest, kept_slices, stops_after
 from helpers.prepare.sampling import SliceSampler
 
@@ -32,8 +33,8 @@ FAULTS = {
 """The faults that a training of its own mends, in the order in which lesson 07 does. The kernel itself resizes one-hot
 masks bilinearly; "resizing" is what its copies do."""
 
-STOPPED, BEST = "stopped.keras", "best.keras"
-"""The network where the kernel's rule ends the training, and that of the epoch with the best validation Dice."""
+STOPPED, BEST = "stopped.weights.h5", "best.weights.h5"
+"""The weights where the kernel's rule ends the training, and those of the epoch with the best validation Dice."""
 
 _HELD_BACK = 8
 """One slice in so many of the training patients is held back, as a split by slices would do."""
@@ -166,6 +167,42 @@ class KernelBatches(keras.utils.PyDataset):
         return np.resize(batches[index % len(batches)], size)  # a short one is filled up, so that all have one shape
 
 
+def compiled_network(size: int, channels: int, filters: int, faults: Collection[str]) -> keras.Model:
+    """The kernel's U-Net with Adam and its loss, ready for `fit_kernel`.
+
+    Args:
+        size: pixels along each side.
+        channels: modalities.
+        filters: features of the first level.
+        faults: names in `FAULTS`; "loss" is met here.
+    """
+    network = unet(size, channels, filters=filters)
+    loss = CrossEntropy() if "loss" in faults else DiceCrossEntropy()
+    network.compile(keras.optimizers.Adam(LEARNING_RATE), loss, metrics=["accuracy"])
+    return network
+
+
+def restart(network: keras.Model, seed: int) -> None:
+    """Make a network as it was before any training: weights, dropout and optimiser. Its compiled step is kept.
+
+    Compiling takes as long as some epochs of a small network, and several trainings differ in their data alone.
+
+    Args:
+        network: from `compiled_network`.
+        seed: of the weights and of the dropout.
+    """
+    keras.utils.set_random_seed(seed)
+    fresh = keras.models.clone_model(network)
+    network.set_weights(fresh.get_weights())
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.seed_generator.state.assign([seed, 0])
+    network.optimizer.build(network.trainable_variables)
+    for variable in network.optimizer.variables:
+        if variable is not network.optimizer.learning_rate:
+            variable.assign(keras.ops.zeros_like(variable))
+
+
 def fit_kernel(
     network: keras.Model,
     cases: Sequence[Case],
@@ -176,10 +213,10 @@ def fit_kernel(
     seed: int,
     folder: Path,
 ) -> pd.DataFrame:
-    """Train with Adam at a constant rate, and keep two networks: where the kernel stops, and the best one.
+    """Train at a constant rate, and keep the weights of two epochs: where the kernel stops, and the best one.
 
     Args:
-        network: from (batch, size, size, modalities) to class probabilities.
+        network: from `compiled_network`, with the loss that goes with the faults.
         cases: the training patients.
         validation: patients that are scored after each epoch.
         faults: names in `FAULTS` that are still there.
@@ -193,13 +230,11 @@ def fit_kernel(
         slices, val_loss, val_accuracy, val_kernel_dice and val_one_hot_iou, as the kernel scores, and val_dice and
         val_jaccard, means over the three regions.
     """
-    loss = CrossEntropy() if "loss" in faults else DiceCrossEntropy()
-    network.compile(keras.optimizers.Adam(LEARNING_RATE), loss, metrics=["accuracy"])
     weights, rows = [], []
 
     def after(epoch: int, logs: dict[str, float]) -> None:
         weights.append(network.get_weights())
-        rows.append({"epoch": epoch + 1, **logs, **_validation_scores(network, validation, batch_size, loss)})
+        rows.append({"epoch": epoch + 1, **logs, **_validation_scores(network, validation, batch_size)})
 
     network.fit(
         KernelBatches(cases, batch_size, faults, seed),
@@ -213,7 +248,7 @@ def fit_kernel(
     folder.mkdir(parents=True, exist_ok=True)
     for name, epoch in chosen.items():
         network.set_weights(weights[epoch])
-        network.save(folder / name)
+        network.save_weights(folder / name)
     history.to_csv(folder / "history.csv", index=False)
     return history
 
@@ -336,14 +371,12 @@ def flat_scores(cases: Sequence[Case], batch_size: int) -> dict[str, float]:
     return pd.DataFrame(rows).mean().to_dict()
 
 
-def _validation_scores(
-    network: keras.Model, cases: Sequence[Case], batch_size: int, loss: Callable[..., keras.KerasTensor]
-) -> dict[str, float]:
+def _validation_scores(network: keras.Model, cases: Sequence[Case], batch_size: int) -> dict[str, float]:
     rows = []
     for case in cases:
         drawn = probabilities(network, case)
         shares = case.soft_labels[case.kept] / np.float32(255)
-        rows.append({"val_loss": float(loss(shares, drawn[case.kept])), **_scores(case, drawn, batch_size)})
+        rows.append({"val_loss": float(network.loss(shares, drawn[case.kept])), **_scores(case, drawn, batch_size)})
     return pd.DataFrame(rows).mean().to_dict()
 
 

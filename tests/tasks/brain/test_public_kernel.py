@@ -1,6 +1,5 @@
 """Laws of the kernel's rebuilt training: what each fault changes, and that nothing else does."""
 
-import keras
 import numpy as np
 import pytest
 
@@ -13,6 +12,7 @@ from helpers.tasks.brain.public_kernel import (
     STOPPED,
     Case,
     KernelBatches,
+    compiled_network,
     fit_kernel,
     flat_scores,
     held_back,
@@ -20,6 +20,7 @@ from helpers.tasks.brain.public_kernel import (
     native_probabilities,
     probabilities,
     read_case,
+    restart,
 )
 
 PAIR = ("flair", "t1ce")
@@ -76,11 +77,25 @@ def test_every_slice_of_every_patient_is_met_in_an_epoch_of_the_kernel(cases):
 
 
 def test_a_training_keeps_the_stopped_and_the_best_network(cases, tmp_path):
-    keras.utils.set_random_seed(0)
-    history = fit_kernel(unet(16, filters=2), cases[:2], cases[2:], {"loss"}, 2, 8, 0, tmp_path)
+    history = fit_kernel(compiled_network(16, 2, 2, {"loss"}), cases[:2], cases[2:], {"loss"}, 2, 8, 0, tmp_path)
     assert list(history["epoch"]) == [1, 2]
     assert {path.name for path in tmp_path.iterdir()} == {STOPPED, BEST, "history.csv"}
     assert set(flat_scores(cases[2:], 8)) < set(history.columns)
+
+
+@pytest.mark.parametrize("faults", [{"loss"}, ()])
+def test_a_restarted_network_trains_as_a_new_one(cases, tmp_path, faults):
+    used = compiled_network(16, 2, 2, faults)
+    fit_kernel(used, cases[:2], cases[2:], faults, 1, 8, 5, tmp_path / "before")
+    curves = []
+    for network in (used, compiled_network(16, 2, 2, faults)):
+        restart(network, 3)
+        curves.append(fit_kernel(network, cases[:2], cases[2:], faults, 2, 8, 0, tmp_path / "after"))
+    np.testing.assert_allclose(curves[0], curves[1], rtol=1e-3)
+    restart(used, 3)
+    first = used.get_weights()
+    restart(used, 4)
+    assert not np.allclose(first[0], used.get_weights()[0])
 
 
 def test_all_background_is_flat_whatever_the_network(cases):
