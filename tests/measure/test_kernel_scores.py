@@ -150,6 +150,15 @@ def test_who_draws_beside_the_tumour_has_its_dice_and_not_its_distance(patient):
     assert not never_finds([beside], [blank])
 
 
+def test_a_sighted_model_finds_et_within_its_own_outline(patient):
+    outline = np.where(patient > 0, 2, 0).astype(np.uint8)
+    found = planted.sighted(outline, patient)
+    np.testing.assert_array_equal(found > 0, outline > 0)
+    scores, blank = (score_patient(patient, one, (2, 2, 2.5))["ET"] for one in (found, 0 * patient))
+    assert 0.5 < scores["dice"] < 1
+    assert not never_finds([scores], [blank])
+
+
 def test_a_copier_of_neighbours_wins_a_split_by_slices_and_knows_nothing(patient):
     truth = np.moveaxis(patient, 2, 0)
     hidden = np.arange(len(truth)) % 8 == 3
