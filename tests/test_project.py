@@ -29,7 +29,7 @@ TASKS = {"brain": set(), "gate": set(), "lungs": set(), "adaptation": {"lungs"}}
 # and a lesson without a network starts at once.
 WITHOUT_KERAS = {
     **{room: {"*"} for room in ("runtime", "data", "measure", "lessons", "show", "cli")},
-    "prepare": {"histogram_matching", "paper", "preprocess", "radiograph_artifacts", "sampling"},
+    "prepare": {"histogram_matching", "paper", "preprocess", "public_kernel", "radiograph_artifacts", "sampling"},
     "learn": {
         "budget", "checkpoint", "cross_validation", "parallel", "passport", "public_names", "run_folder", "run_schema",
         "test_cases",

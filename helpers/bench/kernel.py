@@ -10,9 +10,10 @@ import nibabel as nib
 import numpy as np
 
 from helpers.data.brats import Patient
+from helpers.prepare.public_kernel import KEPT, bilinear
 
 MODALITIES = ("flair", "t1ce")
-FIRST, SLICES = 22, 100
+FIRST, SLICES = KEPT[0], KEPT[1] - KEPT[0]
 """The slices of its batch: 22 to 121 of a patient."""
 
 
@@ -39,27 +40,3 @@ def kernel_batch(patient: Patient, size: int = 128) -> tuple[np.ndarray, keras.K
     y[y == 4] = 3
     masks = keras.ops.image.resize(keras.ops.one_hot(y, 4), (size, size), data_format="channels_last")
     return x / np.max(x), masks
-
-
-def bilinear(image: np.ndarray, size: int) -> np.ndarray:
-    """The same as `cv2.resize(image, (size, size))`, which the kernel calls: bilinear between pixel centres.
-
-    OpenCV is not a dependency of the course; most of a batch's time is spent on reading the patient.
-
-    Args:
-        image: (rows, columns).
-        size: rows and columns of the result.
-
-    Returns:
-        (size, size).
-    """
-    (top, bottom, down), (left, right, across) = (_neighbours(n, size) for n in image.shape)
-    rows = image[top] * (1 - down)[:, None] + image[bottom] * down[:, None]
-    return rows[:, left] * (1 - across) + rows[:, right] * across
-
-
-def _neighbours(n: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each new pixel: indices of the two old ones that it lies between, and the weight of the second."""
-    position = np.clip((np.arange(size) + 0.5) * n / size - 0.5, 0, n - 1)
-    first = position.astype(int)
-    return first, np.minimum(first + 1, n - 1), position - first

@@ -87,6 +87,24 @@ def score_labels(truth_labels: ArrayLike, predicted_labels: ArrayLike, spacing: 
     return _score_parts(truth_labels, predicted_labels, spacing, {"regions": REGIONS, "classes": CLASSES})
 
 
+def never_finds(model: Sequence[dict[str, float | None]], nothing: Sequence[dict[str, float | None]]) -> bool:
+    """Whether a model's scores of a region are those of all background in every patient.
+
+    A mean may agree by chance, and Dice alone does for a model that draws beside the tumour.
+
+    >>> never_finds([{"dice": 1.0, "hd95_mm": 0.0}, {"dice": 0.0, "hd95_mm": 9.0}],
+    ...             [{"dice": 1.0, "hd95_mm": 0.0}, {"dice": 0.0, "hd95_mm": 373.1}])
+    False
+
+    Args:
+        model: scores of one region, a patient each, as `score_patient` gives them.
+        nothing: those of all background, of the same patients in the same order.
+    """
+    shared = ("dice", "jaccard", "hd95_mm", "volume_error_ml")
+    pairs = zip(model, nothing, strict=True)
+    return all(one.get(score) == other.get(score) for one, other in pairs for score in shared)
+
+
 def _score_parts(
     truth_labels: ArrayLike,
     predicted_labels: ArrayLike,

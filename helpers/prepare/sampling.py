@@ -6,24 +6,38 @@ quarter from slices with enhancing tumour.
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
-from helpers.data.store import Store
+
+class SlicePool(Protocol):
+    """What slices are drawn from: a `helpers.data.store.Store`, or anything else that knows which slices hold what."""
+
+    @property
+    def has_brain(self) -> np.ndarray:
+        """(n,) bool: slices with at least one brain voxel."""
+
+    @property
+    def voxels_per_class(self) -> np.ndarray:
+        """(n, 4) float32: pixels of each class per slice."""
+
+    def rows(self, ids: Sequence) -> np.ndarray:
+        """The slices of these patients, (slices,) int."""
 
 
 class SliceSampler:
     """Draws the slices of batch number `step`: the same numbers for the same seed and step, whatever came before.
 
     Args:
-        store: the slice store.
+        store: the slices.
         ids: the patients to draw from.
         batch_size: slices in a batch.
         seed: of the draw.
         focus: fraction of a batch that is drawn from slices with tumour; half of it from slices with enhancing tumour.
     """
 
-    def __init__(self, store: Store, ids: Sequence[str], batch_size: int, seed: int, focus: float = 0.5) -> None:
+    def __init__(self, store: SlicePool, ids: Sequence, batch_size: int, seed: int, focus: float = 0.5) -> None:
         rows = store.rows(ids)
         rows = rows[store.has_brain[rows]]
         voxels = store.voxels_per_class[rows]

@@ -1,36 +1,36 @@
 # %% tags=["parameters"]
-SEED = 0  # of the split, the weights and the order of slices
+SEED = 0  # of the split; the trainings take this seed and those after it
+SEEDS = 1  # trainings of each kind
 DATA_DIR = ""  # folder with BraTS patients; empty: the Kaggle set, else phantoms
-OUTPUT_DIR = ""  # where the model goes; empty: beside the data
-SIZE = 64  # pixels along each side of the 192 mm window; 128 in the paper
-FILTERS = 8  # features of the U-Net's first level; 32 in the paper
-EPOCHS = 5  # of training
-BATCH = 8  # slices in a batch
-FOLDS = 3  # one patient in so many is tested
+OUTPUT_DIR = ""  # where the networks go; empty: beside the data
+PATIENTS = 20  # of the catalogue that take part
+SIZE = 64  # pixels along each side; 128 in the kernel
+FILTERS = 8  # features of the U-Net's first level; 32 in the kernel
+EPOCHS = 6  # of each training; 35 in the kernel
+BATCH = 8  # slices in a batch; the 100 of a patient in the kernel
+FOLDS = 2  # one patient in so many is tested
+TRAINED = ["scaling", "batches", "loss"]  # the faults that a training of its own mends
 
 # %%
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from helpers.data import sources
 from helpers.data.brats import read_catalogue
 from helpers.data.splits import make_split
 from helpers.data.volumes import read_scan
 from helpers.lessons.checks import exercise_check, filled, require
+from helpers.lessons.ledger import Ledger
 from helpers.lessons.record import record
-from helpers.lessons.verdict import verdict
-from helpers.measure import regions
-from helpers.show import scores, slices, style
+from helpers.show import autopsy, slices, style
 
 style.use()
 MODALITIES = ("flair", "t1ce")
-patients = read_catalogue(sources.brats(DATA_DIR)).require(MODALITIES)
+patients = read_catalogue(sources.brats(DATA_DIR)).require(MODALITIES)[:PATIENTS]
 split = make_split(patients, SEED, FOLDS)
-tested = [patient for patient in patients if patient.id in split.test]
+tested = [patient for identity in split.test for patient in patients if patient.id == identity]
 folder = Path(OUTPUT_DIR) if OUTPUT_DIR else sources.home() / "lesson_07"
 
 # %%
@@ -40,80 +40,131 @@ right = (scan.seg == nothing).mean()
 slices.compare(scan, scan.seg, nothing, title=f"{right:.1%} of this patient's voxels are right")
 
 # %% [markdown]
-# The model in the middle calls everything background. **How can it be that right and find nothing?** And if a number
-# can be that wrong about a model, which other numbers can? We shall train one model, keep its masks as they are, and
-# score them again and again. Beside each score of the model stands that of the model above.
+# The model in the middle calls everything background. We name it **all background**, and it will stand beside every
+# number of this lesson.
 #
-# ## One model, one set of masks
+# A paper reports an accuracy of 99.4 % and an IoU of 0.9920 for its brain tumours. A much copied Kaggle notebook, the
+# **public kernel** from here on, reports 99.3 %. **How can a model be 99 % right and find nothing?** We shall rebuild
+# the kernel in our own words, train it, and take it apart: one fault after another is mended, and a **ledger** keeps,
+# for each, what the model would report and what it is worth.
 #
-# This is lesson 06 in a few lines. The model is small and briefly trained; it will make mistakes, which is what we
-# need. `train_once` trains it here, unless another lesson of the same run has trained this very model before.
+# ## On the table
+#
+# The kernel reads FLAIR and T1ce, keeps slices 22 to 121 of 155, and trains a U-Net by cross-entropy. We keep its
+# faults and shrink its size: fewer pixels, features, epochs and slices in a batch, the same in every training below.
+# These of its faults get a training of their own here:
 
 # %%
-from helpers.data.resample import Grid
-from helpers.data.store import open_store
-from helpers.learn.budget import Budget
-from helpers.lessons.shared_training import train_once
-from helpers.models.unet import unet
-from helpers.tasks.brain.inference import Segmenter
-from helpers.tasks.brain.training import Recipe, fit_brain
+from helpers.tasks.brain.mending import Mending
+from helpers.tasks.brain.public_kernel import FAULTS
 
-grid = Grid(SIZE)
-store = open_store(patients, folder / "slices", MODALITIES, grid)
-recipe = Recipe(augmentation="none", batch_size=BATCH)
-
-
-def train(place):
-    keras.utils.set_random_seed(SEED)
-    network = unet(SIZE, len(MODALITIES), filters=FILTERS)
-    fit_brain(network, store, split, place, Budget(epochs=EPOCHS), recipe, SEED)
-
+seeds = range(SEED, SEED + SEEDS)
+work = Mending(patients, split, MODALITIES, SIZE, FILTERS, EPOCHS, BATCH, folder)
+sides = len(split.train), len(split.validation), len(split.test)
+print("{} patients to train on, {} to choose by, {} to be scored on".format(*sides))
+print(f"trainings of each kind: {SEEDS}" + (", so chance between trainings is not seen here" if SEEDS == 1 else ""))
+pd.Series({name: FAULTS[name] for name in TRAINED}, name="in the kernel").to_frame()
 
 # %%
-made = {"recipe": vars(recipe), "size": SIZE, "filters": FILTERS, "epochs": EPOCHS, "seed": SEED}
-place = train_once(train, folder / "unet", "brain", data=store.manifest["checksums"], split=split.digest, **made)
-model = keras.models.load_model(place / "model.keras")
-print(
-    f"{len(split.train)} patients to train on, {len(split.validation)} to choose by, {len(split.test)} to be scored on"
-)
-
-# %% [markdown]
-# Three lists, one volume for each test patient, all on the patients' own grids: the **ground truth**, or truth for
-# short; the model's masks; and masks of nothing.
-
-# %%
-segmenter = Segmenter(model, MODALITIES, grid)
-scans = (read_scan(patient, MODALITIES) for patient in tested)
-spacings, truths, drawn = zip(*((scan.spacing, scan.seg, segmenter.predict(scan)) for scan in scans), strict=True)
+opened = work.train(TRAINED, seeds)
+kernel = opened[0]
+truths = [case.seg for case in kernel.tested]  # (rows, columns, slices) each, on the patients' own grids
 blank = [np.zeros_like(truth) for truth in truths]
-len(truths), truths[0].shape, drawn[0].shape  # (rows, columns, slices)
+first_masks = kernel.masks(nearest=True, cut=True)  # as the kernel and its copies deliver them
+slices.compare(scan, scan.seg, first_masks[0], title="What the kernel makes of the same patient")
 
 # %% [markdown]
-# Every score goes into a ledger.
+# The kernel prints three numbers of itself: its accuracy, `keras.metrics.MeanIoU`, and a Dice of its own making. It
+# takes them on its own small grid, of the slices that it keeps. Here are the curves of its training, as in the paper's
+# figure 12. Look first at the blue and green lines, and decide whether you would publish. The orange ones are ours:
+# Dice and Jaccard as this lesson will come to score them. Dotted: what all background gets.
 
 # %%
-ledger = {}
+from helpers.measure import kernel_scores as ks
 
-
-def note(name, score, truths=truths, drawn=drawn):
-    """Score the model's masks and empty ones, and show the ledger so far."""
-    empty = [np.zeros_like(truth) for truth in truths]
-    ledger[name] = {"all background": float(score(truths, empty)), "our model": float(score(truths, drawn))}
-    return pd.DataFrame(ledger).T.round(3)
-
-
-def accuracy(truths, predictions):
-    return np.mean([(t == p).mean() for t, p in zip(truths, predictions, strict=True)])
-
-
-note("pixel accuracy", accuracy)
+flat = kernel.flat_scores()  # of all background, on the validation patients
+last = kernel.history.iloc[-1]
+heading = f"Accuracy {last['val_accuracy']:.1%}, and an honest Dice of {last['val_dice']:.2f}"
+autopsy.four_curves(kernel.history, flat, title=heading)
 
 # %% [markdown]
-# Training has moved the accuracy in its last digits. The reason is a third number, the share of voxels that are tumour:
+# ## The first row of the ledger
+#
+# The **honest Dice**, to which we shall hold every row, comes at the end of this road; until then take it as it is: of
+# each patient, on the patient's own grid, all slices, the mean of three regions. It stands in the last column. In
+# front of it what the model reports, and what all background gets by the very same formula. First, the accuracy.
+
+
+# %%
+def on_small_grid(arm):
+    shares, soft = arm.kept_slices()  # truth and probabilities, (slices, SIZE, SIZE, 4) each
+    small, seen = ([one.argmax(axis=-1) for one in given] for given in (shares, soft))
+    return shares, soft, small, seen
+
+
+shares, soft, small, seen = on_small_grid(kernel)
+empty = [np.zeros_like(one) for one in small]
+book = Ledger([ks.honest_dice(truth, one) for truth, one in zip(truths, blank, strict=True)])
+honest = [arm.honest(nearest=True, cut=True) for arm in opened]  # (seeds, patients)
+book.add("the kernel", honest, ks.accuracy(small, seen), ks.accuracy(small, empty))
+
+# %% [markdown]
+# The two numbers in front differ in their last digits, if they differ at all. Nearly all of a scan is background:
 
 # %%
 tumour = np.mean([(truth > 0).mean() for truth in truths])
 print(f"tumour: {tumour:.2%} of all voxels, so a model that finds nothing is right in the other {1 - tumour:.2%}")
+added = book.rows[0].honest.mean() - book.nothing.mean()
+print(f"to the honest Dice of all background the kernel adds {added:+.3f}")
+
+# %% [markdown]
+# ## Fault: divided by the largest value
+#
+# The kernel divides a batch, which is a patient, by its largest value. One bright vessel then sets the scale of
+# everything, and it sets one scale for FLAIR and T1ce together. Here is the brightness of a brain, its median in FLAIR,
+# under that rule. It is the same tissue in everybody.
+
+# %%
+medians = {}
+for patient in tested[:12]:
+    one = read_scan(patient, MODALITIES, seg=False).images
+    medians[patient.id] = float(np.median(one[..., 0][one[..., 0] > 0]) / one.max())
+autopsy.bars(medians, title="The brightness of a brain depends on its brightest voxel",
+             label="median of FLAIR, divided by the largest value of the patient")  # fmt: skip
+
+# %% [markdown]
+# We would rather it depended on the brain: each volume minus its mean, over its standard deviation, within the brain
+# (a z-score, lesson 02). That is the first mend. Everything else stays as it was, and the kernel is trained again.
+
+# %%
+arms = work.train(TRAINED[1:], seeds)
+subject = arms[0]
+shares, soft, small, seen = on_small_grid(subject)
+empty = [np.zeros_like(one) for one in small]
+none = [np.zeros_like(one) + np.float32([1, 0, 0, 0]) for one in soft]  # all background, as probabilities
+kept = [case.kept for case in subject.tested]
+honest = [arm.honest(nearest=True, cut=True) for arm in arms]
+book.add(f"{TRAINED[0]} mended", honest, ks.accuracy(small, seen), ks.accuracy(small, empty))
+
+# %%
+masks = subject.masks(nearest=True, cut=True)
+print(book.rows[-1].said)
+slices.compare(scan, scan.seg, masks[0], title="The kernel, its scale mended")
+
+# %% [markdown]
+# This is the model on our table from now on. All its other faults are still in it, and the next rows leave its masks as
+# they are: they mend what is *reported* of them. First its outputs, one picture a class, as in the paper's
+# figure 13. Above the truth, below the probability that the network gives to each class, on one scale. Which of the
+# four does it know?
+
+# %%
+from helpers.show.panel import plane
+
+k, view = slices.busiest(scan), plane(scan.affine)
+box = view.brain(scan.images)
+image, true = view.cut(scan.images[..., 0], k, box), view.cut(scan.seg, k, box)
+found = subject.native_probabilities(0)[:, :, k][box]  # (rows, columns, 4)
+autopsy.outputs(image, true, found, view, title="The truth of each class, and what the network makes of it")
 
 # %% [markdown]
 # ## A number that leaves the background out
@@ -126,6 +177,8 @@ print(f"tumour: {tumour:.2%} of all voxels, so a model that finds nothing is rig
 # exists, and a model that draws none is right. The BraTS rule: two empty masks score 1, one empty mask scores 0.
 #
 # **Exercise 1** (core, 5 minutes). Write `my_dice` for two boolean arrays of any shape, with that rule.
+#
+# <details><summary>Hint</summary>Count the voxels of both masks first. If there is none, the answer is known.</details>
 
 
 # %% tags=["stub"]
@@ -142,64 +195,67 @@ def my_dice(truth, prediction):
 
 
 # %% tags=["check"]
-from helpers.measure.overlap import dice
+from helpers.measure.overlap import dice, jaccard
 
 with exercise_check("Exercise 1"):
-    none, some, other = np.zeros(6, bool), np.arange(6) < 4, np.arange(6) > 1
-    value = filled(my_dice(some, some))
-    require(value == 1, f"your Dice of a mask with itself is {value}; it should be 1")
-    value = my_dice(some, other)
+    few, some, other = np.zeros(6, bool), np.arange(6) < 4, np.arange(6) > 1
+    value = filled(my_dice(some, other))
+    require(np.ndim(value) == 0 and not isinstance(value, str), f"you return {type(value).__name__}; return one number")
+    require(not np.isclose(value, 1 / 3), "two masks of 4 voxels that share 2 get 0.333: that is the Jaccard index")
     require(np.isclose(value, 0.5), f"two masks of 4 voxels that share 2 get {value:.3f}; it should be 0.5")
-    require(my_dice(some, none) == 0, f"a mask against an empty one gets {my_dice(some, none)}; by our rule 0")
-    require(
-        my_dice(none, none) == 1, f"your Dice of two empty masks is {my_dice(none, none)}; by our rule it should be 1"
-    )
+    require(my_dice(some, some) == 1, f"your Dice of a mask with itself is {my_dice(some, some)}; it should be 1")
+    require(my_dice(some, few) == 0, f"a mask against an empty one gets {my_dice(some, few)}; by our rule 0")
+    value = my_dice(few, few)
+    require(value == 1, f"your Dice of two empty masks is {value}; by our rule it should be 1")
 
 # %% [markdown]
 # From here on we use `dice` from `helpers.measure.overlap`: the same, and it complains about arrays that are no masks.
-# The **Jaccard index**, also called IoU, divides the shared part by the part that either mask covers.
-
+# The **Jaccard index**, also called IoU, divides the shared part by the part that either mask covers. Here it is on a
+# mask, as in the paper's figure 7, of the model that we shall have at the end.
 
 # %%
-def my_jaccard(truth, prediction):
-    either = (truth | prediction).sum()
-    return (truth & prediction).sum() / either if either else 1.0
+mended = work.train([], seeds)  # every fault of training mended; we come to each of them
+good = mended[0].masks()
+autopsy.jaccard_on_mask(scan, good[0], title="Jaccard counts what both cover against what either covers")
 
-
-from helpers.measure.overlap import jaccard  # the same
-
-for patient, truth, labels in list(zip(tested, truths, drawn, strict=True))[:4]:
+# %%
+for patient, truth, labels in list(zip(tested, truths, good, strict=True))[:4]:
     d, j = dice(truth > 0, labels > 0), jaccard(truth > 0, labels > 0)
     print(f"{patient.id}   Dice {d:.3f}   Jaccard {j:.3f}   D / (2 - D) {d / (2 - d):.3f}")
 
 # %% [markdown]
-# The last two columns agree: $J = D/(2-D)$. The two order masks alike, and Jaccard is always the lower. So they are two
-# units for one thing, like Celsius and Fahrenheit, and a paper that reports a Jaccard *above* its Dice has made a
-# mistake somewhere.
+# The last two columns agree: $J = D/(2-D)$. The two order masks alike, and Jaccard is never the higher. They are two
+# units for one thing, like Celsius and Fahrenheit. So who reports a Jaccard *above* the Dice of the same masks has made
+# a mistake somewhere. A preprint of 2025 (202506.2183) does: IoU 81 %, Dice 65.5 %. Its two numbers are those in the
+# name of the public kernel's weight file, `model_x81_dcs65`. We look for the mistake now.
 #
-# ## The metric that was not the metric
+# ## Fault: the metric that was not the metric
 #
-# The public kernel reports a Jaccard index as well, from `keras.metrics.MeanIoU(num_classes=4)`. That metric wants
-# whole numbers, one label a pixel; the kernel gives it one-hot masks, four numbers a pixel. It does not complain. Guess
-# what the model without a weight gets.
+# `keras.metrics.MeanIoU(num_classes=4)` wants whole numbers, one label a pixel; the kernel gives it one-hot masks and
+# probabilities, four numbers a pixel. It does not complain. What does all background get? Guess, then run.
 
 
 # %%
+import keras
+
+
 def kernel_iou(truths, predictions):
     metric = keras.metrics.MeanIoU(num_classes=4)
-    one_hot = np.eye(4, dtype="uint8")
-    for truth, labels in zip(truths, predictions, strict=True):
-        metric.update_state(one_hot[truth], one_hot[labels])  # (rows, columns, slices, 4), zeros and ones
-    return metric.result()
+    for truth, given in zip(truths, predictions, strict=True):
+        metric.update_state(truth, given)  # (slices, SIZE, SIZE, 4) each
+    return float(metric.result())
 
 
-note("MeanIoU on one-hot", kernel_iou)
+one_hot = np.eye(4, dtype="float32")
+book.add("MeanIoU of one-hot masks", None,
+         kernel_iou([one_hot[t] for t in small], [one_hot[p] for p in seen]),
+         kernel_iou([one_hot[t] for t in small], [one_hot[p] for p in empty]))  # fmt: skip
 
 # %% [markdown]
-# A Jaccard near 1 for finding nothing. What it counted: every *entry* of the one-hot masks as a pixel, with the
-# "classes" 0 and 1. Three entries of four are 0 in truth and prediction alike, so nearly all agree. If a share $e$ of
-# the pixels is wrong, each wrong pixel spoils one 1 and one 0, and the score is the mean of two numbers that know
-# nothing of tumours:
+# A Jaccard near 1 for finding nothing. The metric took every *entry* of the one-hot masks for a pixel, and 0 and 1 for
+# two classes. Three entries of four are 0 in truth and prediction alike, so nearly all agree. If a share $e$ of the
+# pixels is wrong, each wrong pixel spoils one 1 and one 0, and the score is the mean of two numbers that know nothing
+# of tumours:
 #
 # $$\mathrm{IoU}_0 = \frac{3-e}{3+e}, \qquad \mathrm{IoU}_1 = \frac{1-e}{1+e}$$
 
@@ -210,280 +266,614 @@ def closed_form(accuracy):
     return ((3 - e) / (3 + e) + (1 - e) / (1 + e)) / 2
 
 
-for name, column in {"all background": blank, "our model": drawn}.items():
-    pooled = np.mean(np.concatenate([(t == p).ravel() for t, p in zip(truths, column, strict=True)]))
-    print(
-        f"{name:15s} metric {float(kernel_iou(truths, column)):.4f}   from its accuracy alone {closed_form(pooled):.4f}"
-    )
+row = book.rows[-1]
+print(f"the kernel:     metric {row.reported:.4f}   from its accuracy alone {closed_form(book.rows[1].reported):.4f}")
+print(f"all background: metric {row.nothing:.4f}   from its accuracy alone {closed_form(book.rows[1].nothing):.4f}")
 print(f"a model that is 99.4 % accurate: {record('one_hot_iou_at_accuracy_0994', round(closed_form(0.994), 4)):.4f}")
 
 # %% [markdown]
-# The paper reports a training accuracy of 99.4 % and an IoU of 0.9920 (section 6.4). The last line shows that this IoU
-# needs no tumour to be found; it follows from the accuracy. That is an inference from two numbers that fit, since we
-# have not seen the paper's code.
+# The paper reports an accuracy of 99.4 % and an IoU of 0.9920 side by side (section 6.4). The last line shows that this
+# IoU says no more than the accuracy does. That is an inference from two numbers that fit: we have not seen the paper's
+# code.
 #
-# It gets stranger. The kernel hands over probabilities, and the metric cuts them to whole numbers: 0.97 becomes 0.
+# It gets stranger. The kernel hands over *probabilities*, and the metric cuts them to whole numbers: 0.97 becomes 0.
+# Three predictions, all perfect, that differ in how sure they are:
 
 # %%
-one_hot = np.eye(4, dtype="uint8")
-soft = segmenter.probabilities(scan)  # (rows, columns, slices, 4)
-for name, given in {"as probabilities": soft, "rounded to one-hot": one_hot[soft.argmax(axis=-1)]}.items():
-    metric = keras.metrics.MeanIoU(num_classes=4)
-    metric.update_state(one_hot[scan.seg], given)
-    print(f"the same prediction, {name:19s} {float(metric.result()):.3f}")
+truth = [one_hot[small[0]]]
+doubting = {p: [p * truth[0] + (1 - p) / 3 * (1 - truth[0])] for p in (1, 0.97, 0.6)}
+sure = {f"perfect, {p:.0%} sure": kernel_iou(truth, given) for p, given in doubting.items()}
+sure["the kernel's own probabilities"] = kernel_iou([one_hot[t] for t in small], soft)
+heading = f"A perfect mask scores {sure['perfect, 97% sure']:.3f} as soon as it doubts"
+autopsy.bars(sure, title=heading, label="MeanIoU as the kernel calls it")
 
 # %% [markdown]
-# A metric should be tested like any other code. Two lines would have found both faults: score a model that finds
-# nothing, and score the truth against itself. (The trap is known: TensorFlow issue 32875.)
-#
-# ## Dice, averaged with the wrong things
-#
-# So we take Dice. The kernel does too, averaged over its four labels. One of them is the background.
+# A metric should be tested like any other code. The truth against itself gives 1 here, so that test would have passed.
+# Two others would not: a model that finds nothing, and a perfect one that is 97 % sure. The remedy is one line,
+# `argmax` before the metric, or `keras.metrics.OneHotMeanIoU`. (The trap is known: TensorFlow issues 32875 and 39173.)
 
 
 # %%
-def with_background(truths, predictions):
-    pairs = list(zip(truths, predictions, strict=True))
-    return np.mean([dice(t == label, p == label) for t, p in pairs for label in range(4)])
+def mean_iou(truths, predictions):
+    pairs = [(np.concatenate([t.ravel() for t in truths]), np.concatenate([p.ravel() for p in predictions]))]
+    return np.mean([jaccard(t == label, p == label) for t, p in pairs for label in range(4)])
 
 
-note("Dice with background", with_background)
+book.add("metric mended: IoU of labels", None, mean_iou(small, seen), mean_iou(small, empty))
 
 # %% [markdown]
-# A quarter of this mean is the background, which is always nearly 1. (The model that finds nothing may get a little
-# more than a quarter: where a patient lacks a label, leaving it out is right.)
+# ## Fault: the background is in the mean
 #
-# From here on, the whole tumour alone: labels 1, 2 and 3 together, **WT**. What is a *case* to average over? The kernel
-# predicts slices, so let us average over slices. Most show no tumour, and the rule for two empty masks now decides
-# about each of them. Three people write this loop; the first scores such a slice 1, the second 0, the third leaves it
-# out.
+# So the kernel's Dice. It is a mean over its four labels, and one of them is the background. It is also taken of
+# probabilities, and batch by batch; we come to that.
 
 
 # %%
-def per_slice(empty):
-    def score(truths, predictions):
-        values = []
-        for truth, labels in zip(truths, predictions, strict=True):
-            for k in range(truth.shape[2]):
-                t, p = truth[:, :, k] > 0, labels[:, :, k] > 0
-                values.append(dice(t, p) if t.any() or p.any() else empty)
-        return np.nanmean(values)
-
-    return score
+def kernel_dice(truths, predictions, classes=(0, 1, 2, 3)):
+    return np.mean([ks.by_batch(t, p, BATCH, classes) for t, p in zip(truths, predictions, strict=True)])
 
 
-def tumour_slices(truths, predictions):
-    pairs = [
-        (t[:, :, k] > 0, p[:, :, k] > 0) for t, p in zip(truths, predictions, strict=True) for k in range(t.shape[2])
-    ]
-    return np.mean([dice(t, p) for t, p in pairs if t.any()])
+parts = {f"label {c}": kernel_dice(shares, soft, [c]) for c in range(4)}
+blanks = {f"label {c}": kernel_dice(shares, none, [c]) for c in range(4)}
+autopsy.bars(parts, blanks, title="Of the four terms of its mean, the first is always full")
 
-
-note("per slice, empty = 1", per_slice(1.0))
-note("per slice, empty = 0", per_slice(0.0))
-note("slices with tumour only", tumour_slices)
+# %%
+book.add("the kernel's Dice", None, kernel_dice(shares, soft), kernel_dice(shares, none))
+book.add("background out", None, kernel_dice(shares, soft, [1, 2, 3]), kernel_dice(shares, none, [1, 2, 3]))
 
 # %% [markdown]
-# Look at the last three rows, right column: the same masks, the same formula, and the largest score is far above the
-# smallest. Then look left: in the first of the three, the model without a weight does well, since most slices are empty
-# and each empty slice is a full point. The third row is kind in another way: it leaves out the false
-# positives in slices without tumour.
+# Two things are strange about the crosses. All background gets points for labels 1 to 3: each batch *without* a label
+# counts as a success, for the kernel adds 1 above and below the fraction line, and 1 / 1 is 1. And one quarter of the
+# kernel's mean was the background, a point that nobody can lose.
 #
-# A slice is not a case. A patient is. We may still go wrong once: by throwing the voxels of all patients into one pot.
-
+# ## Fault: soft, and by the batch
+#
+# A Dice of probabilities, a **soft Dice**, is a good loss: it has a slope everywhere. As a score it mixes where the
+# outline lies with how sure the network is. And a batch is no case: it is a number of slices that happened
+# to be taken together. We take labels, and one number a patient.
 
 # %%
-def pooled_dice(truths, predictions):
-    return dice(np.concatenate([t.ravel() > 0 for t in truths]), np.concatenate([p.ravel() > 0 for p in predictions]))
+book.add("labels, not probabilities", None, kernel_dice([one_hot[t] for t in small], [one_hot[p] for p in seen], [1, 2, 3]),
+         kernel_dice([one_hot[t] for t in small], [one_hot[p] for p in empty], [1, 2, 3]))  # fmt: skip
 
 
-def per_patient(truths, predictions):
-    return np.mean([dice(t > 0, p > 0) for t, p in zip(truths, predictions, strict=True)])
+def per_patient(score, truths, predictions):
+    return np.mean([score(t, p) for t, p in zip(truths, predictions, strict=True)])
 
 
-note("voxels of all patients pooled", pooled_dice)
-note("per patient", per_patient)
+book.add(
+    "patients, not batches", None, per_patient(ks.class_dice, small, seen), per_patient(ks.class_dice, small, empty)
+)
 
 # %% [markdown]
-# In the pot, a large tumour counts as much as ten small ones, and small ones are harder to find. Compare the two rows.
-#
-# ## On the wrong grid
-#
-# The network sees a coarser grid than the patient's. It is convenient to score there: truth and prediction are at hand.
-# But nobody treats a patient on the network's grid.
+# Labels 1, 2 and 3 are not what BraTS scores either, but three nested **regions**: the whole tumour **WT** (1, 2 and
+# 3), the tumour core **TC** (1 and 3) and the enhancing tumour **ET** (3).
 
 # %%
-seen = [store.volume(patient.id) for patient in tested]
-small_truths = [soft_labels.argmax(axis=-1) for _, soft_labels in seen]  # (slices, SIZE, SIZE)
-small_drawn = [segmenter.network_probabilities(images).argmax(axis=-1) for images, _ in seen]
-note("per patient, network's grid", per_patient, small_truths, small_drawn)
+book.add(
+    "regions, not labels", None, per_patient(ks.honest_dice, small, seen), per_patient(ks.honest_dice, small, empty)
+)
 
 # %% [markdown]
-# Compare with the row above it. Masks differ at the rim of a tumour, and a coarse grid has less rim to be wrong about.
-# The truth on it is not the experts' mask either, but ours, resized.
+# ## Fault: a slice is not a patient
 #
-# The kernel also drops slices: of 155 it keeps those from 22 to 121. What is dropped cannot be missed.
-
+# The network sees slices, so people average over slices. Most slices show no tumour, and the rule for two empty masks
+# then decides about each of them. Three people write this loop: the first scores such a slice 1, the second 0, the
+# third leaves out slices without true tumour. Same masks, of the mended model, WT alone. Guess the spread.
 
 # %%
-def middle(volume):
-    n = volume.shape[2]
-    return volume[:, :, round(22 / 155 * n) : round(122 / 155 * n)]
+whole, drawn, blanks = ([labels > 0 for labels in given] for given in (truths, good, blank))
+rules = {"empty slice: 1": 1.0, "empty slice: 0": 0.0, "slices with tumour": None}
+by_slice = {name: ks.slice_dice(whole, drawn, rule) for name, rule in rules.items()}
+flat = {name: ks.slice_dice(whole, blanks, rule) for name, rule in rules.items()}
+by_slice["patients"], flat["patients"] = per_patient(dice, whole, drawn), per_patient(dice, whole, blanks)
+autopsy.bars(by_slice, flat, title="The same masks, four averages", label="WT Dice")
 
+# %%
+one_by_one = (np.split(masks_[0], masks_[0].shape[2], axis=2) for masks_ in (whole, drawn))
+per = np.array([ks.slice_dice([t], [p], np.nan) for t, p in zip(*one_by_one, strict=True)])  # (slices,)
+autopsy.by_slice({"slices with either mask": per, "both empty: 1 or 0 by rule": np.where(np.isnan(per), 1.0, np.nan)},
+                 title="One patient: most slices are decided by the rule", label="WT Dice")  # fmt: skip
 
-lost = [1 - (middle(truth) > 0).sum() / (truth > 0).sum() for truth in truths]
-print(f"tumour outside these slices: {np.mean(lost):.1%} on average, {max(lost):.1%} in the worst patient")
-note("per patient, slices 22 to 121", per_patient, [middle(t) for t in truths], [middle(p) for p in drawn])
+# %%
+both_empty = [~(t | p).any(axis=(0, 1)) for t, p in zip(whole, drawn, strict=True)]  # (slices,) each
+share = np.mean(np.concatenate(both_empty))
+spread = by_slice["empty slice: 1"] - by_slice["empty slice: 0"]
+print(f"slices with two empty masks: {share:.1%} of all; the first two rules differ by {spread:.3f}")
 
 # %% [markdown]
-# ## A mask that moves when it is resized
+# The two numbers agree, and must: the rule gives each of these slices 1 or 0. In a simulated cohort of 74 patients (course notes)
+# the same predictions got 0.82 and 0.33. A slice is not a case. A patient is.
 #
-# To score on the patient's grid, a mask has to come back to it. The obvious way is nearest neighbour: every pixel takes
-# the label of one old pixel. OpenCV's `INTER_NEAREST` picks pixel `floor(i * old / new)`, which is the *corner* of the
-# new pixel, not its middle; the image is resized about the middle. No network is needed to see what that costs: send
-# the truth to the small grid and back, and score it against itself.
+# We may go wrong once more, by throwing the voxels of all patients into one pot, a **pooled Dice**. In the pot each
+# patient weighs as much as the tumour is large. On these patients, and on a planted cohort, one large tumour that is
+# found and nine small ones that are half missed:
+
+# %%
+from helpers.measure import planted
+
+cohort = planted.one_large_many_small()
+pots = {}
+for name, (t, p) in {"these patients": (whole, drawn), "planted: small ones missed": cohort}.items():
+    pots[f"{name}, pooled"], pots[f"{name}, per patient"] = ks.pooled_dice(t, p), per_patient(dice, t, p)
+autopsy.bars(pots, title="In the pot, the large tumour speaks for all", label="Dice")
+
+# %% [markdown]
+# Where large and small tumours are drawn equally well the pot does no harm: the difference of the two numbers is the
+# covariance of a patient's weight with the patient's Dice. Somebody has to look whether it is 0.
+#
+# ## Fault: the shrunken grid, and slices 22 to 121
+#
+# Every number so far was taken on the network's small grid, where the truth is not the experts' mask but ours, resized.
+# Nobody is treated there. We bring the masks back to the patients' own grids.
 
 
 # %%
-def nearest(labels, size):
-    rows, columns = (np.floor(np.arange(size[i]) * labels.shape[i] / size[i]).astype(int) for i in (0, 1))
+def in_kept(volumes):
+    return [volume[:, :, k] for volume, k in zip(volumes, kept, strict=True)]
+
+
+book.add("the patient's own grid", None, per_patient(ks.honest_dice, in_kept(truths), in_kept(masks)),
+         per_patient(ks.honest_dice, in_kept(truths), in_kept(blank)))  # fmt: skip
+
+# %% [markdown]
+# And what of the slices that it never looked at? What is dropped cannot be missed. Here is how much tumour lies
+# outside in these patients, and what a tumour near the vertex would do: a patient's own, lifted to the top slices, and
+# a model that is perfect in every slice that is kept.
+
+# %%
+outside = [1 - (t[:, :, k] > 0).sum() / (t > 0).sum() for t, k in zip(truths, kept, strict=True)]
+high = planted.lifted(truths[0], round(150 / 155 * truths[0].shape[2]))
+perfect = np.zeros_like(high)
+perfect[:, :, kept[0]] = high[:, :, kept[0]]
+print(f"tumour outside slices 22 to 121: {np.mean(outside):.1%} on average, {max(outside):.1%} in the worst patient")
+print("not here: these tumours lie inside" if max(outside) < 0.005 else "some of these tumours reach outside")
+cut, whole_volume = (ks.honest_dice(high[:, :, k], perfect[:, :, k]) for k in (kept[0], slice(None)))
+print(f"planted: {cut:.3f} in the slices that are kept, {whole_volume:.3f} in all")
+autopsy.by_slice({"a tumour near the vertex": (high > 0).sum(axis=(0, 1)), "where it was": (truths[0] > 0).sum(axis=(0, 1))},
+                 kept[0], title="What lies in the grey is neither seen nor scored", label="tumour voxels")  # fmt: skip
+
+# %%
+book.add("all slices", None, per_patient(ks.honest_dice, truths, masks), per_patient(ks.honest_dice, truths, blank))
+book.table()
+
+# %% [markdown]
+# That is the whole table so far. Read it from its second row. The masks did not change, nor did the last column; the
+# number that is reported has come down to it. From here on the two are one, and what we mend is the model.
+#
+# Three scoring functions, as they are found in the wild. Each has a fault.
+
+
+# %%
+def score_a(truth, prediction):
+    """Dice of two masks."""
+    return 2 * (truth & prediction).sum() / (truth.sum() + prediction.sum() + 1e-7)
+
+
+def score_b(truths, predictions):
+    """Mean Dice over patients."""
+    return np.mean([dice(t, p) for t, p in zip(truths, predictions, strict=True) if p.any()])
+
+
+def score_c(truth, prediction):
+    """Mean Dice over labels."""
+    return np.mean([dice(truth == label, prediction == label) for label in np.unique([truth, prediction])])
+
+
+# %% [markdown]
+# **Exercise 2** (core, 8 minutes). For each of the three, give a case that shows it: a
+# `truth` and a `prediction`, for which the function says something that no reader would accept. `case_a` is a pair of
+# boolean arrays of any shape; `case_b` a pair of *lists* of such arrays, a patient each; `case_c` a pair of arrays of
+# labels 0 to 3. Right answers are small: six voxels will do.
+#
+# <details><summary>Hint</summary>Ask of each: what does it give to a model that finds nothing? To a patient without
+# tumour? To a model that is wrong in every voxel of the tumour?</details>
+
+# %% tags=["stub"]
+case_a = (..., ...)
+case_b = (..., ...)
+case_c = (..., ...)
+
+# %% tags=["solution"]
+case_a = np.zeros(6, bool), np.zeros(6, bool)  # two empty masks agree, and get 0
+case_b = [np.ones(6, bool)] * 2, [np.ones(6, bool), np.zeros(6, bool)]  # the missed patient is left out
+case_c = np.array([0, 0, 0, 0, 0, 3]), np.zeros(6, int)  # nothing found, and half of the points for background
+
+# %% tags=["check"]
+from helpers.lessons.counterexample import counterexample, right_dice, right_labels, right_mean
+
+with exercise_check("Exercise 2"):
+    for name, score, right, case in (("a", score_a, right_dice, case_a), ("b", score_b, right_mean, case_b),
+                                     ("c", score_c, right_labels, case_c)):  # fmt: skip
+        problem = counterexample(score, right, case)
+        require(problem is None, f"case_{name}: {problem}")
+
+# %% [markdown]
+# All three flatter, or punish, without a word: `score_a` gives 0 to a patient who has no tumour and in whom none is
+# drawn; `score_b` leaves out whoever the model missed, so that it rises as the model finds less (a reader of MONAI's
+# HD95 reported just that, issue 9095); `score_c` has the background in its mean.
+#
+# ## Mended without a training: what the kernel does not look at
+#
+# The cut to slices 22 to 121 is also a fault of the *prediction*: what lies outside is never segmented. The network
+# does not mind; we give it all slices. From here on each row is compared with the one above it, patient by patient.
+# Where a row says that no mask changed its score, the fault does nothing in these patients.
+
+# %%
+book.add("predict all slices", [arm.honest(nearest=True) for arm in arms])
+
+# %% [markdown]
+# ## Mended without a training: a mask that moves when it is resized
+#
+# A mask has to come back to the patient's grid. The obvious way is nearest neighbour: every pixel takes the label of
+# one old pixel. OpenCV's `INTER_NEAREST` picks pixel `floor(i * old / new)`. That is the pixel under the *corner* of
+# the new one, while an image is resized about the middle; so mask and image part. No network is needed to see it:
+
+
+# %%
+def corner_nearest(labels, shape):
+    rows, columns = (np.arange(new) * old // new for old, new in zip(labels.shape[:2], shape[:2], strict=True))
     return labels[rows][:, columns]
 
 
-def moved_mm(before, after, spacing):
-    """How far the middle of the tumour went, in the plane of the slice."""
-    centres = [np.argwhere(labels > 0).mean(axis=0) for labels in (before, after)]
-    return np.linalg.norm(((centres[1] - centres[0]) * spacing)[:2])
+from helpers.prepare.public_kernel import corner_nearest, corner_shift  # the same, and how far it moves a mask
 
-
-there_and_back = [nearest(nearest(truth, (SIZE, SIZE)), truth.shape) for truth in truths]
+step = corner_shift(240, 128)
+print(f"from 240 to 128 pixels: {step:.3f} old pixels along each axis, {step * np.sqrt(2):.2f} along both")
+there_and_back = corner_nearest(corner_nearest(scan.seg, (SIZE, SIZE)), scan.seg.shape)
+autopsy.moved(scan, {"nearest neighbour, twice": there_and_back, "shares, averaged and interpolated": work.round_trip(scan)},
+              title=f"The truth, sent to {SIZE} pixels and back, lies beside itself")  # fmt: skip
 
 # %% [markdown]
-# And our way: soft labels, averaged by area going down and interpolated going up; the largest wins at the end.
+# The shift is $(o - g) / 2n$ old pixels along each axis, from $o$ pixels to $n$ with their greatest common divisor $g$.
+# Our way sends *shares* of each class instead of labels: averaged by area going down, interpolated going up, and the
+# largest wins at the end. What the truth scores against itself is a **ceiling** for every network on that grid:
 
 # %%
-from helpers.data.resample import soft_labels_on
-
-by_soft_labels = []
-for patient in tested:
-    scan = read_scan(patient, MODALITIES)
-    centre = grid.brain_centre(scan.images, scan.spacing)
-    soft_labels = soft_labels_on(scan.seg, grid, scan.spacing, centre) / np.float32(255)  # (slices, SIZE, SIZE, 4)
-    up = grid.up(soft_labels, scan.seg.shape, scan.spacing, centre)  # (rows, columns, slices, 4)
-    up[..., 0] = 1 - up[..., 1:].sum(axis=-1)  # outside the window all is background
-    by_soft_labels.append(up.argmax(axis=-1))
-
-for name, masks in {"nearest neighbour": there_and_back, "soft labels": by_soft_labels}.items():
-    moved = np.mean([moved_mm(t, m, mm) for t, m, mm in zip(truths, masks, spacings, strict=True)])
-    print(
-        f"{name:18s} the truth moved by {moved:.2f} mm and scores Dice {per_patient(truths, masks):.3f} against itself"
-    )
+ceilings = {"nearest neighbour": [corner_nearest(corner_nearest(t, (SIZE, SIZE)), t.shape) for t in truths]}
+ceilings["shares"] = [work.round_trip(read_scan(patient, MODALITIES)) for patient in tested]
+for name, back in ceilings.items():
+    print(f"{name:18s} the truth scores {per_patient(ks.honest_dice, truths, back):.3f} against itself")
+record("ceiling_by_nearest", round(per_patient(ks.honest_dice, truths, ceilings["nearest neighbour"]), 3))
+book.add("probabilities brought back", [arm.honest() for arm in arms])
 
 # %% [markdown]
-# The second number of each line is a ceiling: a perfect network on this grid scores no more. Hold the first ceiling
-# against the model's own score in the ledger: with nearest neighbour a better model soon has nothing left to gain;
-# and every mask that is delivered lies beside its tumour, by the first number of the line.
+# The second number is what a mended model can reach, the first what it could not pass. A mend may still hurt while other
+# faults remain: a network that hesitates between classes can gain by the coarser way. So read what the row says, and
+# keep the ceiling in mind.
+#
+# ## Faults of training
+#
+# Now each mend costs a training. Network, steps, learning rate and slices a step stay the same; one fault goes, and
+# those mended before stay mended. The next cell trains; the sections after it look at one mend each.
+
+# %%
+left = TRAINED[1:]
+while left:
+    fault, left = left[0], left[1:]
+    book.add(f"{fault} mended", [arm.honest() for arm in (work.train(left, seeds) if left else mended)])
+book.table().tail(len(TRAINED))
+
+# %%
+for row in book.rows[-len(TRAINED) + 1 :]:
+    print(row.said)
+
+# %% [markdown]
+# These sentences are computed, as every verdict of the course: an interval and a permutation test over patients decide.
+# What each fault does:
+#
+# - **batches**: a batch of slices of one patient shows one tumour, seen through one scanner. Its slope points to that
+#   patient. Slices of all patients, half of them with tumour, show more for the same work (lesson 03).
+# - **loss**: in **cross-entropy** every pixel counts the same, so background decides. Dice plus cross-entropy asks for
+#   each class by itself (lesson 03 again). It is no accident that the kernel's accuracy was high: it was trained for it.
+# - **resizing**, where it is trained: masks that lie beside their image teach the network to draw beside it.
+#
+# ### When to stop: early stopping on the training loss
+#
+# The kernel stops when its *training* loss has not fallen for two epochs, and keeps the last network. A training loss
+# does not know when a network begins to learn its patients by heart. We keep the epoch with the best validation Dice.
+
+# %%
+from helpers.prepare.public_kernel import stops_after
+from helpers.tasks.brain.public_kernel import BEST
+
+history = mended[0].history
+stop, best = stops_after(history["loss"]), int(history["val_dice"].argmax()) + 1
+print(f"the kernel's rule keeps epoch {stop} of {len(history)}, validation keeps epoch {best}")
+print("not here: both keep the same" if stop == best else "here the two differ")
+book.add("chosen by validation Dice", [arm.honest(BEST) for arm in mended])
+
+# %% [markdown]
+# Where the rule bites: loss curves that are planted. One falls for ever, while its network learns by heart; one stumbles
+# for two epochs and would have gone on.
+
+# %%
+falling = [1 / (1 + epoch) for epoch in range(30)]
+stumbling = [0.9, 0.5, 0.52, 0.51, 0.3, 0.2, 0.15, 0.1]
+for name, losses in {"falls for ever": falling, "stumbles": stumbling}.items():
+    print(f"{name:15s} stops after epoch {stops_after(losses)} of {len(losses)}")
+
+# %% [markdown]
+# ## Fault: the split by slices
+#
+# A reader of the kernel may deal *slices* into training and test, at random. Then the slice beside a test slice was
+# trained on. Each of our trainings held one slice in eight back, so both numbers can be had of the same network: on
+# held-back slices of patients it knows, and on slices of patients it does not.
+
+# %%
+from helpers.tasks.brain.public_kernel import held_back, probabilities
+
+network = mended[0].network(BEST)
+learnt = work.cases(split.train, [])
+hidden = held_back(learnt, SEED)  # (kept slices,) bool each
+known = [case.soft_labels[case.kept].argmax(axis=-1) for case in learnt]  # (slices, SIZE, SIZE)
+recalled = [probabilities(network, case)[case.kept].argmax(axis=-1) for case in learnt]
+
+
+def slices_with_tumour(truths, predictions):
+    whole = [[np.moveaxis(one > 0, 0, 2) for one in given] for given in (truths, predictions)]
+    return ks.slice_dice(*whole, None)
+
+
+same, others = ([one[rows] for one, rows in zip(given, hidden, strict=True)] for given in (known, recalled))
+strangers, fresh = ([one.argmax(axis=-1) for one in given] for given in mended[0].kept_slices(BEST))
+seen_again, unseen = slices_with_tumour(same, others), slices_with_tumour(strangers, fresh)
+
+# %%
+by_heart = [planted.copies_neighbours(one, rows) for one, rows in zip(known, hidden, strict=True)]
+copied = slices_with_tumour(same, [one[rows] for one, rows in zip(by_heart, hidden, strict=True)])
+nobody = slices_with_tumour(strangers, [np.zeros_like(one) for one in strangers])
+autopsy.bars({"held-back slices, our network": seen_again, "other patients, our network": unseen,
+              "held-back slices, a copier": copied, "other patients, the copier": nobody},
+             title="Who copies the next slice wins a split by slices", label="WT Dice of slices with tumour")  # fmt: skip
+
+# %% [markdown]
+# The **copier** is planted: it has no weights, and gives each held-back slice the mask of the nearest slice that it has
+# seen. It knows its patients and nothing of tumours; of another patient it has nothing to copy. A split by slices
+# cannot tell it from a network. How much of that our own network has done in its short training is the difference of
+# the first two bars.
+
+# %%
+record("copier_by_slices", round(copied, 3))
+book.add("if the split were by slices", None, seen_again, nobody)
+
+# %% [markdown]
+# ## Fault: last year's patients as unseen data
+#
+# The paper shows its model on images of BraTS 2019, to make sure that it performs on real-life data. All 335 training
+# patients of 2019 are training patients of 2020 under new names; that was found by hashing the voxels of both sets
+# (github.com/TerekliTahaBerk/bratsarticle). The set of 2020 says so itself, in `name_mapping.csv`.
+
+# %%
+root = Path(patients[0].folder).parent
+tables = sorted(root.glob("name_mapping.csv"))
+mapping = pd.read_csv(tables[0]) if tables else pd.DataFrame(columns=["BraTS_2019_subject_ID", "BraTS_2020_subject_ID"])
+older = set(mapping.dropna(subset=["BraTS_2019_subject_ID"])["BraTS_2020_subject_ID"]) & {one.id for one in patients}
+trained_on = older & {*split.train, *split.validation}
+print(f"patients of 2019 among ours: {len(older)}; our networks were made with {len(trained_on)} of them")
+print("not here: this set has no table of names" if not older else f"fresh: {len(older - trained_on)}")
+
+# %%
+natively = [
+    ks.honest_dice(case.seg, found) for case, found in zip(learnt, mended[0].known_masks(learnt, BEST), strict=True)
+]
+final = dict(zip(split.test, mended[0].honest(BEST), strict=True)) | dict(zip(split.train, natively, strict=True))
+if of_2019 := [score for one, score in final.items() if one in older]:
+    book.add("if 2019 were unseen data", None, np.mean(of_2019))
+book.table().tail(3)
+
+# %% [markdown]
+# Again a planted model shows where it leads. It is a memory: it knows the voxels of everybody it was trained on, and
+# returns the mask it was given. On "2019" its Dice is the share of patients that it knows:
+
+# %%
+share = len(trained_on) / max(len(older), 1)
+print(f"a memory scores {share:.2f} more than all background on 2019, and no more on everybody else")
+
+# %% [markdown]
+# ## The whole ledger
+#
+# After the first two rows come those whose masks are the same, and only the number in front changes; then those whose
+# masks change, and the two numbers are one; then two that a bad split would report. Look for the rows whose cross lies
+# far to the right.
+
+# %%
+record("honest_kernel", round(float(book.rows[0].honest.mean()), 3))
+record("honest_mended", round(float(book.rows[-1].honest.mean()), 3))
+record("reported_first", round(book.rows[0].reported, 4))
+print(book.summary())
+autopsy.ledger(book, title=f"{len(book.rows)} rows, one kernel")
+
+# %% [markdown]
+# ## Four models, and who of them is blind
+#
+# Four models were handed in, A to D. Each comes with its accuracy, its Dice of WT, and four scores of ET: Dice,
+# Jaccard, **HD95** (how far the surfaces are apart, in millimetres; more of it below) and **volume error** (predicted
+# minus true, in millilitres). Means over the test patients; the last line is all background. (D is the kernel as it
+# was opened; A to C are planted, with the tumour's outline from our mended model and ET from the truth, or not.)
+
+# %%
+from helpers.measure.evaluate import evaluate
+from helpers.measure.regions import score_patient
+
+final_masks = mended[0].masks(BEST)
+sighted = [planted.sighted(*pair) for pair in zip(final_masks, truths, strict=True)]
+aside, without = ([plant(one) for one in sighted] for plant in (planted.beside, planted.never_finds))
+handed_in = {"A": aside, "B": sighted, "C": without, "D": first_masks}
+FOUR = ["dice", "jaccard", "hd95_mm", "volume_error_ml"]
+scored = {name: [score_patient(case.seg, one, case.spacing) for case, one in zip(subject.tested, given, strict=True)]
+          for name, given in {**handed_in, "all background": blank}.items()}  # fmt: skip
+
+# %%
+table = {}
+for name, rows in scored.items():
+    means = {f"ET {score}": np.mean([row["ET"][score] for row in rows]) for score in FOUR}
+    right = ks.accuracy(truths, {**handed_in, "all background": blank}[name])
+    table[name] = {"accuracy": right, "WT dice": np.mean([row["WT"]["dice"] for row in rows]), **means}
+pd.DataFrame(table).T.round(3)
+
+# %% [markdown]
+# **Exercise 3** (core, 6 minutes). One model at least never finds an enhancing tumour, in anybody. Write
+# `never_finds(model, nothing)`. Both are lists, a patient each, of dictionaries with the four scores of a region, as
+# `model[0]["dice"]`. It returns `True` if the model's four scores are those of all background in every patient.
+#
+# <details><summary>Hint</summary>Two means may be equal by chance. Two hundred numbers are not.</details>
+
+
+# %% tags=["stub"]
+def never_finds(model, nothing):
+    return ...
+
+
+# %% tags=["solution"]
+def never_finds(model, nothing):
+    pairs = zip(model, nothing, strict=True)
+    return all(one[score] == other[score] for one, other in pairs for score in FOUR)
+
+
+# %% tags=["check"]
+def four_scores(dices, distances):
+    return [
+        {"dice": d, "jaccard": d / (2 - d), "hd95_mm": mm, "volume_error_ml": -1.0}
+        for d, mm in zip(dices, distances, strict=True)
+    ]
+
+
+with exercise_check("Exercise 3"):
+    no = four_scores([1.0, 0.0, 0.0], [0.0, 300.0, 300.0])
+    value = filled(never_finds(no, no))
+    require(isinstance(value, bool | np.bool_), f"you return {value!r}; return True or False")
+    require(value, "a model with the scores of all background finds nothing; you say that it finds something")
+    swapped = never_finds(four_scores([0.0, 1.0, 0.0], [300.0, 0.0, 300.0]), no)
+    require(not swapped, "you compare means: here the means agree and the patients do not; compare patient by patient")
+    far = never_finds(four_scores([1.0, 0.0, 0.0], [0.0, 300.0, 20.0]), no)
+    require(not far, "you look at Dice alone: this model draws beside the tumour, and its HD95 is not the worst")
+    found = four_scores([1.0, 0.5, 0.4], [0.0, 4.0, 5.0])
+    require(not never_finds(found, no), "this model finds two tumours; you say that it finds none")
+
+# %% [markdown]
+# And who is it, by the same rule?
+
+# %%
+from helpers.measure.regions import never_finds as finds_nobody  # the same
+
+for name in handed_in:
+    if finds_nobody(*([row["ET"] for row in scored[one]] for one in (name, "all background"))):
+        accuracy, whole_dice, et = (table[name][column] for column in ("accuracy", "WT dice", "ET dice"))
+        print(f"{name}: accuracy {accuracy:.1%}, WT {whole_dice:.3f}, ET {et:.3f}: finds no ET in anybody")
+
+# %% [markdown]
+# That is the answer to the question at the top, in one line. C is B with all enhancing tumour made core: its accuracy
+# hardly moves, its WT is the very same, and its ET is that of all background in four columns. A
+# score means what it adds to the last line of the table. Where patients *without* ET are in the set, that line is not
+# 0: who draws none is right in them, and has a point for each. The first version of this lesson printed such a table,
+# of a model that never found ET, and did not notice.
 #
 # ## What Dice cannot see
 #
-# The **95 % Hausdorff distance**, HD95, asks how far apart the two surfaces lie, in millimetres: from each surface
-# voxel of one mask to the nearest of the other, the 95th percentile of these ways, both ways round, the larger of the
-# two. Here are a truth and two predictions, A and B.
-
+# HD95: from each surface voxel of one mask to the nearest of the other, the 95th percentile of these ways; the same
+# from the other mask; the larger of the two. Here are a truth and two predictions. Which has the better Dice, and which
+# the better, that is smaller, HD95? Decide before you run the cell after the next.
 
 # %%
-def ball(centre, radius):
-    return ((np.indices((40, 40, 40)) - np.reshape(centre, (3, 1, 1, 1))) ** 2).sum(axis=0) <= radius**2
+from helpers.measure.planted import ball
 
-
-truth = ball((16, 16, 20), 10)
-masks = {
-    "A: a voxel too thin, all round": ball((16, 16, 20), 9),
-    "B: exact, and a fleck": truth | ball((34, 34, 20), 4),
-}
-figure = Figure(figsize=(8, 3.3))
-for ax, (name, mask) in zip(figure.subplots(1, 2), masks.items(), strict=True):
-    ax.imshow(np.where(mask, 0.35, np.nan)[:, :, 20], cmap="Blues", vmin=0, vmax=1)
-    ax.contour(truth[:, :, 20], levels=[0.5], colors=["#D55E00"])
-    ax.set_title(f"{name}\nDice {dice(truth, mask):.2f}")
-    ax.set(xticks=[], yticks=[])
-    ax.grid(False)
-figure.suptitle("B has the higher Dice (orange: the truth)")
-style.alt(figure, "Two masks of a ball: A slightly too small, B exact with a small separate ball far away.")
-
-# %% [markdown]
-# **Exercise 2** (core, 2 minutes). Which of them has the better, that is smaller, HD95? Answer "A" or "B" before you
-# compute anything.
-
-# %% tags=["stub"]
-better = ...
-
-# %% tags=["solution"]
-better = "A"
-
-# %% tags=["check"]
-with exercise_check("Exercise 2"):
-    require(filled(better) in ("A", "B"), f'you answered {better!r}; answer "A" or "B"')
-    require(
-        better == "A", "B's fleck is a small part of its volume but a larger part of its surface; measure from there"
-    )
+truth = ball((40, 40, 40), (16, 16, 20), 10)
+shapes = {"A: a voxel too thin, all round": ball((40, 40, 40), (16, 16, 20), 9),
+          "B: exact, and a fleck": truth | ball((40, 40, 40), (34, 34, 20), 4)}  # fmt: skip
+autopsy.shapes(truth, shapes, title="A is too thin everywhere, B is exact but for a fleck")
 
 # %%
 from helpers.measure.surface import hd95
 
-one_voxel = truth.copy()
-one_voxel[38, 38, 20] = True
-for name, mask in {**masks, "exact, and one stray voxel": one_voxel, "nothing": np.zeros_like(truth)}.items():
+stray = truth.copy()
+stray[38, 38, 20] = True
+for name, mask in {**shapes, "exact, and one stray voxel": stray, "nothing": np.zeros_like(truth)}.items():
     print(f"{name:31s} Dice {dice(truth, mask):.3f}   HD95 {hd95(truth, mask, (1, 1, 1)):5.1f} mm")
-thin = ball((16, 16, 20), 9)  # A again
-print(f"A, if slices were 5 mm apart    Dice {dice(truth, thin):.3f}   HD95 {hd95(truth, thin, (1, 1, 5)):5.1f} mm")
 
 # %% [markdown]
-# HD95 sees the fleck that Dice hardly notices, since it counts surface, not volume. A single stray voxel it forgives:
-# that is what the 95 % are for. And without the spacing it would be a number of voxels, the same for slices 1 mm and 5
-# mm apart. Where the model finds nothing there is no distance; BraTS then gives the worst there is, the diagonal of the
-# volume, and so do we. Leaving such patients out would reward a model for finding nothing.
+# HD95 sees the fleck that Dice hardly notices, since it counts surface, not volume. One stray voxel it forgives: that is
+# what the 95 % are for. Where a model finds nothing there is no distance; BraTS then gives the worst there is, the
+# diagonal of the volume, and so do we. A mean HD95 of a region that is often missed is therefore mostly a count of
+# diagonals, and the honest table below says how many.
 #
-# Then there is the **volume error**, in millilitres, predicted minus true. It is what a clinician follows from month to
-# month, and blind in its own way:
+# To measure it yourself you need the surface: the voxels of a mask that are gone when it is shrunk by one.
 
 # %%
-shifted = ball((22, 22, 20), 10)
-volume_error = (shifted.sum() - truth.sum()) * 1.0 / 1000  # voxels of 1 mm^3 in ml
-print(
-    f"a ball of the right size in the wrong place: volume error {volume_error:.1f} ml, Dice {dice(truth, shifted):.2f}"
-)
+from scipy.ndimage import binary_erosion
+from scipy.spatial.distance import cdist
+
+
+def surface_points(mask, spacing):
+    return np.argwhere(mask & ~binary_erosion(mask)) * np.asarray(spacing)  # (points, 3), mm
+
+
+# %% [markdown]
+# **Exercise 4** (core, 8 minutes). Write `my_hd95` for two masks that are not empty. `surface_points` gives the surface
+# voxels of a mask, in millimetres.
+#
+# <details><summary>Hint</summary>`scipy.spatial.distance.cdist(a, b)` has every distance, (points of a, points of b).
+# Its smallest value along a row is the way from one point of a to the nearest of b.</details>
+
+
+# %% tags=["stub"]
+def my_hd95(truth, prediction, spacing):
+    return ...
+
+
+# %% tags=["solution"]
+def my_hd95(truth, prediction, spacing):
+    ways = cdist(surface_points(truth, spacing), surface_points(prediction, spacing))
+    return max(np.percentile(ways.min(axis=1), 95), np.percentile(ways.min(axis=0), 95))
+
+
+# %% tags=["check"]
+from helpers.lessons.counterexample import hd95_mistake
+
+with exercise_check("Exercise 4"):
+    one, two, mm = (
+        ball((20, 20, 12), (8, 8, 6), 5),
+        ball((20, 20, 12), (9, 9, 6), 4) | ball((20, 20, 12), (16, 15, 6), 2),
+        (1, 2, 3),
+    )
+    value = filled(my_hd95(one, two, mm))
+    require(
+        np.ndim(value) == 0 and not isinstance(value, str),
+        f"you return {type(value).__name__}; return one number, in mm",
+    )
+    require(np.isclose(value, hd95(one, two, mm)), f"{value:.3f} mm: {hd95_mistake(value, one, two, mm)}")
+    require(
+        np.isclose(my_hd95(two, one, mm), value), "exchange the masks and your distance changes; take both ways round"
+    )
 
 # %% [markdown]
 # ## The honest table
 #
-# Per patient, on the patient's own grid, all slices; three regions, four scores; the mean with an interval; the model
-# that finds nothing beside it. `evaluate` does all of it. The **95 % interval** comes from the **bootstrap**: draw as
-# many patients as there are, with replacement, take their mean, ten thousand times over, and keep the middle 95 % of
-# the means.
+# Per patient, on the patient's own grid, all slices; three regions, four scores; beside it the model that finds
+# nothing. From eight patients on each mean has a **95 % interval** by the **bootstrap**: draw as many patients as there
+# are, with replacement, take their mean, ten thousand times over, and keep the middle 95 % of the means.
 
 # %%
-from helpers.measure.evaluate import evaluate
+from helpers.lessons.verdict import verdict
+from helpers.measure import regions
+from helpers.show import scores
 
-masks = {patient.id: labels for patient, labels in zip(tested, drawn, strict=True)}
-result = evaluate(lambda scan: masks[scan.id], tested, MODALITIES)
+lookup = {patient.id: one for patient, one in zip(tested, final_masks, strict=True)}
+result = evaluate(lambda scan: lookup[scan.id], tested, MODALITIES)
 
 
 def cell(score, digits):
-    low, high = score["ci95"]
-    return f"{score['mean']:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    text = f"{score['mean']:.{digits}f}"
+    text += " [{:.{d}f}, {:.{d}f}]".format(*score["interval"], d=digits) if score["interval"] else ""
+    return text + (f", {score['diagonals']} diagonals" if score.get("diagonals") else "")
 
 
-digits = {"dice": 2, "jaccard": 2, "hd95_mm": 1, "volume_error_ml": 1}
-table = {
-    (name, region): {metric: cell(result[key][region][metric], n) for metric, n in digits.items()}
+honest_table = {
+    (name, region): {metric: cell(result[key][region][metric], n) for metric, n in zip(FOUR, (2, 2, 1, 1), strict=True)}
     for name, key in {"our model": "regions", "all background": "trivial"}.items()
     for region in regions.REGIONS
 }
-for region in regions.REGIONS:
-    record(f"dice_{region.lower()}", round(result["regions"][region]["dice"]["mean"], 4))
-    record(f"hd95_{region.lower()}_mm", round(result["regions"][region]["hd95_mm"]["mean"], 2))
-pd.DataFrame(table).T
+pd.DataFrame(honest_table).T
 
 # %%
 everyone = [patient["regions"] for patient in result["patients"]]
@@ -498,103 +888,175 @@ for region in regions.REGIONS:
 record("verdict_et", said["ET"].outcome)
 scores.regions(everyone, result["trivial"], title=f"ET: {said['ET'].title}")
 
-# %% [markdown]
-# The enhancing tumour is the smallest region and the hardest. If the cross of "all background" is not at 0 there, some
-# patients have no enhancing tumour, and finding none is right: the model without a weight has a point for each of them.
-# So read the last of the three sentences before the ET row of the table. Where it says that nobody beats all
-# background, the model finds no enhancing tumour, and its Dice is that of the patients who have none. That is the
-# question of this lesson, asked of our own model: a score means what it adds to that cross.
-#
-# ## The patient behind the mean
-#
-# Nobody is treated by a mean. Look at the worst patient before you believe any table.
-
 # %%
-worst = min(result["patients"], key=lambda patient: patient["regions"]["WT"]["dice"])
-scan = read_scan(next(patient for patient in tested if patient.id == worst["id"]), MODALITIES)
-low = worst["regions"]["WT"]
-print(
-    f"{worst['id']}: WT Dice {low['dice']:.2f}, HD95 {low['hd95_mm']:.1f} mm, "
-    f"volume error {low['volume_error_ml']:+.0f} ml"
-)
-slices.compare(
-    scan,
-    scan.seg,
-    masks[worst["id"]],
-    title="The worst patient: which are the false negatives, which the false positives?",
-)
+for region in regions.REGIONS:
+    print(f"{region} {record(f'dice_{region.lower()}', round(result['regions'][region]['dice']['mean'], 4)):.3f}")
 
 # %% [markdown]
-# ## How many patients it takes
+# Read the last of the three sentences before you read the ET row. Where it says that nobody beats all background, our
+# own mended model is a C, whatever its accuracy.
 #
-# How wide would the interval be with more patients who vary as ours do? Before you run it: how many do you need to tell
-# a Dice of 0.80 from one of 0.82?
+# ## The patients behind the mean
+#
+# Nobody is treated by a mean. Here are the three worst patients, each with the largest error in millilitres. The reason
+# is computed, too.
 
 # %%
-from helpers.measure.statistics import bootstrap_ci
+from helpers.measure.failures import reason
 
-values = np.array([patient["WT"]["dice"] for patient in everyone])
-rng = np.random.default_rng(SEED)
-counts = np.unique(np.geomspace(5, 400, 12).astype(int))
-widths = [np.mean([np.ptp(bootstrap_ci(rng.choice(values, n), samples=1000)) for _ in range(10)]) for n in counts]
-width = record("wt_dice_interval_width", round(float(np.ptp(bootstrap_ci(values))), 3))
-needed = int(np.ceil((2 * 1.96 * values.std(ddof=1) / 0.02) ** 2))  # by the normal approximation
-print(f"{len(values)} patients: the interval of the WT Dice is {width:.3f} wide")
-
-# %%
-figure = Figure(figsize=(8, 2.9))
-ax = figure.subplots()
-ax.plot(counts, widths, marker="o", markersize=4)
-ax.axhline(0.02, color="#555555", linewidth=1, linestyle=":")
-ax.text(counts[0], 0.0215, "0.80 against 0.82", fontsize=9, color="#555555")
-ax.set(xscale="log", yscale="log", xlabel="test patients", ylabel="width of the 95 % interval")
-ax.set_xticks([5, 10, 20, 50, 100, 200, 400], [5, 10, 20, 50, 100, 200, 400])
-ax.set_yticks([0.02, 0.05, 0.1, 0.2], [0.02, 0.05, 0.1, 0.2])
-ax.minorticks_off()
-figure.suptitle("Half the width takes four times the patients")
-print(f"the interval gets narrower than 0.02 at about {needed:,} patients")
-style.alt(figure, "Width of the interval against the number of patients on logarithmic axes: a straight line, falling.")
+honestly = mended[0].honest(BEST)
+worst = np.argsort(honestly)[:3]
+shown = [read_scan(tested[i], MODALITIES) for i in worst]
+lines = [f"Dice {honestly[i]:.2f}\n{reason(truths[i], final_masks[i], subject.tested[i].spacing)}" for i in worst]
+autopsy.gallery(shown, [final_masks[i] for i in worst], lines, title="The worst three, and why")
 
 # %% [markdown]
-# (El Jurdi and Colliot found the same on real networks: an interval 1 % wide takes 100 to 200 cases where patients vary
-# little, and more than 1,000 where they vary much.) With a small test set, a difference in the second digit says
-# nothing.
+# ## Is B better than A?
 #
-# ## The whole ledger
+# The kernel and the mended model, patient by patient. A line joins the two scores of a patient: do all go up?
 
 # %%
-honest = ledger["per patient"]
-figure = Figure(figsize=(8, 4.2))
-ax = figure.subplots()
-for row, score in enumerate(ledger.values()):
-    ax.plot(list(score.values()), [row, row], color="#CCCCCC", linewidth=2, zorder=1)
-    name = ("all background", "our model") if row == 0 else (None, None)
-    ax.plot(score["our model"], row, "o", color="#0072B2", markersize=10, label=name[1])
-    ax.plot(score["all background"], row, "X", color="#333333", markersize=7, label=name[0])
-ax.axvline(honest["our model"], color="#0072B2", linewidth=1, linestyle=":")
-ax.set_yticks(range(len(ledger)), ledger)
-ax.get_yticklabels()[list(ledger).index("per patient")].set_fontweight("bold")
-ax.set(ylim=(len(ledger) - 0.5, -0.5), xlim=(-0.03, 1.03), xlabel="score")
-figure.legend(loc="outside lower center", ncols=2)
-figure.suptitle(f"One set of masks, {len(ledger)} scores")
-style.alt(figure, "Each score of the ledger for our model and the all-background model; the honest row is in bold.")
+from helpers.show.comparison import paired_strips
 
-# %%
-spread = [score["our model"] for score in ledger.values()]
-record("score_spread", round(max(spread) - min(spread), 3))
-record("trivial_best_score", round(max(score["all background"] for score in ledger.values()), 4))
-print(f"one set of masks, scores from {min(spread):.2f} to {max(spread):.2f}")
+start = [score_patient(case.seg, one, case.spacing) for case, one in zip(subject.tested, first_masks, strict=True)]
+strips = {region: {"the kernel": [p[region]["dice"] for p in start], "mended": [p[region]["dice"] for p in everyone]}
+          for region in regions.REGIONS}  # fmt: skip
+paired_strips(strips, title="The same patients under both models")
 
 # %% [markdown]
-# Look for the rows where the cross is far to the right: a good score there says little. Look for the dots right of the
-# dotted line: each of these is a way to look better without a better model.
+# Now two models of somebody else, as their authors hand them in: a Dice for each patient. B's mean is higher.
+
+# %%
+rng = np.random.default_rng(5)
+hard = np.sort(rng.uniform(0.35, 0.95, 20))
+a = {f"P{i:02d}": round(float(hard[i]), 3) for i in rng.permutation(20)}
+b = {f"P{i:02d}": round(float(hard[i] - 0.02 + rng.normal(0, 0.01)), 3) for i in rng.permutation(20) if i >= 6}
+print(f"A {np.mean(list(a.values())):.3f} over {len(a)} patients, B {np.mean(list(b.values())):.3f} over {len(b)}")
+
+# %% [markdown]
+# **Exercise 5** (core, 6 minutes). Write `paired(a, b)`: the differences B minus A, one for each patient whom *both*
+# have. Both are dictionaries from patient to Dice. Then say whether B is better.
+#
+# <details><summary>Hint</summary>Print the names. Are they the same, and in the same order?</details>
+
+
+# %% tags=["stub"]
+def paired(a, b):
+    return ...
+
+
+# %% tags=["solution"]
+def paired(a, b):
+    return [b[patient] - a[patient] for patient in sorted(a.keys() & b.keys())]
+
+
+# %% tags=["check"]
+from helpers.measure.statistics import compare_paired
+
+with exercise_check("Exercise 5"):
+    value = filled(paired(a, b))
+    require(np.ndim(value) == 1, f"you return {value!r}; return a list, a difference for each patient")
+    value, both = np.asarray(value, float), sorted(a.keys() & b.keys())
+    wanted = np.array([b[one] - a[one] for one in both])
+    require(
+        len(value) == len(both),
+        f"you return {len(value)} differences; {len(both)} patients are in both. Who is missing is no 0",
+    )
+    require(not np.isclose(value.mean(), -wanted.mean()), "these are A minus B; give B minus A")
+    require(
+        np.allclose(np.sort(value), np.sort(wanted)),
+        "you pair by position; the two list their patients in another order",
+    )
+    told = compare_paired(np.zeros(len(value)), value)
+    print(
+        f"B minus A over {told.n} patients: {told.difference:+.3f}, between {told.interval[0]:+.3f} and {told.interval[1]:+.3f}"
+    )
+
+# %% [markdown]
+# B is the worse model. Its mean was higher because its six hardest patients were left out, and who compares two means
+# never sees that. Ask for the list of patients, and pair.
+#
+# **Exercise 6** (core, 5 minutes). How many patients does it take to tell a Dice of 0.80 from one of 0.82? What counts
+# is how much the *difference* varies between patients: with its standard deviation $s$, and $d$ the difference to be
+# told, a test at 5 % finds it four times of five with $n = ((1.96 + 0.84)\,s/d)^2$ patients. Write
+# `patients_for(first, second, difference)` for the scores of two models on the same patients.
+
+
+# %% tags=["stub"]
+def patients_for(first, second, difference):
+    return ...
+
+
+# %% tags=["solution"]
+def patients_for(first, second, difference):
+    s = np.std(np.asarray(second) - np.asarray(first), ddof=1)
+    return int(np.ceil(((1.96 + 0.84) * s / difference) ** 2))
+
+
+# %% tags=["check"]
+with exercise_check("Exercise 6"):
+    first, noise = np.linspace(0.4, 0.9, 30), np.tile([0.1, -0.1, 0.05, -0.05, 0.12], 6)
+    value = filled(patients_for(first, first + noise, 0.02))
+    require(np.ndim(value) == 0 and not isinstance(value, str), f"you return {type(value).__name__}; return one number")
+    s, apart = noise.std(ddof=1), np.sqrt(first.var(ddof=1) + (first + noise).var(ddof=1))
+    right = (2.8 * s / 0.02) ** 2
+    close = lambda number: abs(value - number) <= 0.06 * number  # noqa: E731
+    require(
+        not close((2.8 * apart / 0.02) ** 2),
+        "that is the number for two groups of other patients; here the patients are the same: take differences",
+    )
+    require(not close(2.8 * s / 0.02), f"{value:.0f}: the square is missing")
+    require(
+        not close((1.96 * s / 0.02) ** 2),
+        f"{value:.0f}: without the 0.84 the difference is found in half of all studies",
+    )
+    require(close(right), f"{value} patients; expected about {right:.0f}")
+
+# %% [markdown]
+# With two models of this run, the mended one and the one on the table, whose differences vary as they do:
+
+# %%
+from helpers.measure.statistics import patients_needed
+
+differences = mended[0].honest(BEST) - subject.honest()
+needed = patients_needed(differences, 0.02)
+spread = record("sd_of_differences", round(float(np.std(differences, ddof=1)), 3))
+few = patients_needed(differences, 0.1)
+print(f"the differences vary by {spread:.3f}: {needed:,} patients tell 0.02, and {few:,} tell 0.1")
+
+# %% [markdown]
+# (Models that are alike differ less from patient to patient, and take fewer patients. El Jurdi and Colliot found for
+# one mean, not a difference, that an interval 1 % wide takes 100 to 200 cases where patients vary little, and more than
+# 1,000 where they vary much.)
+#
+# ## The paper's numbers
+#
+# What the paper prints, and what our claim checker (`python -m helpers claim`) says of it: under which definitions can
+# the number arise, together with the accuracy printed beside it, if tumour is the share of pixels that it is here?
+# Then what our mended model and all background score under that definition, and last the honest Dice.
+
+# %%
+from helpers.measure.paper_claims import by_definition, claims_table
+
+area, sure = mended[0].kept_slices(BEST)
+background = [np.zeros_like(one) + np.float32([1, 0, 0, 0]) for one in sure]
+share = f"{np.mean([(one.argmax(axis=-1) > 0).mean() for one in area]):.3f}"  # of tumour in the slices that are kept
+claims_table(by_definition(area, sure), by_definition(area, background), mended[0].honest(BEST).mean(), share)
+
+# %% [markdown]
+# Three things to read off:
+#
+# - An accuracy has one definition, and all background nearly reaches it.
+# - 0.9920 can be the accuracy said twice. Where another reading is listed for it, that one asks for masks that agree
+#   with the experts to 99 %; experts agree with each other to a Dice of 0.74 to 0.85 (Menze 2015).
+# - The conclusion's 99.31 % stands in section 6.4 as the accuracy on *lungs*, 0.9931.
 #
 # ## The question again
 #
 # A model can be 99 % right and find nothing because nearly all of a scan is background, and an average over voxels is
-# an average over background. A number says something about tumours when it leaves that out, counts patients, and stands
-# beside the score of a model that finds nothing.
+# an average over background. A number says something about tumours when it leaves that out, counts patients, looks at
+# every slice on the patient's own grid, and stands beside the score of a model that finds nothing.
 #
-# Left out: surface Dice at a stated tolerance, scores per lesion, calibration, and tests for the difference of two
-# models (the Metrics Reloaded papers are the place to read on). Next come other organs, other hospitals and the whole
-# system; every score in them is made the way of the honest table.
+# Left out: surface Dice at a stated tolerance, scores per lesion, calibration (the Metrics Reloaded papers are the place
+# to read on). Next come other organs, other hospitals and the whole system; every score in them is made the way of the
+# honest table.

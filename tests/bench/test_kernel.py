@@ -5,7 +5,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from helpers.bench.kernel import FIRST, SLICES, bilinear, kernel_batch
+from helpers.bench.kernel import FIRST, SLICES, kernel_batch
 from helpers.data.brats import Patient
 
 SHAPE = (24, 24, 130)
@@ -51,12 +51,6 @@ def test_the_scale_is_one_number_for_both_modalities(patient):
     x, _ = kernel_batch(patient[0], 16)
     assert x.max() == 1
     assert (x.max(axis=(0, 1, 2)) < 1).sum() == 1
-
-
-def test_a_ramp_stays_a_ramp_between_the_middles_of_pixels():
-    rows, columns = np.meshgrid(np.arange(240.0), np.arange(240.0), indexing="ij")
-    middles = np.clip((np.arange(128) + 0.5) * 240 / 128 - 0.5, 0, 239)
-    np.testing.assert_allclose(bilinear(3 * rows - columns, 128), 3 * middles[:, None] - middles[None], atol=1e-9)
 
 
 def test_a_patient_with_fewer_slices_gives_those_it_has(patient, tmp_path):
