@@ -36,7 +36,6 @@ from helpers.runtime.machine import parse_devices
 from helpers.runtime.outputs import scratch_folder, writable_file, writable_folder
 from helpers.runtime.settings import check_filters, check_names, check_seed, check_size, expanded
 from helpers.runtime.threads import map_threads
-from helpers.tasks.brain.calibration import fit_calibration
 from helpers.tasks.brain.prediction_record import PredictionRecord
 from helpers.tasks.brain.recipe import Recipe, needed_modalities
 
@@ -106,6 +105,7 @@ def train_brain(
 
     def learn(checkpoint: Checkpoint) -> None:
         from helpers.learn.devices import scope
+        from helpers.tasks.brain.calibration import fit_calibration
         from helpers.tasks.brain.inference import Segmenter, build_network
         from helpers.tasks.brain.training import fit_brain
 
