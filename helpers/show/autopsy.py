@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -183,7 +184,8 @@ def gallery(
         agreement = np.select([true & drawn, true, drawn], [1, 2, 3], 0)
         colours = dict(enumerate(AGREEMENT_COLOURS.values(), start=1))
         show_slice(ax, view.cut(volume, k, box), view, grey_levels(volume), agreement, colours, 0.65, marks=False)
-        ax.set_title(caption, fontsize=9, wrap=True)
+        lines = [part for line in caption.splitlines() for part in wrap(line, 96 // len(scans))]
+        ax.set_title("\n".join(lines), fontsize=9)  # wrapped here: Matplotlib wraps at the figure's edge alone
     handles = [Patch(facecolor=colour, label=name) for name, colour in AGREEMENT_COLOURS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     if title is not None:
