@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,7 +97,7 @@ def train_brain(
         "extent_mm": grid.extent_mm,
         "filters": filters,
         "minutes": minutes,
-        "recipe": asdict(recipe),
+        "recipe": recipe.as_parameters(),
         "seed": seed,
         "split": split.digest,
     }

@@ -1,7 +1,7 @@
 """How a U-Net of brain tumours is built and trained, by names and numbers; no network is needed to check them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from helpers.runtime import options
@@ -68,16 +68,31 @@ class Recipe:
         """
         return min(size, max(multiple, round(self.crop * size / multiple) * multiple))
 
+    def as_parameters(self) -> dict[str, Any]:
+        """The recipe for the parameters of a training: without what is as in folders that did not name it."""
+        return {name: value for name, value in asdict(self).items() if value != _UNNAMED.get(name, _NOTHING)}
+
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> "Recipe":
-        """The recipe that the parameters in a `run.json` name; what older versions did not write is as it was then.
+        """The recipe that the parameters in a `run.json` name, whichever version of this package wrote it.
 
         Args:
             parameters: of a `train brain`.
         """
-        return cls(
-            **{name: value for name, value in parameters.get("recipe", {}).items() if name in cls.__annotations__}
-        )
+        written = {**_UNNAMED, **parameters.get("recipe", {})}
+        return cls(**{name: written[name] for name in cls.__annotations__ if name in written})
+
+
+_NOTHING = object()
+_UNNAMED = {
+    "normalisation": "none",
+    "residual": False,
+    "reach": 0,
+    "modality_dropout": 0.0,
+    "crop": 1.0,
+    "decision": "argmax",
+}
+"""What older versions always did, and so did not write. Should a default change, this stays."""
 
 
 def needed_modalities(parameters: Mapping[str, Any]) -> tuple[str, ...]:

@@ -39,3 +39,10 @@ def test_a_model_trained_with_modalities_missing_needs_none_in_particular():
 )
 def test_a_crop_is_what_the_network_can_halve_and_no_larger_than_the_window(size, share, side):
     assert Recipe(crop=share).crop_side(size) == side
+
+
+def test_a_plain_recipe_is_named_as_older_versions_named_it():
+    """So the same command finds their finished folders, and what is new comes back from those of today."""
+    assert set(Recipe().as_parameters()) == {"loss", "augmentation", "focus", "batch_size"}
+    new = Recipe(normalisation="instance", reach=1, crop=0.5)
+    assert Recipe.of({"recipe": new.as_parameters()}) == new

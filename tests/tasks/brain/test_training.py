@@ -22,7 +22,7 @@ def trained(store, split, tmp_path_factory):
     keras.utils.set_random_seed(0)
     model, lines, traces = unet(32, 2, filters=4), [], []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(augmented_model, "augment", lambda batch: traces.append(batch) or augmented(batch))
+        patch.setattr(augmented_model, "augment", lambda *given: traces.append(given) or augmented(*given))
         history = fit_brain(model, store, split, folder, Budget(epochs=8), log=lines.append)
     return model, folder, history, lines, traces
 

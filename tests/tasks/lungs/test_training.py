@@ -38,7 +38,7 @@ def trained(radiographs, learns):
     """Five rounds; and how often the training step was traced."""
     traces = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(augmented_model, "augment", lambda batch: traces.append(batch) or augmented(batch))
+        patch.setattr(augmented_model, "augment", lambda *given: traces.append(given) or augmented(*given))
         return *_fit(radiographs, learns, rounds=5), len(traces)
 
 
