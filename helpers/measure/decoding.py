@@ -159,8 +159,8 @@ def dice_thresholds(probabilities: ArrayLike) -> tuple[float, float, float]:
     depends on the probabilities as a set: on another grid of the same volume it is the same but for rounding, so that a
     small grid decides for a large one.
 
-    >>> dice_thresholds([[0.05, 0, 0, 0.95]] * 3 + [[0.7, 0, 0.3, 0]] * 2)[0].__round__(2)
-    0.46
+    >>> [round(one, 2) for one in dice_thresholds([[0.05, 0, 0, 0.95]] * 3 + [[0.7, 0, 0.3, 0]] * 2)]
+    [0.44, 0.49, 0.49]
 
     Args:
         probabilities: (..., 4), the classes of the network, which sum to 1.
