@@ -801,7 +801,6 @@ for name, mask in {**shapes, "exact, and one stray voxel": stray, "nothing": np.
 
 # %%
 from scipy.ndimage import binary_erosion
-from scipy.spatial.distance import cdist
 
 
 def surface_points(mask, spacing):
@@ -812,7 +811,7 @@ def surface_points(mask, spacing):
 # **Exercise 4** (core, 8 minutes). Write `my_hd95` for two masks that are not empty. `surface_points` gives the surface
 # voxels of a mask, in millimetres.
 #
-# <details><summary>Hint</summary>`scipy.spatial.distance.cdist(a, b)` has every distance, (points of a, points of b).
+# <details><summary>Hint</summary>`cdist(a, b)` of `scipy.spatial.distance` has every distance, (points of a, points of b).
 # Its smallest value along a row is the way from one point of a to the nearest of b.</details>
 
 
@@ -822,6 +821,9 @@ def my_hd95(truth, prediction, spacing):
 
 
 # %% tags=["solution"]
+from scipy.spatial.distance import cdist
+
+
 def my_hd95(truth, prediction, spacing):
     ways = cdist(surface_points(truth, spacing), surface_points(prediction, spacing))
     return max(np.percentile(ways.min(axis=1), 95), np.percentile(ways.min(axis=0), 95))
