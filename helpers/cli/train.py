@@ -31,9 +31,16 @@ Folds = Annotated[
 By = Annotated[
     Literal["site"] | None, typer.Option(help="One fold for each hospital, tested by a model of the others.")
 ]
+Final = Annotated[
+    bool, typer.Option("--final", help="With folds: train one more on everybody, as long as the folds found best.")
+]
 
 
-def _folds(folds: int, by: str | None) -> int | str:
+def _folds(folds: int, by: str | None, final: bool) -> int | str:
+    if final and folds == 1 and not by:
+        raise typer.BadParameter(
+            "--final was given without --folds; only folds can say how long to train on everybody."
+        )
     if by and folds > 1:
         raise typer.BadParameter(f"--by {by} and --folds {folds} were given; give one of the two.")
     return by or folds
@@ -69,10 +76,11 @@ def train_brain_command(
     seed: int = 0,
     folds: Folds = 1,
     by: By = None,
+    final: Final = False,
     devices: Devices = "auto",
 ) -> None:
     """Train the U-Net on brain tumours, and score it on patients kept out."""
-    parts = _folds(folds, by)
+    parts = _folds(folds, by, final)
     check_backend()
     from helpers.learn.run_folder import read_metrics
     from helpers.tasks.brain.commands import train_brain, train_brain_folds
@@ -93,7 +101,7 @@ def train_brain_command(
     settings |= {"devices": devices, "log": print}
     names = tuple(name.strip() for name in modalities.lower().split(","))
     if parts != 1:
-        brain_table(train_brain_folds(data, out, parts, names, started=STARTED, **settings))
+        brain_table(train_brain_folds(data, out, parts, names, final=final, started=STARTED, **settings))
     else:
         train_brain(data, out, names, started=STARTED, **settings)
         brain_table(read_metrics(out))
@@ -113,10 +121,11 @@ def train_gate_command(
     seed: int = 0,
     folds: Folds = 1,
     by: By = None,
+    final: Final = False,
     devices: Devices = "auto",
 ) -> None:
     """Train the gate that says which slices hold tumour, and score it on patients kept out."""
-    parts = _folds(folds, by)
+    parts = _folds(folds, by, final)
     check_backend()
     from helpers.learn.run_folder import read_metrics
     from helpers.tasks.gate.commands import train_gate, train_gate_folds
@@ -131,7 +140,7 @@ def train_gate_command(
         "devices": devices,
     }
     if parts != 1:
-        gate_table(train_gate_folds(data, out, parts, log=print, started=STARTED, **settings))
+        gate_table(train_gate_folds(data, out, parts, final=final, log=print, started=STARTED, **settings))
     else:
         train_gate(data, out, started=STARTED, log=print, **settings)
         gate_table(read_metrics(out))

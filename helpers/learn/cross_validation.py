@@ -1,23 +1,28 @@
 """Cross-validation: a model for each fold, so that every patient is tested once, by a model that never saw it."""
 
+import csv
 import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from helpers.data.brats import Patient
 from helpers.data.splits import Split, make_split, site_groups, split_by_site
 from helpers.learn.parallel import device_environments, run_parallel
-from helpers.learn.run_folder import read_metrics, write_ensemble
+from helpers.learn.run_folder import member_folders, read_metrics, read_split, write_ensemble
 from helpers.runtime.disk import write_json
 from helpers.runtime.lock import lock_folder
 from helpers.runtime.settings import check_whole
 
 BY_SITE = "site"
 """In place of a number of folds: one for each site."""
+
+FINAL = "final"
+"""Folder of the training on everybody, beside those of the folds."""
 
 
 def check_folds(folds: int | str) -> None:
@@ -49,6 +54,35 @@ def fold_splits(patients: Sequence[Patient], folds: int | str, seed: int = 0) ->
     return {f"fold_{k + 1}_of_{folds}": make_split(patients, seed, folds, k) for k in range(folds)}
 
 
+def everybody(patients: Sequence[Patient], seed: int = 0) -> Split:
+    """The split of a final training: all patients are for training.
+
+    Args:
+        patients: all of them.
+        seed: of the training.
+    """
+    return Split(tuple(sorted(patient.id for patient in patients)), (), (), seed)
+
+
+def final_epochs(folds: str | os.PathLike, patients: int, best: str | None = None) -> int:
+    """How long a final training lasts: as many steps as the folds' median, in epochs, which are longer now.
+
+    Nobody is left to validate on, so nothing can be selected; the folds have shown how long is good.
+
+    Args:
+        folds: folder of the finished folds.
+        patients: that the final training learns from.
+        best: the column of `history.csv` by which folds chose their epoch, the highest; their last epoch without.
+    """
+    lengths = []
+    for member in member_folders(folds):
+        with (member / "history.csv").open(newline="") as file:
+            history = list(csv.DictReader(file))
+        chosen = max(history, key=lambda row: float(row[best])) if best else history[-1]
+        lengths.append(int(chosen["epoch"]) * len(read_split(member).train) / patients)
+    return max(1, round(median(lengths)))
+
+
 def cross_validate(
     train: Callable[..., Path],
     pool: Callable[[list[dict]], dict],
@@ -58,6 +92,7 @@ def cross_validate(
     devices: str = "auto",
     minutes: float | None = None,
     started: float | None = None,
+    final: bool = False,
     log: Callable[[str], None] = print,
     **settings: Any,
 ) -> dict:
@@ -68,15 +103,16 @@ def cross_validate(
 
     Args:
         train: takes `out`, `split`, `seed`, `slices`, `devices`, `minutes`, `started`, `log` and the `settings`, and
-            leaves a finished folder.
+            leaves a finished folder; in place of a split and minutes, `cross_validated`, the folder of the folds.
         pool: from what each fold has in its `metrics.json` to one table over all patients.
         splits: of each fold, by the name of its folder.
         out: receives the folders of the folds, `metrics.json`, the pooled scores and each fold's `run`, and the
             `run.json` of the ensemble.
         seed: of each training.
         devices: see `helpers.learn.devices.configure`.
-        minutes: wall time of all folds together; each gets its share.
+        minutes: wall time of all trainings together; each gets its share.
         started: the moment from which minutes count, as `time.monotonic` gives it; now without.
+        final: train one more in `out/final`, on everybody.
         log: called with a line of progress.
         settings: further arguments of `train`.
 
@@ -90,7 +126,7 @@ def cross_validate(
     parallel = len(splits) > 1 and len(environments) > 1
     rounds = math.ceil(len(splits) / len(environments)) if parallel else len(splits)
     common = {"seed": seed, "slices": out / "slices", "devices": "auto" if parallel else devices, **settings}
-    common["minutes"] = None if minutes is None else minutes / rounds
+    common["minutes"] = None if minutes is None else minutes / (rounds + final)
     folders = [out / name for name in splits]
     jobs = {
         name.replace("_", " "): partial(train, out=out / name, split=split, **common) for name, split in splits.items()
@@ -104,9 +140,12 @@ def cross_validate(
                 log(f"{name}: {folder}")
                 job(started=started, log=log)
                 started = None  # the first fold paid for the start of the command
-        shutil.rmtree(out / "slices", ignore_errors=True)
         results = [read_metrics(folder) for folder in folders]
         write_ensemble(out, folders)
         pooled = {**pool(results), "run": {"folds": [result["run"] for result in results]}}
         write_json(pooled, out / "metrics.json")
+        if final:
+            log(f"{FINAL}, on everybody: {out / FINAL}")
+            train(out=out / FINAL, cross_validated=out, log=log, **{**common, "minutes": None, "devices": devices})
+        shutil.rmtree(out / "slices", ignore_errors=True)
     return pooled

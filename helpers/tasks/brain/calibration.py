@@ -5,6 +5,7 @@ part of a mask that lies far from the tumour is mostly none; the rule that keeps
 a test patient.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -14,6 +15,7 @@ import numpy as np
 
 from helpers.data.slabs import slabs
 from helpers.data.store import Store
+from helpers.learn.run_folder import member_folders, read_run
 from helpers.measure.calibration import fit_temperature, with_temperature
 from helpers.measure.decoding import dice_thresholds, labels_above
 from helpers.measure.islands import KEEP_ALL, IslandCase, IslandRule, fit_islands
@@ -103,6 +105,18 @@ def fit_calibration(segmenter: "Segmenter", store: Store, ids: Sequence[str], se
         return IslandCase(labels, calibrated[..., 1:].sum(axis=-1), truths[place], spacing)
 
     return Calibration(temperature, fit_islands(case(place) for place in range(len(ids))))
+
+
+def read_calibration(folder: str | os.PathLike) -> Calibration:
+    """The calibration of a finished training; of an ensemble the median of its members'.
+
+    Args:
+        folder: of the training.
+
+    Raises:
+        DataError: as `helpers.learn.run_folder.read_run`.
+    """
+    return median_calibration([Calibration.of(read_run(member)) for member in member_folders(folder)])
 
 
 def median_calibration(several: Sequence[Calibration]) -> Calibration:

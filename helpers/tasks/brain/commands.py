@@ -14,10 +14,11 @@ from helpers.data.store import open_store
 from helpers.data.volumes import Scan, read_scan, unusual_voxels, write_segmentation
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
-from helpers.learn.cross_validation import check_folds, cross_validate, fold_splits
+from helpers.learn.cross_validation import check_folds, cross_validate, everybody, final_epochs, fold_splits
 from helpers.learn.run_folder import (
     check_network,
     member_folders,
+    read_metrics,
     read_run,
     read_split,
     run_training,
@@ -58,6 +59,7 @@ def train_brain(
     split: Split | None = None,
     slices: str | os.PathLike | None = None,
     devices: str = "auto",
+    cross_validated: str | os.PathLike | None = None,
 ) -> Path:
     """Train the U-Net on the patients under `data`, and score it on test patients.
 
@@ -78,6 +80,9 @@ def train_brain(
         slices: folder of the slice store, made if it is missing; in `out`, for the time of the training, if none is
             given.
         devices: where to train, see `helpers.learn.devices.configure`.
+        cross_validated: folder of finished folds of this recipe. The training is then their final one: on all patients,
+            for as many steps as the folds' median best. None is left to validate or test on, so calibration and scores
+            are those of the folds.
 
     Returns:
         `out`.
@@ -90,6 +95,9 @@ def train_brain(
     budget = Budget.of(minutes, epochs=30, started=started)
     out, grid = training_folder(out), Grid(size)
     patients = read_catalogue(expanded(data)).require(modalities)
+    if cross_validated:
+        split = everybody(patients, seed)
+        budget = Budget(epochs=final_epochs(cross_validated, len(patients), "val_dice"))
     split, recipe = split or make_split(patients, seed), recipe or Recipe()
     parameters = {
         "modalities": list(modalities),
@@ -100,11 +108,12 @@ def train_brain(
         "recipe": recipe.as_parameters(),
         "seed": seed,
         "split": split.digest,
+        **({"epochs": budget.epochs} if cross_validated else {}),
     }
 
     def learn(checkpoint: Checkpoint) -> None:
         from helpers.learn.devices import scope
-        from helpers.tasks.brain.calibration import fit_calibration
+        from helpers.tasks.brain.calibration import fit_calibration, read_calibration
         from helpers.tasks.brain.inference import Segmenter, build_network
         from helpers.tasks.brain.training import fit_brain
 
@@ -120,18 +129,26 @@ def train_brain(
         with scope():
             network = build_network(parameters)
         segmenter = Segmenter.of(parameters, network)
-        budget.reserve = seconds_to_score(
-            lambda some: [segmenter.predict(read_scan(patient, modalities)) for patient in some],
-            [patient for patient in patients if patient.id in {*split.test, *split.validation}],
-        )
+        if budget.seconds is not None:
+            budget.reserve = seconds_to_score(
+                lambda some: [segmenter.predict(read_scan(patient, modalities)) for patient in some],
+                [patient for patient in patients if patient.id in {*split.test, *split.validation}],
+            )
         fit_brain(network, store, split, out, budget, recipe, seed, log, checkpoint)
         further = training_provenance(store, split)
         if recipe.decision == "dice":
-            further["calibration"] = fit_calibration(segmenter, store, split.validation, seed).as_json()
+            further["calibration"] = (
+                read_calibration(cross_validated)
+                if cross_validated
+                else fit_calibration(segmenter, store, split.validation, seed)
+            ).as_json()
         write_run(out, "brain", parameters, split, **further)
 
     def score() -> None:
-        evaluate_brain(out, data, "test", out / "metrics.json", log)
+        if cross_validated:
+            write_json(read_metrics(cross_validated), out / "metrics.json")
+        else:
+            evaluate_brain(out, data, "test", out / "metrics.json", log)
 
     return run_training(out, parameters, budget, seed, learn, score, log, devices)
 
@@ -142,6 +159,7 @@ def train_brain_folds(
     folds: int | str,
     modalities: tuple[str, ...] = ("flair", "t1ce"),
     seed: int = 0,
+    final: bool = False,
     log: Log = print,
     **settings: object,
 ) -> dict:
@@ -157,8 +175,9 @@ def train_brain_folds(
             (`helpers.data.splits.split_by_site`).
         modalities: the volumes that are the network's input; patients that lack one are left out.
         seed: of the split, and of each training.
+        final: train one more on all patients, in `out/final`; its expected scores are those of the folds.
         log: called with a line of progress.
-        settings: further arguments of `train_brain`; `minutes` counts for all folds together.
+        settings: further arguments of `train_brain`; `minutes` counts for all trainings together.
 
     Returns:
         What `evaluate_brain` returns, over the test patients of all folds; also written to `out/metrics.json`.
@@ -181,8 +200,8 @@ def train_brain_folds(
             ]
         )
 
-    splits = fold_splits(patients, folds, seed)
-    return cross_validate(train_brain, pool, splits, out, seed, log=log, data=data, modalities=modalities, **settings)
+    splits, further = fold_splits(patients, folds, seed), {"data": data, "modalities": modalities, **settings}
+    return cross_validate(train_brain, pool, splits, out, seed, final=final, log=log, **further)
 
 
 def evaluate_brain(

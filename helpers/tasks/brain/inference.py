@@ -15,14 +15,14 @@ from helpers.data.slabs import middle, slabs
 from helpers.data.volumes import Scan
 from helpers.learn.devices import processes, replicas
 from helpers.learn.predict_batches import padded_batches, predict_batches
-from helpers.learn.run_folder import load_network, member_folders, read_run
+from helpers.learn.run_folder import load_network, read_run
 from helpers.measure.decoding import labels_above
 from helpers.models.ensemble import members
 from helpers.models.parts import DropoutCut, cut_at_dropout
 from helpers.models.unet import unet
 from helpers.runtime.errors import DataError
 from helpers.runtime.threads import map_threads
-from helpers.tasks.brain.calibration import UNCALIBRATED, Calibration, median_calibration
+from helpers.tasks.brain.calibration import UNCALIBRATED, Calibration, read_calibration
 from helpers.tasks.brain.recipe import Recipe
 
 _MASKS_AT_ONCE = 32  # slices whose dropout masks are drawn together: another number would draw others for the same seed
@@ -108,8 +108,7 @@ class Segmenter:
             DataError: the folder holds no finished training.
         """
         segmenter = cls.of(read_run(folder, "brain")["parameters"], load_network(folder, build_network))
-        learned = [Calibration.of(read_run(member)) for member in member_folders(folder)]
-        return replace(segmenter, calibration=median_calibration(learned))
+        return replace(segmenter, calibration=read_calibration(folder))
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any], network: keras.Model) -> "Segmenter":

@@ -43,7 +43,8 @@ def fit_brain(
     """Train with Adam and select the epoch with the highest validation Dice.
 
     After every epoch the validation patients are segmented whole; the network with the highest mean Dice over patients
-    and regions is saved. Accuracy would be no criterion: a network that finds nothing is 98 % accurate.
+    and regions is saved. Accuracy would be no criterion: a network that finds nothing is 98 % accurate. Where there is
+    no validation patient, the last epoch is the one.
 
     Args:
         network: from (batch, size, size, modalities) to class probabilities, as `helpers.models.unet` builds it. It
@@ -82,6 +83,9 @@ def fit_brain(
     def evaluate(epoch: int, logs: Mapping[str, float]) -> dict[str, float]:
         if student is not network:
             network.set_weights(student.get_weights())
+        if not split.validation:
+            save_model(network, folder / "model.keras")
+            return {}
         scores = validation_scores(segmenter, store, split.validation, trainer.loss)
         if scores["val_dice"] > max((past["val_dice"] for past in checkpoint.history), default=-1.0):
             save_model(network, folder / "model.keras")

@@ -18,10 +18,11 @@ from helpers.data.splits import Split, make_split
 from helpers.data.store import Store, open_store
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
-from helpers.learn.cross_validation import check_folds, cross_validate, fold_splits
+from helpers.learn.cross_validation import check_folds, cross_validate, everybody, final_epochs, fold_splits
 from helpers.learn.run_folder import (
     check_network,
     member_folders,
+    read_metrics,
     read_run,
     read_split,
     run_training,
@@ -60,6 +61,7 @@ def train_gate(
     split: Split | None = None,
     slices: str | os.PathLike | None = None,
     devices: str = "auto",
+    cross_validated: str | os.PathLike | None = None,
 ) -> Path:
     """Train a gate on the patients under `data`, set its threshold, and score it on test patients.
 
@@ -80,6 +82,9 @@ def train_gate(
         slices: folder of the slice store, made if it is missing; in `out`, for the time of the training, if none is
             given.
         devices: where to train, see `helpers.learn.devices.configure`.
+        cross_validated: folder of finished folds. The training is then their final one: on all patients, for as many
+            steps as the folds' median. None is left to validate or test on, so threshold and scores are those of the
+            folds.
 
     Returns:
         `out`.
@@ -94,6 +99,9 @@ def train_gate(
     budget = Budget.of(minutes, epochs=30, started=started)
     out, grid = training_folder(out), Grid(size)
     patients = _patients(data)
+    if cross_validated:
+        split = everybody(patients, seed)
+        budget = Budget(epochs=final_epochs(cross_validated, len(patients)))
     split = split or make_split(patients, seed)
     parameters = {
         "network": network,
@@ -106,6 +114,7 @@ def train_gate(
         "sensitivity": SENSITIVITY,
         "seed": seed,
         "split": split.digest,
+        **({"epochs": budget.epochs} if cross_validated else {}),
     }
 
     def learn(checkpoint: Checkpoint) -> None:
@@ -129,15 +138,16 @@ def train_gate(
         if network == "base":
             imagenet.load(gate.network, expanded(weights) if weights else None, log)
         validation, tested = ([p for p in patients if p.id in group] for group in (split.validation, split.test))
-        budget.reserve = seconds_to_score(
-            lambda some: [predict_case(gate, patient) for patient in some], [*tested, *validation]
-        )
+        if budget.seconds is not None:
+            budget.reserve = seconds_to_score(
+                lambda some: [predict_case(gate, patient) for patient in some], [*tested, *validation]
+            )
         fit_gate(
             gate.network,
             store,
             split,
             budget,
-            lambda _: _validation(gate, store, split),
+            lambda _: _validation(gate, store, split) if split.validation else {},
             augmentation,
             tuple(MODALITIES.index(modality) for modality in OPTIONAL),
             recipe.learning_rate,
@@ -146,17 +156,29 @@ def train_gate(
             checkpoint,
         )
         save_model(gate.network, out / "model.keras")
-        threshold = choose_threshold([predict_case(gate, patient) for patient in validation])
+        if cross_validated:
+            threshold = read_run(cross_validated, "gate")["threshold"]
+        else:
+            threshold = choose_threshold([predict_case(gate, patient) for patient in validation])
         write_run(out, "gate", parameters, split, **training_provenance(store, split), threshold=threshold)
 
     def score() -> None:
-        evaluate_gate(out, data, "test", out / "metrics.json", log)
+        if cross_validated:
+            write_json(read_metrics(cross_validated), out / "metrics.json")
+        else:
+            evaluate_gate(out, data, "test", out / "metrics.json", log)
 
     return run_training(out, parameters, budget, seed, learn, score, log, devices)
 
 
 def train_gate_folds(
-    data: str | os.PathLike, out: str | os.PathLike, folds: int | str, seed: int = 0, log: Log = print, **settings: Any
+    data: str | os.PathLike,
+    out: str | os.PathLike,
+    folds: int | str,
+    seed: int = 0,
+    final: bool = False,
+    log: Log = print,
+    **settings: Any,
 ) -> dict:
     """Cross-validation: train `folds` gates, so that every patient is tested once, by a gate that never saw it.
 
@@ -168,8 +190,9 @@ def train_gate_folds(
         out: receives a folder for each fold, `metrics.json`, and the `run.json` of the ensemble.
         folds: how many; or "site", one for each site, which tests its patients alone.
         seed: of the split, and of each training.
+        final: train one more on all patients, in `out/final`; its expected scores are those of the folds.
         log: called with a line of progress.
-        settings: further arguments of `train_gate`; `minutes` counts for all folds together.
+        settings: further arguments of `train_gate`; `minutes` counts for all trainings together.
 
     Returns:
         What `evaluate_gate` returns, over the test patients of all folds, each at its own fold's threshold; also
@@ -188,7 +211,7 @@ def train_gate_folds(
         return {**pooled(predictions), "threshold": [result["threshold"] for result in results]}
 
     splits = fold_splits(_patients(data), folds, seed)
-    return cross_validate(train_gate, pool, splits, out, seed, log=log, data=data, **settings)
+    return cross_validate(train_gate, pool, splits, out, seed, final=final, log=log, data=data, **settings)
 
 
 def evaluate_gate(

@@ -5,12 +5,14 @@ import shutil
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 
 from helpers.data.brats import read_catalogue
 from helpers.data.splits import load_split
 from helpers.data.volumes import read_scan
-from helpers.learn.run_folder import read_run
+from helpers.learn.cross_validation import final_epochs
+from helpers.learn.run_folder import member_folders, read_metrics, read_run, read_split
 from helpers.measure.mask_scores import SCORES
 from helpers.runtime.errors import DataError
 from helpers.tasks.brain.commands import evaluate_brain, predict_brain, train_brain, train_brain_folds
@@ -219,6 +221,31 @@ def test_an_ensemble_predicts_the_mean_of_its_members(folds, phantoms, tmp_path)
 def test_an_ensemble_is_never_scored_on_whom_any_member_learned_from(folds, phantoms):
     with pytest.raises(DataError, match="was trained or tuned on 8 of these 8 patients"):
         evaluate_brain(folds, phantoms, "all", log=_quiet)
+
+
+def test_the_final_model_learns_from_everybody_as_long_as_the_folds_did(folds, phantoms, tmp_path):
+    shutil.copytree(folds, tmp_path / "cv")
+    train_brain_folds(phantoms, tmp_path / "cv", 2, final=True, log=_quiet, size=16, filters=2, minutes=1.5)
+    final = tmp_path / "cv" / "final"
+    run = read_run(final)
+    assert len(run["learned_from"]) == 8
+    assert len(pd.read_csv(final / "history.csv")) == run["parameters"]["epochs"] == 1
+    assert read_metrics(final) == read_metrics(tmp_path / "cv")
+    assert [member.name for member in member_folders(tmp_path / "cv")] == ["fold_1_of_2", "fold_2_of_2"]
+    with pytest.raises(DataError, match="no test patients"):
+        evaluate_brain(final, phantoms, log=_quiet)
+    assert predict_brain(final, [read_catalogue(phantoms).patients[0].folder], tmp_path / "out", log=_quiet)
+
+
+def test_a_final_training_lasts_as_many_steps_as_the_folds_median_best(folds, tmp_path):
+    shutil.copytree(folds, tmp_path / "cv")
+    for fold, best in ((1, 4), (2, 8)):
+        rows = pd.DataFrame({"epoch": range(1, 11), "val_dice": [1.0 if e == best else 0.5 for e in range(1, 11)]})
+        rows.to_csv(tmp_path / "cv" / f"fold_{fold}_of_2" / "history.csv", index=False)
+    trained_on = [len(read_split(member).train) for member in member_folders(folds)]
+    assert final_epochs(tmp_path / "cv", trained_on[0], "val_dice") == 6
+    assert final_epochs(tmp_path / "cv", 2 * trained_on[0], "val_dice") == 3
+    assert final_epochs(tmp_path / "cv", trained_on[0]) == 10
 
 
 def test_an_ensemble_whose_member_is_gone_names_it(folds, phantoms, tmp_path):

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from helpers.cli import app
 from helpers.data.brats import read_catalogue
 from helpers.data.splits import load_split, make_split
+from helpers.learn.run_folder import read_run
 from helpers.measure.classification import sensitivity
 from helpers.runtime.errors import DataError
 from helpers.tasks.brain.training import Budget
@@ -116,11 +117,13 @@ def test_weights_are_not_silently_ignored(some_t2, tmp_path):
 
 def test_folds_test_everybody_once_each_at_its_own_threshold(some_t2, tmp_path, monkeypatch):
     monkeypatch.setattr(Budget, "of", lambda *_, **__: Budget(epochs=1))
-    result = train_gate_folds(some_t2, tmp_path / "cv", 2, **SETTINGS)
+    result = train_gate_folds(some_t2, tmp_path / "cv", 2, final=True, **SETTINGS)
     assert len({patient["id"] for patient in result["patients"]}) == result["n"] == 8
     thresholds = [Gate.load(tmp_path / "cv" / f"fold_{fold}_of_2").threshold for fold in (1, 2)]
     assert result["threshold"] == thresholds
     assert [patient["threshold"] for patient in result["patients"]] == [t for t in thresholds for _ in range(4)]
+    assert Gate.load(tmp_path / "cv" / "final").threshold == np.median(thresholds)
+    assert len(read_run(tmp_path / "cv" / "final")["learned_from"]) == 8
 
 
 def test_evaluate_asks_the_folder_what_it_holds(trained, some_t2, tmp_path):
