@@ -10,6 +10,7 @@ from helpers.cli.parameters import choice, path_option
 from helpers.cli.tables import brain_table, gate_table, lungs_table
 from helpers.runtime.backend import check_backend
 from helpers.runtime.options import AUGMENTATIONS, DECISIONS, LOSSES, NETWORKS, NORMALISATIONS
+from helpers.tasks.brain.recipe import DEFAULT
 
 STARTED = time.monotonic()  # --minutes counts from here: TensorFlow is imported later, inside the commands
 
@@ -60,19 +61,27 @@ def train_brain_command(
     filters: Annotated[int, typer.Option(help="Features of the U-Net's first level; the paper has 32.")] = 16,
     size: Annotated[int, typer.Option(help="Pixels along each side of the 192 mm window; the paper has 128.")] = 96,
     modalities: Annotated[str, typer.Option(help="Comma-separated, of flair, t1, t1ce, t2.")] = "flair,t1ce",
-    loss: Loss = "dice+cross-entropy",
-    augmentation: Augmentation = "usual",
-    focus: Annotated[float, typer.Option(min=0, max=1, help="Share of a batch drawn from slices with tumour.")] = 0.5,
-    normalisation: Annotated[str, choice(NORMALISATIONS, "brain", "What follows a convolution.")] = "none",
-    residual: Annotated[bool, typer.Option("--residual", help="With a way round every two convolutions.")] = False,
-    reach: Annotated[int, typer.Option(min=0, max=4, help="Neighbouring slices to each side, seen too (2.5-D).")] = 0,
+    loss: Loss = DEFAULT.loss,
+    augmentation: Augmentation = DEFAULT.augmentation,
+    focus: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of a batch drawn from slices with tumour.")
+    ] = DEFAULT.focus,
+    normalisation: Annotated[
+        str, choice(NORMALISATIONS, "brain", "What follows a convolution.")
+    ] = DEFAULT.normalisation,
+    residual: Annotated[
+        bool, typer.Option("--residual", help="With a way round every two convolutions.")
+    ] = DEFAULT.residual,
+    reach: Annotated[
+        int, typer.Option(min=0, max=4, help="Neighbouring slices to each side, seen too (2.5-D).")
+    ] = DEFAULT.reach,
     modality_dropout: Annotated[
         float, typer.Option(min=0, max=0.9, help="Chance of a modality to be missing; then any of them will do.")
-    ] = 0.0,
+    ] = DEFAULT.modality_dropout,
     crop: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the window's side that a step sees, at a random place.")
-    ] = 1.0,
-    decision: Annotated[str, choice(DECISIONS, "brain", "How probabilities become a mask.")] = "argmax",
+    ] = DEFAULT.crop,
+    decision: Annotated[str, choice(DECISIONS, "brain", "How probabilities become a mask.")] = DEFAULT.decision,
     seed: int = 0,
     folds: Folds = 1,
     by: By = None,

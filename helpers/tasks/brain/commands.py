@@ -37,7 +37,7 @@ from helpers.runtime.outputs import scratch_folder, writable_file, writable_fold
 from helpers.runtime.settings import check_filters, check_names, check_seed, check_size, expanded
 from helpers.runtime.threads import map_threads
 from helpers.tasks.brain.prediction_record import PredictionRecord
-from helpers.tasks.brain.recipe import Recipe, needed_modalities
+from helpers.tasks.brain.recipe import DEFAULT, Recipe, needed_modalities
 
 if TYPE_CHECKING:
     from helpers.tasks.brain.inference import Segmenter
@@ -98,7 +98,7 @@ def train_brain(
     if cross_validated:
         split = everybody(patients, seed)
         budget = Budget(epochs=final_epochs(cross_validated, len(patients), "val_dice"))
-    split, recipe = split or make_split(patients, seed), recipe or Recipe()
+    split, recipe = split or make_split(patients, seed), recipe or DEFAULT
     parameters = {
         "modalities": list(modalities),
         "size": size,

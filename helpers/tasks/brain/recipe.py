@@ -83,6 +83,10 @@ class Recipe:
         return cls(**{name: written[name] for name in cls.__annotations__ if name in written})
 
 
+DEFAULT = Recipe(crop=0.67, decision="dice")
+"""What `train brain` does unless told otherwise: the row of `helpers.tasks.brain.recipes` that holds at hospitals it
+never saw. `Recipe()` is the row that it beats, and what lessons start from."""
+
 _NOTHING = object()
 _UNNAMED = {
     "normalisation": "none",
