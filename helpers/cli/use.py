@@ -257,12 +257,17 @@ def recipes(
     rows: Annotated[str | None, typer.Option(help="Comma-separated names of the rows; all without.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each row and hospital.")] = 1,
     devices: Annotated[str, typer.Option(help="As for `train`.")] = "auto",
+    json: Annotated[Path | None, path_option(help="Write the table here as well, without the patients.")] = None,
 ) -> None:
     """Train recipes on each hospital's others, and compare them where the next patient is from; resumes."""
     check_backend()
-    from helpers.tasks.brain.recipes import compare_recipes
+    from helpers.tasks.brain.recipes import compare_recipes, without_patients
 
-    recipes_table(compare_recipes(data, out, minutes, _listed(rows) if rows else (), seeds, devices))
+    json = writable_file(json) if json else None
+    result = compare_recipes(data, out, minutes, _listed(rows) if rows else (), seeds, devices)
+    recipes_table(result)
+    if json:
+        write_json(without_patients(result), json)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Figure of a comparison: each patient's score under each model, joined by a line."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -88,3 +89,45 @@ def draw_comparison(comparison: Comparison) -> Figure:
     told = sum(row.paired.is_told for row in comparison.rows)
     title = f"{len(comparison.patients)} patients tell {told} of {len(comparison.rows)} differences"
     return paired_strips(scores, below=below, title=title)
+
+
+@styled
+def recipes(table: Mapping[str, Any], title: str | None = None) -> Figure:
+    """The difference in Dice between each recipe and the first, with its interval, a panel for each region.
+
+    Filled where the difference is told, hollow where it is not.
+
+    Args:
+        table: as `helpers.tasks.brain.recipes.compare_recipes` gives it, of eight patients or more.
+        title: heading of the figure.
+
+    Raises:
+        ValueError: there is no second recipe, or there are too few patients for an interval.
+    """
+    first, *others = table["rows"]
+    compared = [row["regions"][region]["difference"] for row in others for region in row["regions"]]
+    if not others or any(one["interval"] is None for one in compared):
+        raise ValueError(f"expected two recipes or more, with intervals; there are {len(others) + 1} recipes")
+    figure = Figure(figsize=(8, 0.3 * len(others) + 1.1 + 0.3 * (title is not None)))
+    panels = figure.subplots(1, len(first["regions"]), sharex=True, sharey=True, squeeze=False)[0]
+    for ax, (region, reached) in zip(panels, first["regions"].items(), strict=True):
+        colour = REGION_COLOURS.get(region, "#0072B2")
+        for height, row in enumerate(others):
+            one = row["regions"][region]["difference"]
+            ax.plot(one["interval"], [height] * 2, color=colour, linewidth=3, alpha=0.45, solid_capstyle="butt")
+            face = colour if one["told"] else "white"
+            ax.plot(one["mean"], height, "o", color=colour, markerfacecolor=face, markersize=6)
+        ax.axvline(0, color="#555555", linewidth=1)
+        ax.set_title(f"{region}: {first['name']} {reached['mean']:.2f}")
+        ax.grid(axis="y", visible=False)
+    panels[0].set_yticks(range(len(others)), [row["name"] for row in others])
+    panels[0].set_ylim(len(others) - 0.4, -0.6)
+    figure.supxlabel(f"Dice less that of {first['name']}, {table['n']} patients; hollow: not told", fontsize=10)
+    if title is not None:
+        figure.suptitle(title)
+    listed = "; ".join(
+        f"{row['name']} "
+        + ", ".join(f"{region} {one['difference']['mean']:+.3f}" for region, one in row["regions"].items())
+        for row in others
+    )
+    return alt(figure, f"Mean difference in Dice to {first['name']}: {listed}.")

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from helpers.lessons.measured import read_recipes
 from helpers.measure.model_comparison import compare_models
-from helpers.show.comparison import draw_comparison, paired_strips
+from helpers.show.comparison import draw_comparison, paired_strips, recipes
 from tests.measure.test_model_comparison import scores, write  # noqa: F401 (fixtures)
 
 STRIPS = {"WT": {"a": [0.5, 0.7, 0.9], "b": [0.6, 0.65, 0.95]}, "ET": {"a": [0.1, 0.2, 0.3], "b": [0.2, 0.2, 0.4]}}
@@ -36,3 +37,22 @@ def test_a_comparison_is_drawn_with_what_can_be_told(write, scores):  # noqa: F8
     assert whole.startswith("+0.030 [+0.0")
     assert whole.endswith(", told")
     assert enhancing == "+0.000 [+0.000, +0.000], not told"
+
+
+def test_recipes_are_drawn_against_the_first_hollow_where_not_told():
+    table = read_recipes()
+    figure = recipes(table)
+    rows = table["rows"][1:]
+    for ax, region in zip(figure.axes, table["rows"][0]["regions"], strict=True):
+        dots = [line for line in ax.lines if line.get_marker() == "o"]
+        compared = [row["regions"][region]["difference"] for row in rows]
+        assert [line.get_xdata()[0] for line in dots] == [one["mean"] for one in compared]
+        assert [line.get_markerfacecolor() != "white" for line in dots] == [one["told"] for one in compared]
+
+
+def test_recipes_of_too_few_patients_are_no_figure():
+    table = read_recipes()
+    for row in table["rows"][1:]:
+        row["regions"]["WT"]["difference"]["interval"] = None
+    with pytest.raises(ValueError, match="with intervals"):
+        recipes(table)

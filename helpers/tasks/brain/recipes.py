@@ -7,7 +7,7 @@ Rows that lose are kept.
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 
 from helpers.data.brats import MODALITIES, Patient, read_catalogue
 from helpers.data.resample import Grid
-from helpers.data.splits import site_groups
+from helpers.data.splits import site_groups, split_by_site
 from helpers.data.store import open_store
 from helpers.learn.budget import MAX_MINUTES
 from helpers.learn.cross_validation import BY_SITE
@@ -125,6 +125,8 @@ def compare_recipes(
     scores: dict[str, list[dict[str, dict[str, float]]]] = {}
     catalogue = read_catalogue(expanded(data))
     for row in chosen:
+        _check_sites(catalogue.require(row.modalities))
+    for row in chosen:
         scores[row.name] = []
         for seed in range(seeds):
             log(f"{row.name}, seed {seed}: {row.help}")
@@ -136,6 +138,26 @@ def compare_recipes(
     result = {"minutes": minutes, "seeds": seeds, **_table(chosen, scores)}
     write_json(result, out / "recipes.json")
     return result
+
+
+def without_patients(result: Mapping[str, Any]) -> dict[str, Any]:
+    """A table that may be passed on: means and intervals, without the patients' ids and scores.
+
+    Args:
+        result: what `compare_recipes` returns.
+    """
+    rows = [{name: value for name, value in row.items() if name != "patients"} for row in result["rows"]]
+    return {**result, "rows": rows}
+
+
+def _check_sites(patients: Sequence[Patient]) -> None:
+    """See that every hospital can be tested by a model of the others.
+
+    Raises:
+        DataError: it cannot.
+    """
+    for site in site_groups(patients) or ("",):
+        split_by_site(patients, site)
 
 
 def _scored(
