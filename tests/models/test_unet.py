@@ -224,6 +224,26 @@ def test_instance_normalisation_forgets_contrast():
         assert (change < 0.02) == forgets
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("normalisation", ["batch", "instance", "group"])
+def test_a_step_in_half_precision_is_finite_and_close_to_that_in_float32(normalisation, policy):
+    x, before = images(32, 2), keras.mixed_precision.global_policy()
+    truth = keras.ops.one_hot((x[..., 0] > 0).astype(int), 4)
+    losses, weights = {}, None
+    for name in ("float32", policy):
+        keras.mixed_precision.set_global_policy(name)
+        try:
+            model = unet(32, 2, filters=4, depth=2, dropout=0.0, normalisation=normalisation, residual=True)
+            model.compile(keras.optimizers.Adam(1e-3), "categorical_crossentropy")
+        finally:
+            keras.mixed_precision.set_global_policy(before)
+        weights = weights or model.get_weights()
+        model.set_weights(weights)
+        losses[name] = [model.train_on_batch(x, truth) for _ in range(2)]
+        assert all(np.isfinite(one).all() for one in model.get_weights())
+    np.testing.assert_allclose(losses[policy], losses["float32"], rtol=0.02)
+
+
 def test_an_unknown_normalisation_is_refused():
     with pytest.raises(DataError, match="normalisation 'spectral' is not known; there are none, batch"):
         unet(16, normalisation="spectral")
