@@ -225,15 +225,15 @@ def test_instance_normalisation_forgets_contrast():
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("normalisation", ["batch", "instance", "group"])
+@pytest.mark.parametrize("normalisation", ["batch", "instance"])
 def test_a_step_in_half_precision_is_finite_and_close_to_that_in_float32(normalisation, policy):
-    x, before = images(32, 2), keras.mixed_precision.global_policy()
+    x, before = images(16, 2), keras.mixed_precision.global_policy()
     truth = keras.ops.one_hot((x[..., 0] > 0).astype(int), 4)
     losses, weights = {}, None
     for name in ("float32", policy):
         keras.mixed_precision.set_global_policy(name)
         try:
-            model = unet(32, 2, filters=4, depth=2, dropout=0.0, normalisation=normalisation, residual=True)
+            model = unet(16, 2, filters=4, depth=1, dropout=0.0, normalisation=normalisation, residual=True)
             model.compile(keras.optimizers.Adam(1e-3), "categorical_crossentropy")
         finally:
             keras.mixed_precision.set_global_policy(before)
