@@ -755,7 +755,7 @@ with exercise_check("Exercise 3"):
 # ## From 2015 to today
 #
 # The network you built is the U-Net of 2015. What has been added since is mostly small, and the same function builds
-# it. Guess first: which of these rows adds the most numbers to learn, and which adds none at all?
+# it. Guess first: which of these rows adds the most numbers to learn, and which the fewest?
 
 # %%
 today = {
@@ -800,9 +800,7 @@ for row in others:
     worse = [region for region, one in scores.items() if one["told"] and one["mean"] < 0]
     told = [f"{word} at {', '.join(found)}" for word, found in (("better", better), ("worse", worse)) if found]
     print(f"{row['name']} ({row['help']}): {' and '.join(told) or 'cannot be told'}")
-print(
-    f"\n{measured['n']} patients, {measured['seeds']} training(s) a row and hospital of {measured['minutes']:g} minutes"
-)
+print(f"\npatients {measured['n']}, seeds {measured['seeds']}, minutes of each training {measured['minutes']:g}")
 
 # %% [markdown]
 # Every row but the first also decides by expected Dice, and every row below crop trains on crops: compare these with
