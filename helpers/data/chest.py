@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from helpers.data.brats import Problem
-from helpers.data.pictures import picture_size, pictures, read_image, read_mask
+from helpers.data.dicom.headers import is_dicom
+from helpers.data.pictures import picture_size, pictures, radiograph_files, read_image, read_mask
 from helpers.runtime.errors import DataError
 from helpers.runtime.folders import is_listed, walk_once
 from helpers.runtime.threads import map_threads
@@ -189,7 +190,7 @@ def find_sets(root: str | os.PathLike) -> list[tuple[Path, frozenset[str]]]:
         raise DataError(f"There is no folder {root}. Give the folder that holds the chest X-rays.")
     found = []
     for folder, folders, _ in walk_once(root, lambda name: is_listed(name) and name not in _INSIDE):
-        if IMAGES in folders and (names := frozenset(path.name for path in pictures(folder / IMAGES))):
+        if IMAGES in folders and (names := frozenset(path.name for path in radiograph_files(folder / IMAGES))):
             found.append((folder, names))
     return sorted(found, key=lambda one: (-len(one[1]), len(one[0].parts), str(one[0])))
 
@@ -234,7 +235,7 @@ def read_chest(root: str | os.PathLike, site: str | None = None) -> ChestCatalog
     folder, copies = choose_set(root)
     masks, problems = _pair(folder, site)
     xrays, ids = [], set()
-    for path in _of(site, pictures(folder / IMAGES)):
+    for path in _of(site, radiograph_files(folder / IMAGES)):
         if path.stem in ids:  # where names differ in the ending alone
             problems.append(Problem(path.stem, path, ("image",), "a second image of this name; keep one"))
             continue
@@ -265,12 +266,14 @@ def list_radiographs(root: str | os.PathLike) -> tuple[XRay, ...]:
         DataError: there is no X-ray under `root`, or there are two different sets.
     """
     folder, _ = choose_set(root)
-    paths = {path.stem: path for path in reversed(pictures(folder / IMAGES)) if _NAME.match(path.stem)}
+    paths = {path.stem: path for path in reversed(radiograph_files(folder / IMAGES)) if _NAME.match(path.stem)}
     return tuple(XRay(name, path, None, *_site_of(path)) for name, path in sorted(paths.items()))
 
 
 def list_pictures(root: str | os.PathLike) -> tuple[list[Path], list[str]]:
-    """Every radiograph of a folder, whatever its name: those of the chest set at or below it, else its own PNG files.
+    """Every radiograph of a folder, whatever its name: those of the chest set at or below it, else its own files.
+
+    Archives export DICOM into folders of folders, so where the folder itself has no X-ray, DICOM is looked for below.
 
     Args:
         root: a folder, see `find_sets`.
@@ -283,8 +286,8 @@ def list_pictures(root: str | os.PathLike) -> tuple[list[Path], list[str]]:
     """
     root = Path(root)
     folder = choose_set(root)[0] / IMAGES if find_sets(root) else root
-    if not (found := pictures(folder)):
-        raise DataError(f"No X-ray in {root}: expected {IMAGES}/, or PNG files.{instead_of_set(root)}")
+    if not (found := radiograph_files(folder) or [file for file in _below(folder) if is_dicom(file)]):
+        raise DataError(f"No X-ray in {root}: expected {IMAGES}/, PNG or DICOM files.{instead_of_set(root)}")
     return found, [note for note in [unread_files(folder)] if note]
 
 
@@ -335,18 +338,19 @@ def read_lungs(xray: XRay) -> np.ndarray:
 
 
 def unread_files(folder: Path) -> str | None:
-    """A sentence that counts and names the pictures in a folder that are not PNG, and so are not read; None for none.
+    """A sentence that counts and names the pictures in a folder that are neither PNG nor DICOM; None for none.
 
     Args:
         folder: subfolders are not searched.
     """
     files = [p for p in folder.glob("*") if p.suffix.lower() not in {".png", *_NO_PICTURES} and p.is_file()]
-    files = sorted(path for path in files if not path.name.startswith("."))
+    files = sorted(path for path in files if not (path.name.startswith(".") or is_dicom(path)))
     if not files:
         return None
-    dicom = sum(map(_is_dicom, files))
-    what = "DICOM files" if dicom == len(files) else f"files that are not PNG ({dicom} of them DICOM)"
-    return f"{folder} holds {len(files)} {what}, which are not read: {_some(files)}. Export them as 8-bit PNG"
+    return (
+        f"{folder} holds {len(files)} files that are neither PNG nor DICOM, which are not read: {_some(files)}. Export "
+        "them as 8-bit PNG"
+    )
 
 
 def instead_of_set(root: Path) -> str:
@@ -362,31 +366,29 @@ def instead_of_set(root: Path) -> str:
         )  # fmt: skip
     if not os.access(root, os.R_OK | os.X_OK):
         return " It may not be read by you: ask for the permission."
-    files = [folder / name for folder, _, names in walk_once(root) for name in names]
-    for what, found in (
-        ("DICOM files", [path for path in files if path.suffix.lower() in {"", *_DICOM} and _is_dicom(path)]),
-        ("pictures that are not PNG", [path for path in files if path.suffix.lower() in _PICTURES]),
-    ):
-        if found:
-            return f" It holds {len(found)} {what}, which are not read: {_some(found)}. Export them as 8-bit PNG."
+    files = _below(root)
+    if found := [path for path in files if path.suffix.lower() in {"", *_DICOM} and is_dicom(path)]:
+        return (
+            f" It holds {len(found)} DICOM files: `dicom` lists what they are. Put X-rays into {IMAGES}/, named as "
+            "above."
+        )
+    if found := [path for path in files if path.suffix.lower() in _PICTURES]:
+        return (
+            f" It holds {len(found)} pictures that are not PNG, which are not read: {_some(found)}. Export them as "
+            "8-bit PNG."
+        )
     return ""
+
+
+def _below(root: Path) -> list[Path]:
+    """Every file at or below a folder."""
+    return [folder / name for folder, _, names in walk_once(root) for name in names]
 
 
 def _some(things: Iterable[Path | Problem]) -> str:
     """The first few: of files the names, of problems all that they say."""
     names = [thing.name if isinstance(thing, Path) else str(thing) for thing in things]
     return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-
-
-def _is_dicom(path: Path) -> bool:
-    """By the ending; without one, by the four letters that stand after the preamble."""
-    if path.suffix.lower() in _DICOM:
-        return True
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
 
 
 def _site_of(path: Path) -> tuple[str, str]:
@@ -403,7 +405,7 @@ def _of(site: str | None, paths: Iterable[Path]) -> Iterator[Path]:
 
 def _pair(folder: Path, site: str | None) -> tuple[dict[str, tuple[Path, Path | None]], list[Problem]]:
     """The one or two files of a mask by the id of its image; only the names from Shenzhen end in `_mask`."""
-    images, masks, problems = {path.stem for path in pictures(folder / IMAGES)}, {}, []
+    images, masks, problems = {path.stem for path in radiograph_files(folder / IMAGES)}, {}, []
     for path in _of(site, pictures(folder / MASKS)):
         identity = path.stem.removesuffix("_mask")
         if identity not in images:

@@ -1,4 +1,4 @@
-"""Image files as arrays: X-rays as grey levels, however they are stored, and masks as booleans."""
+"""Image files as arrays: X-rays as grey levels, however they are stored (DICOM too), and masks as booleans."""
 
 import io
 import os
@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from helpers.data.dicom.headers import is_dicom
+from helpers.data.dicom.radiograph import radiograph_name, radiograph_size, read_radiograph
 from helpers.data.plausibility import grey_levels, implausible_mask
 from helpers.runtime.errors import DataError
 
@@ -32,6 +34,12 @@ _ENOUGH = 96
 _FEWEST = 64
 """Grey levels below which a file in 16-bit colour is refused: Pillow reads the upper byte of each sample alone."""
 
+_OTHER_FILES = {
+    ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".txt", ".csv", ".md", ".json", ".db", ".ini",
+    ".html", ".xml", ".nii", ".gz", ".zip", ".pdf",
+}  # fmt: skip
+"""Endings of files that are no DICOM."""
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _LABELS = 8  # a mask that was interpolated or saved as JPEG has more values; of labels there are few
 _TURNED = {2: "mirrored", 3: "turned by 180°", 4: "mirrored", 5: "turned", 6: "turned by 90°", 7: "turned", 8: "turned"}
@@ -46,11 +54,36 @@ def pictures(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("*") if p.suffix.lower() == ".png" and not p.name.startswith("."))
 
 
+def radiograph_files(folder: Path) -> list[Path]:
+    """The files directly in a folder that are read as X-rays, PNG and DICOM, sorted; none where there is no folder.
+
+    Args:
+        folder: subfolders are not searched.
+    """
+    return sorted([*pictures(folder), *(path for path in folder.glob("*") if _is_dicom(path))])
+
+
+def picture_name(path: Path) -> str:
+    """What the mask of an X-ray is called after: its file, or a hash where a DICOM file may bear a patient's name.
+
+    Args:
+        path: the file.
+    """
+    return radiograph_name(path) if _is_dicom(path) else path.stem
+
+
+def _is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM; other pictures are known by their endings and not opened."""
+    return (
+        path.suffix.lower() not in _OTHER_FILES and not path.name.startswith(".") and path.is_file() and is_dicom(path)
+    )
+
+
 def picture_size(path: str | os.PathLike) -> tuple[int, int]:
     """The size of a picture, from its header alone.
 
     Args:
-        path: any format that Pillow reads.
+        path: DICOM, or any format that Pillow reads.
 
     Returns:
         (rows, columns).
@@ -58,6 +91,9 @@ def picture_size(path: str | os.PathLike) -> tuple[int, int]:
     Raises:
         DataError: it is no picture, or larger than `MAX_PIXELS`.
     """
+    if _is_dicom(Path(path)):
+        _refuse_size(path, *(size := radiograph_size(path))[::-1])
+        return size
     try:
         with open(path, "rb") as file:
             _refuse_bomb(path, file.read(24))
@@ -78,7 +114,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     is brighter than all the rest, it is scaled by the rest. Transparency is ignored.
 
     Args:
-        path: any format that Pillow reads.
+        path: DICOM (see `helpers.data.dicom.radiograph`), or any format that Pillow reads.
 
     Returns:
         (rows, columns) uint8.
@@ -87,6 +123,25 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         DataError: it is no picture, damaged, too large, in colour, turned by its EXIF entry, or has one or two grey
             levels.
     """
+    return read_with_notes(path)[0]
+
+
+def read_with_notes(path: str | os.PathLike) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Read an image as `read_image` does, and say what a user has to know of how it was read; of a PNG nothing.
+
+    Args:
+        path: DICOM, or any format that Pillow reads.
+
+    Returns:
+        (rows, columns) uint8, and a sentence each.
+
+    Raises:
+        DataError: as `read_image`.
+    """
+    return read_radiograph(path) if _is_dicom(Path(path)) else (_read_picture(path), ())
+
+
+def _read_picture(path: str | os.PathLike) -> np.ndarray:
     pixels = _read_grey(path, coloured=False)
     darkest, brightest = pixels.min(), pixels.max()
     if darkest == brightest:

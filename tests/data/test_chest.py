@@ -10,6 +10,7 @@ from PIL import Image
 from helpers.data import sources
 from helpers.data.audit.report import audit
 from helpers.data.chest import find_sets, list_pictures, list_radiographs, read_chest, read_lungs, read_xray
+from helpers.data.phantoms.dicom import write_radiograph
 from helpers.data.pictures import read_image, read_mask
 from helpers.data.radiographs import lung_soft_labels, open_radiographs
 from helpers.runtime.errors import DataError
@@ -318,20 +319,29 @@ def test_masks_in_another_folder_are_pointed_at(chests, tmp_path):
         read_chest(root).require()
 
 
-@pytest.mark.parametrize("name", ["IM0.dcm", "IM0", "IM0.DCM", "IM0.ima"])
-def test_dicom_files_are_counted_and_named(chests, tmp_path, name):
+@pytest.mark.parametrize("ending", [".dcm", "", ".DCM", ".ima"])
+def test_dicom_is_read_as_png_is(chests, tmp_path, ending):
     root = _bare(chests, tmp_path / "chest")
-    folder = root / "Lung Segmentation" / "CXR_png"
-    (folder / name).write_bytes(bytes(128) + b"DICM" + bytes(100))
-    (note,) = read_chest(root).notes
-    assert f"holds 1 DICOM files, which are not read: {name}. Export them" in note
-    assert [one.message for one in audit([root]) if one.check == "unread files"] == [note]
-    assert list_pictures(root)[1] == [note]
-    for path in folder.glob("*.png"):
-        path.unlink()
-    for door in (sources.chest, read_chest, list_pictures, lambda root: audit([root])):
-        with pytest.raises(DataError, match=rf"It holds 1 DICOM files, which are not read: {name}"):
-            door(root)
+    path = _file(root, "CXR_png", "MCU*")
+    (before,) = [read_xray(xray) for xray in read_chest(root).xrays if xray.image == path]
+    write_radiograph(path.with_suffix(ending), read_image(path), bits=8)
+    path.unlink()
+    catalogue = read_chest(root)
+    assert not catalogue.problems
+    assert not catalogue.notes
+    (after,) = [read_xray(xray) for xray in catalogue.xrays if xray.id == path.stem]
+    np.testing.assert_array_equal(after[0], before[0])
+    np.testing.assert_array_equal(after[1], before[1])
+    assert [one.check for one in audit([root]) if one.check == "file at fault"] == []
+    assert path.with_suffix(ending) in list_pictures(root)[0]
+
+
+def test_dicom_files_of_an_archive_are_listed_at_any_depth(tmp_path, rng):
+    for number in range(2):
+        write_radiograph(tmp_path / "study" / f"series{number}" / "IM1", rng.integers(0, 255, (8, 8), "uint8"))
+    assert len(list_pictures(tmp_path)[0]) == 2
+    with pytest.raises(DataError, match=r"It holds 2 DICOM files.*Put X-rays into CXR_png/"):
+        read_chest(tmp_path)
 
 
 def test_pictures_are_listed_whatever_their_names(chests, tmp_path):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from helpers.data.dicom.headers import AGAIN, Instance, digest, each, read_headers
+from helpers.data.dicom.headers import AGAIN, KNOWN_MODALITIES, Instance, digest, each, read_headers
 from helpers.data.dicom.sequences import DERIVED, FLAIR, OTHER, T1, T1CE, T2, UNSURE, Verdict, recognise
 from helpers.runtime.errors import DataError
 
@@ -23,10 +23,6 @@ SEQUENCES = (FLAIR, T1, T1CE, T2)
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _RADIOGRAPHS = {"CR", "DX", "RG"}
-_KNOWN = {  # modalities of the standard; any other text of the tag is not repeated
-    "CT", "PT", "NM", "US", "XA", "RF", "MG", "OT", "SC", "SEG", "SR", "PR", "KO", "DOC", "RTSTRUCT", "RTDOSE",
-    "RTPLAN", "REG", "ECG", "MR", *_RADIOGRAPHS,
-}  # fmt: skip
 _SHOWN = {FLAIR: "FLAIR", T1: "T1", T1CE: "T1ce", T2: "T2"}
 
 
@@ -228,7 +224,9 @@ def _series(uid: str, files: Sequence[Instance]) -> Series:
     elif first.text("SOPClassUID").startswith(_SECONDARY_CAPTURE):
         verdict = Verdict(DERIVED, "a secondary capture, which is a picture of a screen or of paper")
     elif modality != "MR":
-        verdict = Verdict(OTHER, f"its modality is {modality if modality in _KNOWN else 'unknown'}, expected MR")
+        verdict = Verdict(
+            OTHER, f"its modality is {modality if modality in KNOWN_MODALITIES else 'unknown'}, expected MR"
+        )
     else:
         verdict = _of_all(instances)
     return Series(uid, tuple(instances), verdict.kind, verdict.reason, tuple(problems), tuple(remarks))

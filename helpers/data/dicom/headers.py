@@ -9,6 +9,7 @@ import hashlib
 import logging
 import os
 import re
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,12 @@ TAGS = (
     "PerFrameFunctionalGroupsSequence",
 )  # fmt: skip
 """All that is read of a header. The patient's name is not among it."""
+
+KNOWN_MODALITIES = {
+    "CR", "CT", "DOC", "DX", "ECG", "KO", "MG", "MR", "NM", "OT", "PR", "PT", "REG", "RF", "RG", "RTDOSE", "RTPLAN",
+    "RTSTRUCT", "SC", "SEG", "SR", "US", "XA",
+}  # fmt: skip
+"""The modalities that a message repeats; any other text of the tag may be anything."""
 
 _PREAMBLE = 132
 _START = (b"\x08\x00", b"\x02\x00")  # groups 0008 and 0002, little endian: a file without the preamble
@@ -111,6 +118,12 @@ class Instance:
         """Hashes of PatientID and birth date, "" where the tag is empty: they tell patients apart and name nobody."""
         return tuple(digest(value) if (value := self.text(tag)) else "" for tag in ("PatientID", "PatientBirthDate"))
 
+    @property
+    def stored_range(self) -> tuple[int, int]:
+        """The least and the largest value that a pixel can have."""
+        bits = int(self.number("BitsStored") or 16)
+        return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if self.number("PixelRepresentation") else (0, 2**bits - 1)
+
     def _value(self, keyword: str) -> Any:
         with quiet():
             try:
@@ -164,15 +177,38 @@ def digest(text: str) -> str:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence pydicom, whose warnings quote the values that they warn of, and a value may be a name."""
-    logger = logging.getLogger("pydicom")
-    before = logger.disabled
-    logger.disabled = True
+    with _silence.lock:
+        _silence.holders += 1
+        if _silence.holders == 1:
+            _silence.start()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
-        logger.disabled = before
+        with _silence.lock:
+            _silence.holders -= 1
+            if not _silence.holders:
+                _silence.end()
+
+
+class _Silence:
+    """The warnings of the whole process and the log of pydicom, off while any thread wants them off."""
+
+    def __init__(self) -> None:
+        self.lock, self.holders = threading.Lock(), 0
+        self.logger = logging.getLogger("pydicom")
+
+    def start(self) -> None:
+        self.caught, self.before = warnings.catch_warnings(), self.logger.disabled
+        self.caught.__enter__()
+        warnings.simplefilter("ignore")
+        self.logger.disabled = True
+
+    def end(self) -> None:
+        self.caught.__exit__(None, None, None)
+        self.logger.disabled = self.before
+
+
+_silence = _Silence()
 
 
 def is_dicom(path: Path) -> bool:

@@ -49,7 +49,7 @@ def read_frames(wanted: Sequence[tuple[Instance, int, float, float]]) -> tuple[n
             if (size := by_file[instance][0].nbytes * 2 * len(wanted)) > LIMIT_BYTES:
                 raise DataError(f"its pixels take {size / 1e9:.1f} GB; a head takes at most {LIMIT_BYTES / 1e9:.1f} GB")
         stored = by_file[instance][index]
-        low, high = _range(instance)
+        low, high = instance.stored_range
         values = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
         if _dark_is_large(instance):
             values, inverted = np.float32(slope * (low + high) + 2 * intercept) - values, inverted + 1
@@ -80,12 +80,36 @@ def read_stored(instance: Instance) -> np.ndarray:
     Raises:
         DataError: the file is cut short or damaged, is in colour, or no decoder for it is installed.
     """
+    check_samples(instance)
+    return decode(read_whole(instance), instance)
+
+
+def check_samples(instance: Instance) -> None:
+    """Refuse a picture in colour.
+
+    Args:
+        instance: a file.
+
+    Raises:
+        DataError: it has several samples a pixel.
+    """
     if (samples := instance.number("SamplesPerPixel") or 1) != 1:
         raise DataError(
             f"{instance.label}: a picture in colour ({samples:.0f} samples a pixel), as screenshots and reports are; "
             "expected grey levels. Export the original series"
         )
-    data = read_whole(instance)
+
+
+def decode(data: "Dataset", instance: Instance) -> np.ndarray:
+    """The pixels of a file that was read, as they are stored, (frames, rows, columns).
+
+    Args:
+        data: the whole file, from `read_whole`.
+        instance: the same.
+
+    Raises:
+        DataError: the pixels are cut short or damaged.
+    """
     _check_length(data, instance)
     try:
         with quiet():
@@ -163,9 +187,3 @@ def _check_length(data: "Dataset", instance: Instance) -> None:
 
 def _dark_is_large(instance: Instance) -> bool:
     return instance.text("PhotometricInterpretation").upper() == "MONOCHROME1"
-
-
-def _range(instance: Instance) -> tuple[float, float]:
-    """The least and the largest value that can be stored."""
-    bits = int(instance.number("BitsStored") or 16)
-    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if instance.number("PixelRepresentation") else (0, 2**bits - 1)

@@ -18,7 +18,7 @@ from helpers.data.chest import (
     TEST,
     list_pictures,
 )
-from helpers.data.pictures import read_image
+from helpers.data.pictures import picture_name, read_with_notes
 from helpers.data.plausibility import radiograph_notes, sentences
 from helpers.data.radiographs import radiograph_hash, to_native_grid
 from helpers.learn.run_folder import check_network, read_run
@@ -45,7 +45,7 @@ def predict_lungs(
 
     Args:
         model_dir: folder of a `train lungs`, or of an adaptation.
-        folders: each holds X-rays: the chest set, whatever the names of its images, or loose PNG files.
+        folders: each holds X-rays: the chest set, whatever the names of its images, or loose PNG or DICOM files.
         out: receives the masks.
         log: called with a line of progress.
 
@@ -69,11 +69,12 @@ def predict_lungs(
 
     def read(item: tuple[str, Path]) -> _Seen | str:
         try:
-            radiograph = read_image(item[1])
+            radiograph, how = read_with_notes(item[1])
         except DataError as error:
             return str(error)
         made_by = {"model": model, **radiograph_hash(radiograph)}
-        return _Seen(item[0], radiograph.shape, made_by, segmenter.preprocess(radiograph), radiograph_notes(radiograph))
+        image, unusual = segmenter.preprocess(radiograph), radiograph_notes(radiograph)
+        return _Seen(item[0], radiograph.shape, made_by, image, unusual, how)
 
     read_files = list(map_threads(read, paths.items()))
     refused = [one for one in read_files if isinstance(one, str)]
@@ -91,7 +92,10 @@ def predict_lungs(
         log(f"Note: {note}.")
     if refused:
         log(str(DataError.listing(heading, refused, limit=len(refused))))
-    for note in sentences((one.id, one.notes) for one in seen):
+    for note in (
+        *sentences((one.id, one.notes) for one in seen),
+        *(f"{one.id}: {how}." for one in seen for how in one.how),
+    ):
         log(note)
     if len(todo) < len(seen):
         log(f"{len(seen) - len(todo)} masks of this model and these X-rays are in {out} already; they are left.")
@@ -108,13 +112,14 @@ def predict_lungs(
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """A radiograph that was read: its shape, the origin of its mask, the network's input, and what is unusual."""
+    """A radiograph that was read: shape, origin of its mask, the network's input, what is unusual, how it was read."""
 
     id: str
     shape: tuple[int, int]
     made_by: dict[str, str]
     image: np.ndarray
     notes: tuple[str, ...]
+    how: tuple[str, ...]
 
 
 def _named_pictures(folders: Sequence[str | os.PathLike]) -> tuple[dict[str, Path], list[str]]:
@@ -129,9 +134,9 @@ def _named_pictures(folders: Sequence[str | os.PathLike]) -> tuple[dict[str, Pat
         found, more = list_pictures(expanded(folder))
         notes += more
         for path in found:
-            if path.stem in paths:
-                raise DataError(f"{path.stem} is there twice: {paths[path.stem]} and {path}; give one of the folders.")
-            paths[path.stem] = path
+            if (name := picture_name(path)) in paths:
+                raise DataError(f"{name} is there twice: {paths[name]} and {path}; give one of the folders.")
+            paths[name] = path
     return paths, notes
 
 
