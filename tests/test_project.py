@@ -29,13 +29,16 @@ TASKS = {"brain": set(), "gate": set(), "lungs": set(), "adaptation": {"lungs"}}
 # and a lesson without a network starts at once.
 WITHOUT_KERAS = {
     **{room: {"*"} for room in ("runtime", "data", "measure", "lessons", "show", "cli")},
-    "prepare": {"histogram_matching", "paper", "preprocess", "public_kernel", "radiograph_artifacts", "sampling"},
+    "prepare": {
+        "brain_extraction", "histogram_matching", "network_space", "paper", "preprocess", "public_kernel",
+        "radiograph_artifacts", "registration", "sampling",
+    },
     "learn": {
         "budget", "checkpoint", "cross_validation", "parallel", "passport", "public_names", "run_folder", "run_schema",
         "test_cases",
     },
     "tasks": {"commands", "ladder", "prediction", "prediction_record", "recipe", "results"},
-    "apply": {"gate_ablation", "report", "system", "uncertainty"},
+    "apply": {"dicom", "gate_ablation", "report", "system", "uncertainty"},
 }  # fmt: skip
 HEAVY = {"tensorflow", "keras", "jax", "torch", "seaborn"}
 

@@ -31,6 +31,7 @@ from helpers.runtime.outputs import writable_file
 app = typer.Typer()
 
 Data = Annotated[Path, path_option("--data", help="A folder that is searched for patients.")]
+_SERIES = "Of DICOM: the SeriesInstanceUID to take, where the folder leaves it open; `dicom` lists them."
 Out = Annotated[Path, path_option("--out", help="The folder to write to.")]
 
 
@@ -123,21 +124,62 @@ def compare(
 @app.command()
 def predict(
     model_dir: Annotated[Path, path_argument(help="A folder that `train` left.")],
-    patient_dirs: Annotated[list[Path], path_argument(help="Folders with patients; of lungs, with X-rays.")],
+    patient_dirs: Annotated[
+        list[Path], path_argument(help="Folders with patients, or DICOM of an archive; of lungs, with X-rays.")
+    ],
     out: Out,
+    flair: Annotated[str | None, typer.Option(help=_SERIES)] = None,
+    t1: Annotated[str | None, typer.Option(help=_SERIES)] = None,
+    t1ce: Annotated[str | None, typer.Option(help=_SERIES)] = None,
+    t2: Annotated[str | None, typer.Option(help=_SERIES)] = None,
+    brain_mask: Annotated[
+        Path | None, path_option(help="Of DICOM with a skull: NIfTI on the grid of one of the series.")
+    ] = None,
 ) -> None:
-    """Outline tumours on each patient's own grid (<patient>_seg.nii.gz), or lungs on X-rays (<name>_mask.png)."""
+    """Outline tumours on each patient's own grid, or on the scanner's own series; or lungs on X-rays."""
     check_backend()
+    from helpers.data.dicom.headers import holds_dicom
     from helpers.learn.run_folder import read_run
 
-    if read_run(model_dir)["task"] == "lungs":
+    task = read_run(model_dir)["task"]
+    named = {kind: uid for kind, uid in {"flair": flair, "t1": t1, "t1ce": t1ce, "t2": t2}.items() if uid}
+    dicom = [] if task == "lungs" else [folder for folder in patient_dirs if holds_dicom(folder)]
+    if (named or brain_mask) and not dicom:
+        raise typer.BadParameter("--flair, --t1, --t1ce, --t2 and --brain-mask are for brain models and DICOM folders.")
+    if task == "lungs":
         from helpers.tasks.lungs.prediction import predict_lungs
 
         _, refused = predict_lungs(model_dir, patient_dirs, out, print)
         raise typer.Exit(int(bool(refused)))
     from helpers.tasks.brain.commands import predict_brain
 
-    predict_brain(model_dir, patient_dirs, out, print)
+    if dicom:
+        from helpers.apply.dicom import predict_dicom
+
+        predict_dicom(model_dir, dicom, out, named, brain_mask, print)
+    if others := [folder for folder in patient_dirs if folder not in dicom]:
+        predict_brain(model_dir, others, out, print)
+
+
+@app.command()
+def dicom(
+    folder: Annotated[Path, path_argument(help="A folder as an archive exports it.")],
+) -> None:
+    """List the studies and series of DICOM files, what each is, and why; status 1 where files cannot be read."""
+    from helpers.data.dicom.catalogue import read_archive
+
+    archive = read_archive(folder)
+    for study in archive.studies:
+        print_table(
+            f"{study.id} ({study.uid})",
+            ("what", "images", "size", "series", "why"),
+            (
+                (one.kind, one.images, one.size, one.uid, "; ".join([one.reason, *one.remarks, *one.problems]))
+                for one in study.series
+            ),
+        )
+    print(*archive.problems, *[f"{archive.others} other files"] * bool(archive.others), sep="\n")
+    raise typer.Exit(int(bool(archive.problems)))
 
 
 @app.command()

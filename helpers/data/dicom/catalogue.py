@@ -52,6 +52,11 @@ class Series:
         return self.instances[0]
 
     @property
+    def modality(self) -> str:
+        """The code of its modality, such as MR, in capitals."""
+        return self.first.text("Modality").upper()
+
+    @property
     def images(self) -> int:
         """How many images it has: files, or frames of multi-frame files."""
         return sum(max(1, int(one.number("NumberOfFrames") or 1)) for one in self.instances)
@@ -111,7 +116,7 @@ class Study:
     def _named(self, kind: str, uid: str) -> Series:
         for series in self.series:
             if series.uid == uid:
-                if series.first.text("Modality").upper() != "MR":
+                if series.modality != "MR":
                     raise DataError(f"{self.id}: --{kind} names {series}, which is no MR series; name one that is.")
                 return series
         error = DataError.listing(

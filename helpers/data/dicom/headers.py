@@ -230,6 +230,16 @@ def _bare(start: bytes) -> bool:
     return start[:2] in _START and len(start) > 8 and start[2:4] != b"\x00\x00\x00\x00" and start[3:4] == b"\x00"
 
 
+def holds_dicom(folder: str | os.PathLike) -> bool:
+    """Whether a folder is an archive's: DICOM at or below it, and no NIfTI.
+
+    Args:
+        folder: searched to any depth; it need not exist.
+    """
+    names = [place / name for place, _, names in walk_once(Path(folder)) for name in names if not name.startswith(".")]
+    return not any(path.name.endswith((".nii", ".nii.gz")) for path in names) and any(map(is_dicom, names))
+
+
 def read_headers(folder: str | os.PathLike) -> tuple[list[Instance], list[str], int]:
     """Read the header of every DICOM file at or below a folder, whatever the files are called.
 

@@ -1,7 +1,7 @@
 """Inference: from a patient's volumes to a segmentation on the patient's own grid."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -312,6 +312,32 @@ class Segmenter:
         images, centre = self.preprocess(scan)
         return self.native_labels(self.network_probabilities(images), scan, centre)
 
+    def labels_on(self, scan: Scan, grids: Mapping[str, Callable[[np.ndarray], np.ndarray]]) -> dict[str, np.ndarray]:
+        """The segmentation on other grids than the scan's: probabilities are brought there, then decided on.
+
+        Args:
+            scan: a patient with the modalities of the model.
+            grids: by name, what brings the probabilities of the three tumour classes, (rows, columns, slices, 3) on the
+                grid of the scan, to another grid, (n, m, k, 3).
+
+        Returns:
+            By name, (n, m, k) uint8, the network's labels 0, 1, 2, 3.
+
+        Raises:
+            DataError: as `preprocess`.
+        """
+        images, centre = self.preprocess(scan)
+        probabilities, decide = self._decision(self.network_probabilities(images))
+        tumour = self.grid.up(probabilities[..., 1:], scan.images.shape[:3], scan.spacing, centre)
+        return {name: decide(bring(tumour)) for name, bring in grids.items()}
+
+    def _decision(self, probabilities: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+        """The probabilities, calibrated where the model is, and what makes labels of those of the tumour."""
+        if self.decision != "dice":
+            return probabilities, _largest
+        probabilities, thresholds = self.calibration.apply(probabilities)
+        return probabilities, partial(labels_above, thresholds=thresholds)
+
     def native_labels(self, probabilities: np.ndarray, scan: Scan, centre: tuple[float, float]) -> np.ndarray:
         """The labels that class probabilities give on the patient's own grid: resampled first, then decided on.
 
@@ -326,10 +352,7 @@ class Segmenter:
             (rows, columns, slices) uint8, the network's labels 0, 1, 2, 3.
         """
         labels = np.zeros((*scan.images.shape[:2], len(probabilities)), np.uint8)
-        decide = _largest
-        if self.decision == "dice":
-            probabilities, thresholds = self.calibration.apply(probabilities)
-            decide = partial(labels_above, thresholds=thresholds)
+        probabilities, decide = self._decision(probabilities)
         tumour = np.flatnonzero(decide(probabilities[..., 1:]).any(axis=(1, 2)))
 
         def resample(chunk: np.ndarray) -> np.ndarray:
