@@ -170,10 +170,22 @@ def read_transform(path: Path) -> np.ndarray:
 
 
 def _sample(voxels: np.ndarray, to_index: np.ndarray, shape: tuple[int, int, int], order: int) -> np.ndarray:
+    """Values at the places of a new grid. A voxel is an area: up to its edge the outermost one counts, then 0."""
     to_index = np.round(to_index, 9)  # rounding of the inverse would move voxels of the rim out of the image
-    return scipy.ndimage.affine_transform(
-        voxels, to_index[:3, :3], to_index[:3, 3], shape, order=order, mode="grid-constant" if order else "constant"
-    )
+
+    def transform(values: np.ndarray, order: int, mode: str) -> np.ndarray:
+        return scipy.ndimage.affine_transform(
+            values, to_index[:3, :3], to_index[:3, 3], shape, order=order, mode=mode, prefilter=False
+        )
+
+    if order == 0:
+        return transform(voxels, 0, "grid-constant")
+    values = transform(voxels, order, "nearest")
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(shape) - 1)
+    reached = _apply(to_index, corners)
+    if reached.min() < -0.5 or (reached > np.array(voxels.shape) - 0.5).any():
+        values *= transform(np.ones(voxels.shape, np.uint8), 0, "grid-constant")
+    return values
 
 
 def _head(image: Image) -> np.ndarray:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy
 
+from helpers.prepare import registration
 from helpers.prepare.registration import (
     Image,
     Registration,
@@ -29,6 +30,13 @@ def affine(spacing):
     made = np.diag([-spacing[0], -spacing[1], spacing[2], 1.0])
     made[:3, 3] = 70, 80, -60
     return made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_samples():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registration, "_SAMPLES", 8000)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +116,18 @@ def test_larger_voxels_are_means_of_their_area(rng):
     thick[2, 3] = 1.5
     got = resample(image, (6, 4, 2), thick)
     np.testing.assert_allclose(got, image.voxels.reshape(6, 4, 2, 4).mean(axis=-1), atol=1e-6)
+
+
+def test_the_outermost_voxel_counts_up_to_its_edge_and_nothing_beyond():
+    image = Image(np.arange(1, 4, dtype=np.float32).reshape(3, 1, 1), np.eye(4))
+    half = np.diag([0.5, 1.0, 1.0, 1.0])
+    half[0, 3] = -1.25
+    for nearest, expected in (
+        (False, [0, 0, 1, 1.25, 1.75, 2.25, 2.75, 3, 0, 0]),
+        (True, [0, 0, 1, 1, 2, 2, 3, 3, 0, 0]),
+    ):
+        got = resample(image, (10, 1, 1), half, nearest=nearest)
+        np.testing.assert_allclose(got.ravel(), expected)
 
 
 def test_a_turned_grid_gets_the_mean_along_its_own_axes(rng):

@@ -272,38 +272,40 @@ def test_compressed_slices_that_can_be_decoded_are_read(archive, voxels):
     np.testing.assert_array_equal(read_volume(only(folder)).voxels, voxels)
 
 
-def test_enhanced_multi_frame_is_read(archive, voxels, affine, tmp_path):
-    slices = [pydicom.dcmread(path) for path in sorted(archive().iterdir())]
+ORDER = [4, 2, 0, 1, 6, 5, 3]  # of the frames
+
+
+def enhanced(folder, out):
+    """A folder with the slices of a series as one multi-frame file."""
+    slices = [pydicom.dcmread(path) for path in sorted(folder.iterdir())]
     whole = slices[0]
     shared, groups = Dataset(), []
     shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [Dataset()], [Dataset()]
     shared.PlaneOrientationSequence[0].ImageOrientationPatient = whole.ImageOrientationPatient
     shared.PixelMeasuresSequence[0].PixelSpacing = whole.PixelSpacing
     shared.PixelMeasuresSequence[0].SliceThickness = whole.SliceThickness
-    order = [4, 2, 0, 1, 6, 5, 3]
-    for place in order:
+    for place in ORDER:
         group = Dataset()
         group.PlanePositionSequence, group.PixelValueTransformationSequence = [Dataset()], [Dataset()]
         group.PlanePositionSequence[0].ImagePositionPatient = slices[place].ImagePositionPatient
         group.PixelValueTransformationSequence[0].RescaleSlope = 2
         group.PixelValueTransformationSequence[0].RescaleIntercept = 1
         groups.append(group)
+    whole.SOPClassUID = whole.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
     whole.SharedFunctionalGroupsSequence, whole.PerFrameFunctionalGroupsSequence = [shared], groups
-    whole.NumberOfFrames, whole.PixelData = 7, b"".join(slices[place].PixelData for place in order)
-    for tag in (
-        "ImagePositionPatient",
-        "ImageOrientationPatient",
-        "PixelSpacing",
-        "SliceThickness",
-        "SpacingBetweenSlices",
-    ):
+    whole.NumberOfFrames, whole.PixelData = len(ORDER), b"".join(slices[place].PixelData for place in ORDER)
+    for tag in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
         delattr(whole, tag)
-    (tmp_path / "one").mkdir()
-    whole.save_as(tmp_path / "one" / "IM1")
-    volume = read_volume(only(tmp_path / "one"))
+    out.mkdir()
+    whole.save_as(out / "IM1")
+    return out
+
+
+def test_enhanced_multi_frame_is_read(archive, voxels, affine, tmp_path):
+    volume = read_volume(only(enhanced(archive(), tmp_path / "one")))
     np.testing.assert_array_equal(volume.voxels, voxels * 2 + 1)
     np.testing.assert_allclose(volume.affine, affine, atol=1e-6)
-    assert [frame.index for frame in volume.frames] == [2, 3, 1, 6, 0, 5, 4]
+    assert [frame.index for frame in volume.frames] == [ORDER.index(place) for place in range(7)]
 
 
 def test_a_real_series_lies_where_simpleitk_has_it(real_data):
