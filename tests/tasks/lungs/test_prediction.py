@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from helpers.cli import app
 from helpers.data.chest import read_chest
+from helpers.data.phantoms.dicom import write_radiograph
 from helpers.data.pictures import read_image
 from helpers.runtime.errors import DataError
 from helpers.tasks.lungs.inference import LungSegmenter
@@ -26,6 +27,19 @@ def predicted(trained, hospitals, tmp_path_factory):
     written, refused = predict_lungs(trained, [hospitals], out, lambda _: None)
     assert refused == []
     return written
+
+
+def test_dicom_of_an_archive_gets_the_mask_of_its_png_whatever_its_form_and_no_name(trained, hospitals, tmp_path):
+    radiograph = read_image(next(iter(_xrays(hospitals).values())).image)
+    for number, inverted in enumerate((False, True)):
+        write_radiograph(tmp_path / "in" / f"study{number}" / f"Muellerova{number}.dcm", radiograph, inverted)
+    lines = []
+    written, refused = predict_lungs(trained, [tmp_path / "in"], tmp_path / "out", lines.append)
+    assert refused == []
+    one, other = (np.asarray(Image.open(path)) for path in written)
+    np.testing.assert_array_equal(one, other)
+    assert one.shape == radiograph.shape
+    assert not [text for text in (*lines, *map(str, written)) if "Mueller" in text]
 
 
 def test_every_radiograph_gets_the_mask_that_is_scored_at_its_own_size(trained, hospitals, predicted):
