@@ -23,7 +23,8 @@ _SEQUENCES = {  # the first that matches counts: a T1 FLAIR is a T1, and a FLAIR
 _CONTRAST = r"gd|gado\w*|post|contrast|\+c|c\+|ce|enh\w*|km|dotarem|gadovist|t1ce?|t1gd|t1gad|t1post|t1km"
 _NO_CONTRAST = r"pre|nativ\w*|without|w/?o|ohne|sans|non[-_ ]?contrast|noncontrast"
 _LOCALISER = r"loc|locali[sz]er|scout|survey|topogram|3[-_ ]?plane\w*|aahead\w*|smartbrain|calibration"
-_DERIVED = r"adc|trace\w*|mpr|mip|minip|sub|subtraction|cbv|cbf|mtt|ttp|\w*map|screen\w*|reformat\w*"
+_DERIVED = r"adc|trace\w*|mip|minip|sub|subtraction|cbv|cbf|mtt|ttp|\w*map|screen\w*"
+_REFORMATTED = r"mpr|reformat\w*"  # where the image is derived: of an original, mpr is short for MPRAGE
 _OTHER = {
     "diffusion": r"dwi|dti|diff\w*|ep2d\w*|resolve",
     "perfusion": r"perf\w*|dsc|dce|asl|pwi",
@@ -75,6 +76,8 @@ def recognise(first: Instance) -> Verdict:
         return Verdict(DERIVED, f"its ImageType says {known[0]}")
     if word := _word(_DERIVED, text):
         return Verdict(DERIVED, f"its description has the word {word!r}")
+    if "DERIVED" in types and (word := _word(_REFORMATTED, text)):
+        return Verdict(DERIVED, f"its ImageType says DERIVED, and its description has the word {word!r}")
     if known := [one for one in types if one in _OTHER_TYPES]:
         return Verdict(OTHER, f"{_OTHER_TYPES[known[0]]}: its ImageType says {known[0]}")
     if (part := first.text("BodyPartExamined").upper()) in _NO_HEADS:
@@ -155,7 +158,7 @@ def _text(first: Instance) -> str:
 
     Not all three at once: one protocol may hold all sequences of an examination, and name them all.
     """
-    known = [*_SEQUENCES.values(), _LOCALISER, _DERIVED, *_OTHER.values()]
+    known = [*_SEQUENCES.values(), _LOCALISER, _DERIVED, _REFORMATTED, *_OTHER.values()]
     texts = (first.text(tag).lower() for tag in ("SeriesDescription", "ProtocolName", "SequenceName"))
     return next((text for text in texts if any(_word(pattern, text) for pattern in known)), "")
 

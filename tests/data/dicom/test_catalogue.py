@@ -42,7 +42,7 @@ def test_numbers_decide_where_the_description_says_nothing(archive, kind):
     ("description", "kind"),
     [
         ("anat-T1w", "t1"),
-        ("t1_mpr_ns_sag_p2_iso", "derived"),
+        ("t1_mpr_ns_sag_p2_iso", "t1"),
         ("T1 MPRAGE post", "t1ce"),
         ("AX T1 +C", "t1ce"),
         ("3D T1 ohne KM", "t1"),
@@ -83,6 +83,7 @@ def test_a_protocol_that_names_all_sequences_does_not_hide_the_description(archi
     [
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localiser"),
         ({"ImageType": ["DERIVED", "SECONDARY", "ADC"]}, "derived"),
+        ({"ImageType": ["DERIVED", "SECONDARY"], "SeriesDescription": "t1_mpr_sag"}, "derived"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, "derived"),
         ({"Modality": "CT"}, "other"),
         ({"BodyPartExamined": "KNEE"}, "other"),
