@@ -6,8 +6,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
+from typer.testing import CliRunner
 
 from helpers.apply.dicom import predict_dicom
+from helpers.cli import app
 from helpers.data.dicom.catalogue import read_one_study
 from helpers.data.dicom.segmentation import read_dicom_segmentation
 from helpers.data.dicom.volume import read_volume
@@ -180,3 +182,25 @@ def test_the_real_head_is_refused_for_what_it_lacks(model, real_data, tmp_path):
     with pytest.raises(DataError, match=r"has no series that is surely a FLAIR\..*--flair.*\n.*T1: its description"):
         predict_dicom(model, [source], tmp_path, log=quiet)
     assert not list(tmp_path.iterdir())
+
+
+def test_commands_take_the_folder_and_say_no_name(model, finished):
+    source, folder, _ = finished
+    predicted = CliRunner().invoke(app, ["predict", str(model), str(source), "--out", str(folder.parent)])
+    assert predicted.exit_code == 0, predicted.output
+    assert "finished before" in predicted.output
+    listed = CliRunner().invoke(app, ["dicom", str(source)])
+    assert listed.exit_code == 0
+    for series in read_one_study(source).series:
+        assert series.uid in listed.output
+    assert NAME not in predicted.output + listed.output
+
+
+def test_a_named_series_is_taken_and_a_wrong_one_is_refused_with_what_is_there(model, finished, tmp_path):
+    source, folder, _ = finished
+    uids = {series.kind: series.uid for series in read_one_study(source).series}
+    assert predict_dicom(model, [source], folder.parent, {"flair": uids["flair"]}, log=quiet) == [folder]
+    with pytest.raises(DataError, match=r"has no series 1\.2\.3, which --flair names; it holds:"):
+        predict_dicom(model, [source], tmp_path, {"flair": "1.2.3"}, log=quiet)
+    with pytest.raises(DataError, match="was chosen for --flair, --t1ce"):
+        predict_dicom(model, [source], tmp_path, {"flair": uids["t1ce"]}, log=quiet)
