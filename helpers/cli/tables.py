@@ -1,12 +1,15 @@
 """Scores as tables for a terminal, the trivial model's in the same table; 80 columns are enough for each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from helpers.cli.console import console, print_table
-from helpers.measure.statistics import MIN_PATIENTS
+from helpers.measure.statistics import MIN_PATIENTS, mean_interval
+from helpers.runtime.json_files import read_json
+from helpers.runtime.options import ORDERS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -224,6 +227,57 @@ def _against_first(scores: dict) -> str:
     told = "" if difference["told"] else ", not told"
     spread = "too few" if difference["interval"] is None else "{:+.3f}, {:+.3f}".format(*difference["interval"])
     return f"{scores['mean']:.3f}\n{difference['mean']:+.3f} [{spread}]{told}"
+
+
+def finetuning_table(out: Path) -> None:
+    """A fine-tuned model beside what it was, at the new hospital and at the old one."""
+    table = read_json(out / "finetuning.json", {"type": "object", "description": "an object"})
+    hospitals = [(name, table[name]) for name in ("new", "old") if table.get(name)]
+    print_table(
+        f"Learned from {len(table['patients'])}, layers: {table['layers']}; {table['score']}",
+        ("", *(f"{name} hospital, n = {len(scores['after'])}" for name, scores in hospitals)),
+        (
+            (words, *(_of_patients(scores[key].values()) for _, scores in hospitals))
+            for words, key in (("as it was", "before"), ("fine-tuned", "after"), ("trivial", "trivial"))
+        ),
+    )
+
+
+def curve_table(table: dict) -> None:
+    """A learning curve: the mean over the test patients by how many were learned from, at the new site and the old."""
+    from helpers.show.learning_curve import CURVES, by_patient
+
+    rows = []
+    for key, (words, *_) in CURVES.items():
+        for count in sorted({row["k"] for row in table["rows"] if (row["start"], row["order"]) == key}):
+            known = [
+                by_patient(table, key, count, side) if _scored(table, key, side) else [] for side in ("new", "old")
+            ]
+            rows.append((words, count, *map(_of_patients, known)))
+    old = table.get("old_base", {})
+    rows.append(("the model as it was", 0, _of_patients(table["base"].values()), _of_patients(old.values())))
+    rows.append(("trivial", 0, _of_patients(table["trivial"].values()), "-"))
+    columns = (f"new site, n = {len(table['base'])}", f"old sites, n = {len(old)}")
+    print_table(f"{table['score']}; layers: {table['layers']}", ("", "patients", *columns), rows)
+
+
+def _scored(table: dict, key: tuple[str, str], side: str) -> bool:
+    return any((row["start"], row["order"]) == key and row[side] for row in table["rows"])
+
+
+def order_table(ids: list[str], name: str) -> None:
+    """Whom to outline first."""
+    print_table(f"To outline, in this order: {ORDERS[name].help}", ("", "patient"), enumerate(ids, start=1))
+
+
+def _of_patients(values: Iterable[float | None]) -> str:
+    """Mean and interval; below eight patients their range."""
+    found = [value for value in values if value is not None]
+    if not found:
+        return "-"
+    spread = mean_interval(found)
+    words = f"{spread[0]:.3f}, {spread[1]:.3f}" if spread else f"range {min(found):.3f}, {max(found):.3f}"
+    return f"{sum(found) / len(found):.3f} [{words}]"
 
 
 def runs_table(compared: "pd.DataFrame") -> None:

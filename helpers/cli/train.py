@@ -168,12 +168,6 @@ def train_lungs_command(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Or its length in epochs of 20 steps, the same on every machine.")
     ] = None,
-    init: Annotated[
-        Path | None, path_option(help="Begin with the model that `train lungs` or `adapt` left here.")
-    ] = None,
-    labelled: Annotated[
-        int | None, typer.Option(min=1, help="Learn from so many X-rays of the hospital, and no more.")
-    ] = None,
     filters: Annotated[int, typer.Option(min=1, help="Features of the U-Net's first level; the paper has 32.")] = 16,
     size: Annotated[
         int, typer.Option(min=16, callback=_sixteenths, help="Pixels along each side of the square that is seen.")
@@ -185,7 +179,7 @@ def train_lungs_command(
     devices: Devices = "auto",
 ) -> None:
     """Train the U-Net on the lungs of one hospital or of both, and score it on X-rays kept out."""
-    _one_length(minutes, epochs)
+    check_one_length(minutes, epochs)
     check_backend()
     from helpers.learn.run_folder import read_metrics
     from helpers.tasks.lungs.commands import train_lungs
@@ -200,8 +194,6 @@ def train_lungs_command(
         augmentation,
         loss,
         minutes,
-        init,
-        labelled,
         seed,
         STARTED,
         epochs=epochs,
@@ -210,6 +202,12 @@ def train_lungs_command(
     lungs_table(read_metrics(out))
 
 
-def _one_length(minutes: float | None, epochs: int | None) -> None:
+def check_one_length(minutes: float | None, epochs: int | None) -> None:
+    """Refuse minutes and epochs together.
+
+    Args:
+        minutes: that were given, or None.
+        epochs: that were given, or None.
+    """
     if minutes is not None and epochs is not None:
         raise typer.BadParameter(f"{minutes:g} minutes and {epochs} epochs were given; give one of the two.")

@@ -9,6 +9,7 @@ from rich.text import Text
 from helpers.cli.console import console
 from helpers.cli.parameters import path_argument, path_option
 from helpers.cli.tables import brain_table, gate_table, lungs_table
+from helpers.runtime.disk import write_text
 
 app = typer.Typer(no_args_is_help=True, help="Pass a trained model on as one file, and open one.")
 
@@ -21,10 +22,12 @@ def pack(
     out: Annotated[Path, path_option("--out", help="The file to write.")],
     licence: Annotated[str, typer.Option(help="Under which the weights are passed on, and what their data asks for.")],
 ) -> None:
-    """Write weights, recipe, scores and licence as one file; names of patients stay here unless they are public."""
+    """Write weights, recipe, scores and licence as one file, and a model card; names stay here unless public."""
+    from helpers.apply.model_card import model_card
     from helpers.learn.passport import pack_weights
 
     passport = pack_weights(model_dir, out, licence)
+    write_text(model_card(model_dir, licence), out.with_name(f"{out.name}.md"))
     withheld = f"{passport['withheld']} names of patients and sites are withheld, pseudonyms stand for them."
     _print(f"{out}: {out.stat().st_size / 1e6:.1f} MB. {withheld}", passport)
 

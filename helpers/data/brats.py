@@ -381,7 +381,7 @@ def _read_folder(folder: Path, names: list[str], table: dict[str, dict]) -> tupl
     row = table.get(identity, {})
     parts = {part.upper() for part in folder.parts}
     grade = row.get("grade") or next((grade for grade in ("HGG", "LGG") if grade in parts), None)
-    site = row.get("site") or _site(identity)
+    site = row.get("site") or site_of(identity)
     patient = Patient(identity, folder, images, seg, grade, site, BRATS_2023 if newer else BRATS_2017)
     found, geometry = _check_headers(patient)
     return replace(patient, notes=geometry.notes if geometry else ()), problems + found
@@ -501,13 +501,18 @@ def _read_tables(root: Path) -> tuple[dict[str, dict[str, str | None]], list[str
     for path in _mapping_tables(root):
         found, message = _read_table(path)
         for grade, ids in found:
-            site = max(filter(None, map(_site, ids)), key=len, default=None)  # the id of 2017 may lack the digits
+            site = max(filter(None, map(site_of, ids)), key=len, default=None)  # the id of 2017 may lack the digits
             rows.update({identity: {"grade": grade, "site": site} for identity in ids})
         if message:
             remarks.append(f"{path}: {message}")
     return rows, remarks
 
 
-def _site(identity: str) -> str | None:
+def site_of(identity: str) -> str | None:
+    """The site in an id of BraTS 2017 to 2019, such as CBICA; None where there is none.
+
+    Args:
+        identity: of a patient.
+    """
     match = _SITE.match(identity)
     return match["site"].upper() if match else None

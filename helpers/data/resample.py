@@ -14,7 +14,8 @@ import numpy as np
 
 from helpers.runtime.errors import DataError
 
-_SMALLEST_MM = 40.0  # of a brain along rows and columns: a third of a child's
+SMALLEST_MM = 40.0
+"""Of a brain along rows and columns: a third of a child's."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +105,10 @@ class Grid:
         for axis, mm in enumerate(spacing[:2]):
             inside = np.flatnonzero(brain.any(axis=1 - axis))
             first, last = inside[0] * mm, (inside[-1] + 1) * mm
-            if not _SMALLEST_MM <= last - first <= self.extent_mm:
+            if not SMALLEST_MM <= last - first <= self.extent_mm:
                 limit = f"the network's window is {self.extent_mm:.0f} mm"
-                if last - first < _SMALLEST_MM:
-                    limit = f"expected at least {_SMALLEST_MM:.0f} mm"
+                if last - first < SMALLEST_MM:
+                    limit = f"expected at least {SMALLEST_MM:.0f} mm"
                 raise DataError(
                     f"{name}: the non-zero voxels span {last - first:.0f} mm along axis {axis}; {limit}. Expected a "
                     "skull-stripped head with 0 outside the brain and the right spacing in its header (it says "

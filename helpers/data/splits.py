@@ -127,6 +127,39 @@ def make_split(patients: Sequence[SplitItem], seed: int = 0, folds: int = 5, fol
     return _as_split([patient for patient in order if patient not in test], test, seed, fold)
 
 
+def keep_out(patients: Sequence[SplitItem], count: int, seed: int = 0, validate: bool = True) -> Split:
+    """Keep a number of patients for the test, from as many grades and sites as it allows.
+
+    Args:
+        patients: of all sides, in any order.
+        count: of the patients for the test.
+        seed: another seed is another split.
+        validate: whether one in eight of the others is for validation; else all of them are for training.
+
+    Raises:
+        DataError: too few patients would be left.
+
+    Examples:
+        >>> from types import SimpleNamespace
+        >>> patients = [SimpleNamespace(id=f"p{n}", strata=("HGG" if n < 6 else "LGG",)) for n in range(9)]
+        >>> split = keep_out(patients, 3)
+        >>> len(split.train), len(split.validation), sum(patient < "p6" for patient in split.test)
+        (5, 1, 2)
+    """
+    check_seed(seed)
+    check_whole("test", count, 1, example=5)
+    if len(patients) <= count + validate:
+        raise DataError(
+            f"{count} of {len(patients)} patients are to be kept for the test; too few are left to learn from."
+        )
+    order = _stratified_order(patients, seed)
+    test = [order[place * len(order) // count] for place in range(count)]
+    rest = [patient for patient in order if patient not in test]
+    if validate:
+        return _as_split(rest, test, seed)
+    return Split(tuple(sorted(one.id for one in rest)), (), tuple(sorted(one.id for one in test)), seed)
+
+
 def site_groups(patients: Sequence[SitedItem]) -> dict[str, tuple[str, ...]]:
     """The patients of each site; sites with fewer than `MIN_SITE` patients are pooled as `OTHERS`.
 

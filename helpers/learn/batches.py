@@ -22,7 +22,7 @@ from helpers.data.slabs import slab_rows
 from helpers.data.store import Store
 from helpers.learn.devices import local_rows
 from helpers.prepare.augment import draw, drop_modalities
-from helpers.prepare.sampling import SliceSampler
+from helpers.prepare.sampling import RehearsalSampler, SliceSampler
 from helpers.runtime import options
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def training_batches(
     modality_dropout: float = 0.0,
     crop: int | None = None,
     first_step: int = 0,
+    rehearsed: Sequence[str] = (),
 ) -> tf.data.Dataset:
     """Batches without end; batch number k depends on the seed and k alone. Each of several machines gets its part.
 
@@ -62,13 +63,14 @@ def training_batches(
         modality_dropout: chance of each modality of a slice to be missing, see `helpers.prepare.augment`.
         crop: pixels along each side of the part that a network will see of each slice; all of it without.
         first_step: number of the first batch.
+        rehearsed: further patients, from whom half of each batch is drawn.
 
     Yields:
         A dict of `images` (batch, size, size, channels) float16, `foreground` (batch, classes - 1, size, size) uint8,
         the soft labels of all classes but the background, in 255ths, the arrays of an `AugmentationParams` by name, and
         for a crop `corner` (batch, 2) int32, its first row and column, each with the batch as its first axis.
     """
-    reader = batch_reader(store, ids, batch_size, seed, augmentation, focus, reach, modality_dropout, crop)
+    reader = batch_reader(store, ids, batch_size, seed, augmentation, focus, reach, modality_dropout, crop, rehearsed)
     return _endless(reader, first_step)
 
 
@@ -82,6 +84,7 @@ def batch_reader(
     reach: int = 0,
     modality_dropout: float = 0.0,
     crop: int | None = None,
+    rehearsed: Sequence[str] = (),
 ) -> Callable[[int], dict[str, np.ndarray]]:
     """A function that reads batch number k of `training_batches`, whose arguments these are.
 
@@ -95,8 +98,9 @@ def batch_reader(
         reach: neighbours of a slice to each side that are further channels of it.
         modality_dropout: chance of each modality of a slice to be missing.
         crop: pixels along each side of the part that a network will see of each slice; all of it without.
+        rehearsed: further patients, from whom half of each batch is drawn.
     """
-    sampler = SliceSampler(store, ids, batch_size, seed, focus)
+    sampler = RehearsalSampler(store, ids, rehearsed, batch_size, seed, focus)
     size, channels = store.images.shape[1], store.images.shape[-1]
     transforms = options.load(options.AUGMENTATIONS, augmentation, "augmentation")
     memory = BatchMemory()

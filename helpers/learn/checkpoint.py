@@ -195,10 +195,10 @@ class Checkpoint:
         state, cure = json.loads(file["state"].tobytes()), "Delete the file; the training then begins anew."
         check_json(state, f"{self.path} is damaged", _STATE, cure, finite=False)
         check_json({**state, "history": []}, f"{self.path} is damaged", cure=cure)  # rows may hold what is not finite
-        if state["parameters"] != self.parameters:
+        if differ := differences(state["parameters"], self.parameters):
             raise DataError(
-                f"{self.path} keeps a training with other parameters "
-                f"({differences(state['parameters'], self.parameters)}). Choose another folder, or delete the file."
+                f"{self.path} keeps a training with other parameters ({differ}). Choose another folder, or delete the "
+                "file."
             )
         return state
 
@@ -297,7 +297,9 @@ class Checkpoint:
 
 
 def differences(found: dict, wanted: dict) -> str:
-    """Which parameters differ, in words: "seed 0 there, 1 now".
+    """Which parameters differ, in words: "seed 0 there, 1 now"; empty where none does.
+
+    A parameter that a version does not write counts as null, so a training of that version is known again.
 
     Args:
         found: the parameters of a file.

@@ -253,6 +253,19 @@ def _digest(run: Mapping[str, object]) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
+def run_digest(folder: str | os.PathLike) -> str:
+    """What tells a finished training from any other: the digest of its `run.json`.
+
+    Args:
+        folder: of the training; a leading `~` is expanded.
+
+    Raises:
+        DataError: as `read_run`.
+    """
+    run = read_run(folder)
+    return run.get("digest") or _digest(run)  # older versions recorded none
+
+
 def write_signed(run: Mapping[str, object], path: Path) -> str:
     """Write a `run.json` with the digest of its content.
 
@@ -323,7 +336,7 @@ def read_split(folder: str | os.PathLike) -> Split:
         folder: of the training; a leading `~` is expanded.
 
     Returns:
-        The split; that of an ensemble holds the test patients of its members alone, each of whom one member never saw.
+        The split; that of an ensemble holds the test patients of its members alone, whom a member never saw.
 
     Raises:
         DataError: `split.json` is missing or damaged, or is not the one that the model was trained with.
@@ -331,7 +344,8 @@ def read_split(folder: str | os.PathLike) -> Split:
     folder = expanded(folder)
     if len(members := member_folders(folder)) > 1:
         splits = [read_split(member) for member in members]
-        return Split((), (), tuple(sorted(identity for split in splits for identity in split.test)), splits[0].seed)
+        tested = sorted({identity for split in splits for identity in split.test})
+        return Split((), (), tuple(tested), splits[0].seed)
     run, split = read_run(folder), load_split(folder / "split.json")
     if (digest := run["parameters"].get("split", split.digest)) != split.digest:
         raise DataError(
@@ -343,6 +357,26 @@ def read_split(folder: str | os.PathLike) -> Split:
         error = DataError.listing(message, leaked)
         raise error
     return split
+
+
+def scoring_folders(folder: str | os.PathLike) -> dict[str, Path]:
+    """By test patient of a model, the folder of what scores that patient and never saw it.
+
+    Of an ensemble that cross-validation left this is the member that tests the patient; where all members test the same
+    patients, as after a fine-tuning, it is the ensemble.
+
+    Args:
+        folder: of a finished training, or of an ensemble.
+
+    Raises:
+        DataError: as `read_split`.
+    """
+    folder = expanded(folder)
+    members = member_folders(folder)
+    splits = [set(read_split(member).test) for member in members]
+    if all(test == splits[0] for test in splits):
+        return dict.fromkeys(sorted(splits[0]), folder)
+    return {identity: member for member, test in zip(members, splits, strict=True) for identity in sorted(test)}
 
 
 def read_metrics(folder: str | os.PathLike) -> dict:
@@ -460,10 +494,7 @@ def _is_finished(out: Path, parameters: dict) -> bool:
     if not (out / "metrics.json").exists():
         return False
     found = read_run(out)["parameters"]
-    if found != parameters:
-        raise DataError(
-            f"{out} holds a finished training with other parameters ({differences(found, parameters)}). Choose another "
-            "folder."
-        )
+    if differ := differences(found, parameters):
+        raise DataError(f"{out} holds a finished training with other parameters ({differ}). Choose another folder.")
     read_metrics(out)  # raises where it is damaged: a folder is finished if this file is
     return True

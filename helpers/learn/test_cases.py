@@ -81,7 +81,7 @@ def select_test_cases(
                 "Give the folder the model was trained from, or --split all for a folder it never saw."
             )
         return selected
-    _refuse_known(patients, known, hashes, folder)
+    refuse_known(patients, known, hashes, folder)
     return list(patients)
 
 
@@ -152,9 +152,20 @@ def seconds_to_score(score: Callable[[Sequence[Case]], object], cases: Sequence[
     return 1.5 * (time.monotonic() - begun) / len(cases[:sample]) * len(cases)
 
 
-def _refuse_known(
+def refuse_known(
     patients: Sequence[Case], learned_from: dict, hashes: Callable[[Case], dict[str, str]], folder: str | os.PathLike
 ) -> None:
+    """Refuse cases that a model was trained or tuned on, by id or by their voxels.
+
+    Args:
+        patients: the cases.
+        learned_from: the hashes of the voxels, by id, of those that the model learned from.
+        hashes: from a case to the hashes of its voxels.
+        folder: of the model, for the message.
+
+    Raises:
+        DataError: there are such cases; each is named.
+    """
     owners = {value: identity for identity, known_hashes in learned_from.items() for value in known_hashes.values()}
     known = []
     for patient in patients:
@@ -163,8 +174,9 @@ def _refuse_known(
         elif same := set(hashes(patient).values()) & set(owners):
             known.append(f"{patient.id}: its voxels are those of {owners[same.pop()]}")
     if known:
-        raise DataError.listing(
+        error = DataError.listing(
             f"{folder} was trained or tuned on {len(known)} of these {len(patients)} patients; a score on them says "
             "nothing about new ones. Leave them out, or use --split test:",
             known,
         )
+        raise error

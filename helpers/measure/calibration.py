@@ -17,7 +17,7 @@ from scipy import ndimage, optimize
 
 from helpers.measure.overlap import Mask
 
-_LEAST = 1e-7
+LEAST = 1e-7
 """Probabilities below are raised to it, or a voxel that was certain of the wrong class would decide alone."""
 
 _TEMPERATURES = 0.05, 20.0
@@ -178,7 +178,7 @@ def with_temperature(probabilities: ArrayLike, temperature: float) -> NDArray[np
     """
     if not temperature > 0:
         raise ValueError(f"temperature is {temperature}; expected a positive number, 1 changes nothing")
-    p = np.asarray(probabilities, np.float64).clip(_LEAST, 1) ** (1 / temperature)
+    p = np.asarray(probabilities, np.float64).clip(LEAST, 1) ** (1 / temperature)
     return p / p.sum(axis=-1, keepdims=True)
 
 
@@ -209,5 +209,5 @@ def _as_scores(labels: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.
         )
     if not (np.abs(p.sum(axis=-1) - 1) < 0.01).all() or p.min() < 0:
         raise ValueError("probabilities do not sum to 1; expected the softmax of the scores")
-    scores = np.log(p.reshape(-1, p.shape[-1]).clip(_LEAST, 1))
+    scores = np.log(p.reshape(-1, p.shape[-1]).clip(LEAST, 1))
     return truth.ravel().astype(np.intp), scores - scores.max(axis=1, keepdims=True)

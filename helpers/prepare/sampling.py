@@ -56,3 +56,30 @@ class SliceSampler:
         rng = np.random.default_rng([self._seed, step])
         drawn = [rng.choice(pool, count, replace=count > len(pool)) for pool, count in self._pools]
         return np.concatenate(drawn)
+
+
+class RehearsalSampler:
+    """Draws half of a batch from some patients and half from others: the new hospital's and the old one's.
+
+    So the old patients are as many in a batch whether three are rehearsed or three hundred.
+
+    Args:
+        store: the slices.
+        ids: the patients of the one half.
+        rehearsed: those of the other; without any, this is a `SliceSampler`.
+        batch_size: slices in a batch; of an odd number the first half has one more.
+        seed: of the draw.
+        focus: as in `SliceSampler`, of each half.
+    """
+
+    def __init__(
+        self, store: SlicePool, ids: Sequence, rehearsed: Sequence, batch_size: int, seed: int, focus: float = 0.5
+    ) -> None:
+        old = batch_size // 2 if len(rehearsed) else 0
+        self._halves = [SliceSampler(store, ids, batch_size - old, seed, focus)]
+        if old:
+            self._halves.append(SliceSampler(store, rehearsed, old, seed, focus))
+
+    def __call__(self, step: int) -> np.ndarray:
+        """The slices of batch number `step`: (batch_size,) integer positions in the store."""
+        return np.concatenate([half(step) for half in self._halves])

@@ -80,6 +80,24 @@ DECISIONS = {
 }
 """How probabilities become a mask."""
 
+_LAYERS = "helpers.learn.layer_rates"
+
+LAYERS = {
+    "whole": Option("all layers at one rate", f"{_LAYERS}:WHOLE"),
+    "graded": Option("the encoder at a tenth of the rate", f"{_LAYERS}:GRADED"),
+    "decoder": Option("the decoder alone, the encoder is frozen", f"{_LAYERS}:FROZEN"),
+}
+"""How the layers of a model learn at a new hospital, each the encoder's share of the learning rate."""
+
+_ORDERS = "helpers.tasks.finetuning.outline_first"
+
+ORDERS = {
+    "random": Option("by chance", f"{_ORDERS}:at_random"),
+    "unsure": Option("whom the model is least sure of", f"{_ORDERS}:least_sure"),
+    "different": Option("whoever is most different from those before", f"{_ORDERS}:most_different"),
+}
+"""Which patients to outline first."""
+
 METHODS = {
     "histogram": Option("match the target's histogram to the source's", "helpers.prepare.histogram_matching:histogram"),
     "statistics": Option(

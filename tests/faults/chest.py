@@ -54,8 +54,6 @@ def _model() -> Path:
         "loss": "dice",
         "minutes": None,
         "epochs": 1,
-        "init": None,
-        "labelled": None,
         "seed": 0,
     }
     split = split_radiographs(read_chest(_phantom()).xrays)

@@ -96,8 +96,6 @@ def _trained(task: str) -> Path:
             "augmentation": "xray",
             "loss": "dice+cross-entropy",
             "epochs": None,
-            "init": None,
-            "labelled": None,
         },
     }[task]
     keras.utils.set_random_seed(0)
@@ -201,18 +199,7 @@ def _use(command: str, model: Path, task: str, folder: Path) -> list[str]:
         ],
         "audit": ["audit", str(model)],
         "train": ["train", task, "--data", str(data), "--out", str(model), *SETTINGS[task]],
-        "init": [
-            "train",
-            "lungs",
-            "--data",
-            str(data),
-            "--out",
-            str(out / "run"),
-            "--init",
-            str(model),
-            "--minutes",
-            "1",
-        ],
+        "finetune": ["finetune", str(model), "--data", str(data), "--out", str(out / "run"), "--epochs", "1"],
         "adapt": [
             "adapt",
             str(model),
@@ -529,7 +516,7 @@ _RUN = [
     Fault(
         "learned from nobody, gone on with",
         "run.json",
-        _edited("lungs", _entry("learned_from", {}), "init"),
+        _edited("lungs", _entry("learned_from", {}), "finetune"),
         "learned_from names 0 patients",
     ),
     Fault(
@@ -819,7 +806,6 @@ _SETTINGS = [
     *(_setting(task, "--folds", "0", "folds", 2) for task in ("brain", "gate")),
     *(_setting(task, "--devices", "gpu", "devices 'gpu'; expected auto") for task in SETTINGS),
     _setting("brain", "--devices", "cpu:0", "devices 'cpu:0'"),
-    _setting("lungs", "--labelled", "0", "labelled", 2),
     _setting("lungs", "--epochs", "0", "epochs", 2),
     _setting("lungs", "--site", "boston", "boston", 2),
     _setting("gate", "--network", "resnet", "resnet", 2),
@@ -866,14 +852,14 @@ _SETTINGS = [
     Fault(
         "begin with nothing",
         "settings",
-        _command(*TRAIN["lungs"], "--init", NOWHERE),
+        _command("finetune", NOWHERE, "--data", NOWHERE, "--out", "OUT"),
         f"{NOWHERE} holds no finished training .there is no such folder",
     ),
     Fault(
-        "begin with a brain",
+        "rehearse nobody",
         "settings",
-        _command(*TRAIN["lungs"], "--init", "MODEL-brain"),
-        "holds a training of 'brain'; expected one of 'lungs'",
+        _command("finetune", "MODEL-brain", "--data", NOWHERE, "--out", "OUT", "--rehearse"),
+        "To rehearse the old hospital's patients takes their folder; give it by --old",
     ),
     Fault("adapt by magic", "settings", _command(*ADAPT, "--method", "magic"), "magic", 2),
     Fault(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from helpers.prepare.sampling import SliceSampler
+from helpers.prepare.sampling import RehearsalSampler, SliceSampler
 
 
 def test_same_seed_and_step_draw_the_same_slices(store, split):
@@ -57,3 +57,12 @@ def test_more_focus_makes_every_tumour_class_less_rare(store, split):
         soft_labels.append(pixels / pixels.sum())
     assert (np.diff(soft_labels, axis=0)[:, 1:] > 0).all()
     assert soft_labels[-1][0] > 0.5
+
+
+def test_rehearsed_patients_make_half_of_a_batch_however_many_they_are(store, split):
+    new, old = split.test[:1], split.train
+    rows = RehearsalSampler(store, new, old, 8, seed=0)(3)
+    assert np.isin(rows[:4], store.rows(new)).all()
+    assert np.isin(rows[4:], store.rows(old)).all()
+    alone = RehearsalSampler(store, new, (), 8, seed=0)(3)
+    np.testing.assert_array_equal(alone, SliceSampler(store, new, 8, seed=0)(3))

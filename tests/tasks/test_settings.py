@@ -7,6 +7,7 @@ from helpers.tasks.adaptation.commands import adapt
 from helpers.tasks.adaptation.ladder import DIRECTIONS, run_ladder
 from helpers.tasks.brain.commands import evaluate_brain, train_brain, train_brain_folds
 from helpers.tasks.brain.recipe import Recipe
+from helpers.tasks.finetuning.commands import finetune
 from helpers.tasks.gate.commands import evaluate_gate, train_gate, train_gate_folds
 from helpers.tasks.lungs.commands import evaluate_lungs, train_lungs
 
@@ -33,11 +34,9 @@ GATE = [
 ]
 LUNGS = [
     ({"site": "boston"}, "site 'boston'"),
-    ({"labelled": 0}, "labelled is 0"),
     ({"epochs": 0}, "epochs is 0"),
     ({"loss": "hinge"}, "loss 'hinge' is not known"),
     ({"augmentation": "flip"}, "augmentation 'flip' is not known"),
-    ({"init": NOWHERE}, "holds no finished training"),
 ]
 
 
@@ -114,6 +113,26 @@ def test_an_adaptation_refuses_before_it_reads(settings, message, tmp_path):
     arguments = {"source_site": "montgomery", "target_site": "shenzhen", "method": "adda", **settings}
     with pytest.raises(DataError, match=message):
         adapt(NOWHERE, NOWHERE, out=tmp_path / "out", **arguments)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"patients": 0}, "patients is 0"),
+        ({"test": 0}, "test is 0"),
+        ({"first": "magic"}, "order 'magic' is not known"),
+        ({"layers": "some"}, "layers 'some' is not known"),
+        ({"minutes": 0}, "minutes is 0"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"devices": "gpu"}, "devices 'gpu'"),
+        ({"rehearse": True}, "give it by --old"),
+        ({}, "holds no finished training"),
+    ],
+)
+def test_a_fine_tuning_refuses_before_it_reads(settings, message, tmp_path):
+    with pytest.raises(DataError, match=message):
+        finetune(NOWHERE, NOWHERE, tmp_path / "out", **settings)
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from helpers.data.chest import SITES, list_radiographs
+from helpers.data.chest import PREFIXES, SITES, list_radiographs, read_chest
 from helpers.data.radiographs import split_radiographs
-from helpers.data.splits import Split
+from helpers.data.splits import Split, shuffled
 from helpers.learn.budget import Budget
 from helpers.learn.run_schema import IMAGES, SCORES
 from helpers.runtime import options
@@ -27,6 +27,7 @@ from helpers.runtime.outputs import writable_folder
 from helpers.runtime.settings import check_filters, check_names, check_size, check_whole, expanded
 from helpers.tasks.adaptation.commands import adapt
 from helpers.tasks.adaptation.results import summarise
+from helpers.tasks.finetuning.commands import finetune
 from helpers.tasks.lungs.commands import evaluate_lungs, train_lungs
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ class Experiment:
         idea: what is new about it, in a few words.
         start: the experiment whose model it begins with; None: it is trained from scratch.
         method: of `helpers.tasks.adaptation.commands.adapt`; None: it learns from masks, by
-            `helpers.tasks.lungs.commands.train_lungs`.
+            `helpers.tasks.lungs.commands.train_lungs`, with a start by `helpers.tasks.finetuning.commands.finetune`.
         at: "source" or "target", the hospital whose radiographs it learns from, or is adapted to.
-        settings: further arguments of either.
+        settings: further arguments of either; `labelled`, from how many of the hospital's radiographs it learns.
     """
 
     name: str
@@ -233,10 +234,38 @@ def _run(
 ) -> None:
     folder, site = run_folder(out, direction, experiment.name, seed), _site(direction, experiment.at)
     start = run_folder(out, direction, experiment.start, seed) if experiment.start else None
-    if experiment.method:
+    if start and not experiment.method:
+        _fine_tune(start, data, folder, site, training["split"], **common)
+    elif experiment.method:
         adapt(start, data, _site(direction, "source"), site, experiment.method, folder, **common)
     else:
-        train_lungs(data, folder, site, init=start, **training, **common)
+        train_lungs(data, folder, site, **training, **common)
+
+
+def _fine_tune(
+    start: Path,
+    data: str | os.PathLike,
+    folder: Path,
+    site: str,
+    split: Split,
+    seed: int,
+    labelled: int | None = None,
+    **common: Any,
+) -> None:
+    """Go on with a model on the first `labelled` training radiographs of a hospital in the seed's order, or on all.
+
+    Raises:
+        DataError: there are fewer than that.
+    """
+    train = [identity for identity in split.train if identity.startswith(PREFIXES[site])]
+    masks = {xray.id for xray in read_chest(data, site).require(site)}
+    train = sorted((one for one in train if one in masks), key=lambda identity: shuffled(identity, seed))
+    if labelled is not None and labelled > len(train):
+        raise DataError(
+            f"{labelled} X-rays of {site} to learn from were asked for; the training side has {len(train)}."
+        )
+    sides = Split(tuple(sorted(train[:labelled])), (), split.test, split.seed)
+    finetune(start, data, folder, layers="whole", site=site, split=sides, seed=seed, **common)
 
 
 def _score(folder: Path, data: str | os.PathLike, target: str, made: Mapping[str, Any], log: Log) -> None:

@@ -15,13 +15,14 @@ from helpers.data.volumes import Scan, read_scan, unusual_voxels, write_segmenta
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.cross_validation import check_folds, cross_validate, everybody, final_epochs, fold_splits
+from helpers.learn.finetuning import SHARE, Start, encoder_rate
 from helpers.learn.run_folder import (
     check_network,
-    member_folders,
+    load_network,
     read_metrics,
     read_run,
-    read_split,
     run_training,
+    scoring_folders,
     training_folder,
     training_provenance,
     write_run,
@@ -60,6 +61,10 @@ def train_brain(
     slices: str | os.PathLike | None = None,
     devices: str = "auto",
     cross_validated: str | os.PathLike | None = None,
+    epochs: int = 30,
+    steps: int | None = None,
+    start: Start | None = None,
+    stored: Sequence[Patient] | None = None,
 ) -> Path:
     """Train the U-Net on the patients under `data`, and score it on test patients.
 
@@ -71,7 +76,7 @@ def train_brain(
         modalities: the volumes that are the network's input; patients that lack one are left out.
         size: pixels along each side of the 192 mm window.
         filters: features of the U-Net's first level.
-        minutes: wall time from `started` until the folder is finished; 30 epochs without it.
+        minutes: wall time from `started` until the folder is finished; `epochs` without it.
         recipe: loss, augmentation, sampling of slices and batch size; the default one if none is given.
         seed: of the split, the initial weights, the order of slices and their augmentation.
         started: the moment from which minutes count, as `time.monotonic` gives it; now without.
@@ -83,6 +88,11 @@ def train_brain(
         cross_validated: folder of finished folds of this recipe. The training is then their final one: on all patients,
             for as many steps as the folds' median best. None is left to validate or test on, so calibration and scores
             are those of the folds.
+        epochs: how long where no minutes are given.
+        steps: batches in an epoch; without, as many as show as many slices as the training patients have.
+        start: the model to go on with, of the same modalities, size and filters; a new network without.
+        stored: the patients of the slice store, `split`'s and more, so that several trainings share it; all under
+            `data` without.
 
     Returns:
         `out`.
@@ -92,9 +102,10 @@ def train_brain(
             be used as it is (each finding is named), or `out` holds another training.
     """
     _check_settings(modalities, size, filters, minutes, seed, devices)
-    budget = Budget.of(minutes, epochs=30, started=started)
+    budget = Budget.of(minutes, epochs, started)
     out, grid = training_folder(out), Grid(size)
-    patients = read_catalogue(expanded(data)).require(modalities)
+    patients = tuple(stored or read_catalogue(expanded(data)).require(modalities))
+    patients += tuple(one for one in (start.rehearsed if start else ()) if one not in patients)
     if cross_validated:
         split = everybody(patients, seed)
         budget = Budget(epochs=final_epochs(cross_validated, len(patients), "val_dice"))
@@ -109,10 +120,13 @@ def train_brain(
         "seed": seed,
         "split": split.digest,
         **({"epochs": budget.epochs} if cross_validated else {}),
+        **({"epochs": epochs, "steps": steps} if steps else {}),
+        **(start.as_parameters() if start else {}),
     }
 
     def learn(checkpoint: Checkpoint) -> None:
         from helpers.learn.devices import scope
+        from helpers.learn.learning_rate import LEARNING_RATE
         from helpers.tasks.brain.calibration import fit_calibration, read_calibration
         from helpers.tasks.brain.inference import Segmenter, build_network
         from helpers.tasks.brain.training import fit_brain
@@ -127,21 +141,23 @@ def train_brain(
         for note in reading_notes(patients):
             log(note)
         with scope():
-            network = build_network(parameters)
+            network = load_network(start.folder, build_network) if start else build_network(parameters)
         segmenter = Segmenter.of(parameters, network)
         if budget.seconds is not None:
             budget.reserve = seconds_to_score(
                 lambda some: [segmenter.predict(read_scan(patient, modalities)) for patient in some],
                 [patient for patient in patients if patient.id in {*split.test, *split.validation}],
             )
-        fit_brain(network, store, split, out, budget, recipe, seed, log, checkpoint)
+        how = {"steps": steps, "learning_rate": LEARNING_RATE * (SHARE if start else 1)}
+        how |= {"encoder_rate": encoder_rate(start), "rehearsed": start.ids if start else ()}
+        fit_brain(network, store, split, out, budget, recipe, seed, log, checkpoint, **how)
         further = training_provenance(store, split)
-        if recipe.decision == "dice":
-            further["calibration"] = (
-                read_calibration(cross_validated)
-                if cross_validated
-                else fit_calibration(segmenter, store, split.validation, seed)
-            ).as_json()
+        if start:
+            further = start.with_provenance(further)
+        if recipe.decision == "dice" and split.validation:
+            further["calibration"] = fit_calibration(segmenter, store, split.validation, seed).as_json()
+        elif recipe.decision == "dice" and (before := cross_validated or (start and start.folder)):
+            further["calibration"] = read_calibration(before).as_json()
         write_run(out, "brain", parameters, split, **further)
 
     def score() -> None:
@@ -244,26 +260,50 @@ def evaluate_brain(
             "that was trained with --modality-dropout."
         )
     patients = select_test_patients(model_dir, expanded(data), split, modalities, optional)
-    from helpers.tasks.brain.inference import Segmenter
-
-    segmenters: dict[str, Segmenter] = {}
-    if split == "test":  # of an ensemble each patient by the member that never saw it
-        for member in member_folders(model_dir):
-            segmenters |= dict.fromkeys(read_split(member).test, Segmenter.load(member))
-    else:
-        segmenters = dict.fromkeys((patient.id for patient in patients), Segmenter.load(model_dir))
-    result = evaluate(
-        lambda scan: segmenters[scan.id].predict(scan),
-        patients,
-        modalities,
-        lambda done, total: log(f"scored {done} of {total} patients"),
+    by = (
+        scoring_folders(model_dir)
+        if split == "test"
+        else dict.fromkeys((one.id for one in patients), expanded(model_dir))
     )
+    result, segmenters = _score(by, patients, modalities, log)
     if subsets:
         result["subsets"] = _subsets(segmenters, patients, modalities, log)
     result["run"] = score_provenance(model_dir, split, patients)
     if json_path:
         write_json(result, json_path)
     return result
+
+
+def score_brain(by: Mapping[str, Path], patients: Sequence[Patient], log: Log = print) -> dict:
+    """Score models on given patients, each patient by the model of a folder.
+
+    Args:
+        by: the folder of the model, by id of the patient; of models with the same modalities.
+        patients: with those modalities and segmentations.
+        log: called with a line of progress.
+
+    Returns:
+        What `helpers.measure.evaluate.evaluate` gives.
+    """
+    run = read_run(next(iter(by.values())), "brain")
+    return _score(by, patients, tuple(run["parameters"]["modalities"]), log)[0]
+
+
+def _score(
+    by: Mapping[str, Path], patients: Sequence[Patient], modalities: tuple[str, ...], log: Log
+) -> "tuple[dict, dict[str, Segmenter]]":
+    """The scores, and by patient the segmenter that was scored."""
+    from helpers.tasks.brain.inference import Segmenter
+
+    loaded = {folder: Segmenter.load(folder) for folder in dict.fromkeys(by[patient.id] for patient in patients)}
+    segmenters = {patient.id: loaded[by[patient.id]] for patient in patients}
+    result = evaluate(
+        lambda scan: segmenters[scan.id].predict(scan),
+        patients,
+        modalities,
+        lambda done, total: log(f"scored {done} of {total} patients"),
+    )
+    return result, segmenters
 
 
 def _subsets(

@@ -5,7 +5,7 @@ slices with brain, which are the hard ones, of test patients.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,14 +19,15 @@ from helpers.data.store import Store, open_store
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.cross_validation import check_folds, cross_validate, everybody, final_epochs, fold_splits
+from helpers.learn.finetuning import SHARE, Start, encoder_rate
 from helpers.learn.run_folder import (
     check_network,
-    member_folders,
+    load_network,
     read_metrics,
     read_run,
-    read_split,
     run_training,
     save_model,
+    scoring_folders,
     training_folder,
     training_provenance,
     write_run,
@@ -62,6 +63,10 @@ def train_gate(
     slices: str | os.PathLike | None = None,
     devices: str = "auto",
     cross_validated: str | os.PathLike | None = None,
+    epochs: int = 30,
+    steps: int | None = None,
+    start: Start | None = None,
+    stored: Sequence[Patient] | None = None,
 ) -> Path:
     """Train a gate on the patients under `data`, set its threshold, and score it on test patients.
 
@@ -73,7 +78,7 @@ def train_gate(
         size: pixels along each side of the 192 mm window; the network's own if none is given.
         weights: file of ImageNet weights, for "base" alone; without, those that Kaggle has attached, else training from
             scratch. Z-scored slices need no further normalisation: mean 0 and deviation 1, as ImageNet's pictures have.
-        minutes: wall time from `started` until the folder is finished; 30 epochs without it.
+        minutes: wall time from `started` until the folder is finished; `epochs` without it.
         augmentation: a name in `helpers.runtime.options.AUGMENTATIONS`.
         seed: of the split, the initial weights, the order of slices and their augmentation.
         started: the moment from which minutes count, as `time.monotonic` gives it; now without.
@@ -85,6 +90,11 @@ def train_gate(
         cross_validated: folder of finished folds. The training is then their final one: on all patients, for as many
             steps as the folds' median. None is left to validate or test on, so threshold and scores are those of the
             folds.
+        epochs: how long where no minutes are given.
+        steps: batches in an epoch; without, as many as show as many slices as the training patients have.
+        start: the gate to go on with, of the same network and size; a new one without.
+        stored: the patients of the slice store, `split`'s and more, so that several trainings share it; all under
+            `data` without.
 
     Returns:
         `out`.
@@ -96,9 +106,10 @@ def train_gate(
     """
     size = _check_settings(network, size, weights, minutes, augmentation, seed, devices)
     recipe: GateNetwork = options.load(options.NETWORKS, network, "network")
-    budget = Budget.of(minutes, epochs=30, started=started)
+    budget = Budget.of(minutes, epochs, started)
     out, grid = training_folder(out), Grid(size)
-    patients = _patients(data)
+    patients = tuple(stored or _patients(data))
+    patients += tuple(one for one in (start.rehearsed if start else ()) if one not in patients)
     if cross_validated:
         split = everybody(patients, seed)
         budget = Budget(epochs=final_epochs(cross_validated, len(patients)))
@@ -115,6 +126,8 @@ def train_gate(
         "seed": seed,
         "split": split.digest,
         **({"epochs": budget.epochs} if cross_validated else {}),
+        **({"epochs": epochs, "steps": steps} if steps else {}),
+        **(start.as_parameters() if start else {}),
     }
 
     def learn(checkpoint: Checkpoint) -> None:
@@ -134,10 +147,11 @@ def train_gate(
         for note in reading_notes(patients):
             log(note)
         with scope():
-            gate = Gate(build_network(parameters), MODALITIES, grid)
-        if network == "base":
+            built = load_network(start.folder, build_network) if start else build_network(parameters)
+            gate = Gate(built, MODALITIES, grid)
+        if network == "base" and not start:
             imagenet.load(gate.network, expanded(weights) if weights else None, log)
-        validation, tested = ([p for p in patients if p.id in group] for group in (split.validation, split.test))
+        validation, tested = ([p for p in patients if p.id in side] for side in (split.validation, split.test))
         if budget.seconds is not None:
             budget.reserve = seconds_to_score(
                 lambda some: [predict_case(gate, patient) for patient in some], [*tested, *validation]
@@ -150,17 +164,26 @@ def train_gate(
             lambda _: _validation(gate, store, split) if split.validation else {},
             augmentation,
             tuple(MODALITIES.index(modality) for modality in OPTIONAL),
-            recipe.learning_rate,
+            recipe.learning_rate * (SHARE if start else 1),
             seed,
             log,
             checkpoint,
+            steps,
+            encoder_rate(start),
+            start.ids if start else (),
         )
         save_model(gate.network, out / "model.keras")
-        if cross_validated:
-            threshold = read_run(cross_validated, "gate")["threshold"]
-        else:
+        threshold = 0.5  # where nobody validates, and no gate was there before
+        if validation:
             threshold = choose_threshold([predict_case(gate, patient) for patient in validation])
-        write_run(out, "gate", parameters, split, **training_provenance(store, split), threshold=threshold)
+        elif cross_validated or start:
+            threshold = read_run(cross_validated or start.folder, "gate")["threshold"]
+        if start and start.threshold is not None:
+            threshold = start.threshold
+        further = training_provenance(store, split)
+        if start:
+            further = start.with_provenance(further)
+        write_run(out, "gate", parameters, split, **further, threshold=threshold)
 
     def score() -> None:
         if cross_validated:
@@ -246,22 +269,37 @@ def evaluate_gate(
     check_network(gate_dir)
     check_split(gate_dir, split)
     patients = select_test_patients(gate_dir, expanded(data), split, tuple(run["parameters"]["modalities"]), OPTIONAL)
-    from helpers.tasks.gate.inference import Gate, predict_case
-
-    gates: dict[str, Gate] = {}
-    if split == "test":  # of an ensemble each patient by the member that never saw it
-        for member in member_folders(gate_dir):
-            gates |= dict.fromkeys(read_split(member).test, Gate.load(member))
-    else:
-        gates = dict.fromkeys((patient.id for patient in patients), Gate.load(gate_dir))
-    rows = []
-    for done, patient in enumerate(patients, start=1):
-        rows.append(predict_case(gates[patient.id], patient))
-        log(f"scored {done} of {len(patients)} patients")
-    result = {**pooled(rows), "threshold": run["threshold"], "run": score_provenance(gate_dir, split, patients)}
+    by = (
+        scoring_folders(gate_dir)
+        if split == "test"
+        else dict.fromkeys((one.id for one in patients), expanded(gate_dir))
+    )
+    result = score_gate(by, patients, log)
+    result |= {"threshold": run["threshold"], "run": score_provenance(gate_dir, split, patients)}
     if json_path:
         write_json(result, json_path)
     return result
+
+
+def score_gate(by: Mapping[str, Path], patients: Sequence[Patient], log: Log = print) -> dict:
+    """Score gates on given patients, each patient by the gate of a folder.
+
+    Args:
+        by: the folder of the gate, by id of the patient.
+        patients: with segmentations.
+        log: called with a line of progress.
+
+    Returns:
+        As `evaluate_gate`, without `threshold` and `run`.
+    """
+    from helpers.tasks.gate.inference import Gate, predict_case
+
+    gates = {folder: Gate.load(folder) for folder in dict.fromkeys(by[patient.id] for patient in patients)}
+    rows = []
+    for done, patient in enumerate(patients, start=1):
+        rows.append(predict_case(gates[by[patient.id]], patient))
+        log(f"scored {done} of {len(patients)} patients")
+    return pooled(rows)
 
 
 def pooled(patients: Sequence[SlicePredictions]) -> dict:

@@ -89,14 +89,14 @@ class Gate:
         probabilities[with_brain] = result[:, 1]
         return probabilities
 
-    def probabilities(self, scan: Scan) -> np.ndarray:
-        """The probability of tumour in each slice of a scan; 0 where it shows no brain.
+    def preprocess(self, scan: Scan) -> np.ndarray:
+        """The input of the network from a scan.
 
         Args:
             scan: a patient with the modalities of the gate; `OPTIONAL` ones may be missing.
 
         Returns:
-            (slices,) float32, in file order.
+            (slices, size, size, modalities) float32, z-scored, in file order.
 
         Raises:
             DataError: the scan lacks a modality that is not optional, or its brain does not fit the window.
@@ -110,7 +110,21 @@ class Gate:
         centre = self.grid.brain_centre(images, scan.spacing, scan.id)
         complete = np.zeros((*images.shape[:3], len(self.modalities)), np.float32)
         complete[..., [self.modalities.index(modality) for modality in present]] = zscore(images)
-        return self.slice_probabilities(self.grid.down(complete, scan.spacing, centre))
+        return self.grid.down(complete, scan.spacing, centre)
+
+    def probabilities(self, scan: Scan) -> np.ndarray:
+        """The probability of tumour in each slice of a scan; 0 where it shows no brain.
+
+        Args:
+            scan: as in `preprocess`.
+
+        Returns:
+            (slices,) float32, in file order.
+
+        Raises:
+            DataError: as `preprocess`.
+        """
+        return self.slice_probabilities(self.preprocess(scan))
 
     def predict(self, scan: Scan) -> np.ndarray:
         """The slices to segment: those with brain whose probability reaches the threshold.

@@ -22,6 +22,7 @@ from helpers.learn.batches import training_batches
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.devices import check_divisible, scope
+from helpers.learn.layer_rates import adam
 from helpers.learn.losses import PrecomputedLoss
 from helpers.learn.training_loop import fit
 from helpers.measure.classification import SlicePredictions, threshold_for
@@ -53,6 +54,9 @@ def fit_gate(
     seed: int = 0,
     log: Callable[[str], None] = print,
     checkpoint: Checkpoint | None = None,
+    steps: int | None = None,
+    encoder_rate: float = 1.0,
+    rehearsed: tuple[str, ...] = (),
 ) -> pd.DataFrame:
     """Train with AdamW until the budget is spent.
 
@@ -71,6 +75,9 @@ def fit_gate(
         seed: of the order of slices and of their augmentation.
         log: called with one line an epoch.
         checkpoint: saves the training, and resumes the one in its file; nothing is saved without.
+        steps: batches in an epoch; without, as many as show as many slices as the training patients have.
+        encoder_rate: the learning rate of all but the head, as a share, see `helpers.learn.layer_rates`.
+        rehearsed: further patients in the store, from whom half of each batch is drawn.
 
     Returns:
         The history, see `helpers.learn.training_loop.fit`: loss and what `validate` gives.
@@ -78,11 +85,11 @@ def fit_gate(
     check_divisible(network, BATCH)
     with scope(network):
         trainer = GateTrainer(network, optional, seed)
-        trainer.compile(keras.optimizers.AdamW(learning_rate, weight_decay=WEIGHT_DECAY))
+        trainer.compile(adam(network, learning_rate, encoder_rate, WEIGHT_DECAY))
     return fit(
         trainer,
-        partial(training_batches, store, split.train, BATCH, seed, augmentation, focus=0.0),
-        math.ceil(int(store.has_brain[store.rows(split.train)].sum()) / BATCH),
+        partial(training_batches, store, split.train, BATCH, seed, augmentation, focus=0.0, rehearsed=rehearsed),
+        steps or math.ceil(int(store.has_brain[store.rows(split.train)].sum()) / BATCH),
         budget,
         lambda epoch, logs: validate(network),
         learning_rate,

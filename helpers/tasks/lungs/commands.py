@@ -1,7 +1,7 @@
 """Lung segmentation as commands: train on the X-rays of one hospital or of both, evaluate a model in either."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,16 +18,15 @@ from helpers.data.chest import (
 from helpers.data.pictures import read_image
 from helpers.data.plausibility import sentences
 from helpers.data.radiographs import open_radiographs, radiograph_hash, split_radiographs, store_notes
-from helpers.data.splits import Split, shuffled
+from helpers.data.splits import Split
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
+from helpers.learn.finetuning import SHARE, Start, encoder_rate
 from helpers.learn.run_folder import (
     check_network,
     load_network,
     patient_hashes,
-    patients_learned_from,
     read_run,
-    read_split,
     run_training,
     save_model,
     training_folder,
@@ -40,7 +39,7 @@ from helpers.runtime.disk import atomic_path, write_json
 from helpers.runtime.errors import DataError
 from helpers.runtime.machine import parse_devices
 from helpers.runtime.outputs import writable_file
-from helpers.runtime.settings import check_filters, check_seed, check_size, check_whole, expanded
+from helpers.runtime.settings import check_filters, check_seed, check_size, expanded
 from helpers.runtime.threads import map_threads
 
 if TYPE_CHECKING:
@@ -65,14 +64,13 @@ def train_lungs(
     augmentation: str = "xray",
     loss: str = "dice+cross-entropy",
     minutes: float | None = None,
-    init: str | os.PathLike | None = None,
-    labelled: int | None = None,
     seed: int = 0,
     started: float | None = None,
     log: Log = print,
     split: Split | None = None,
     epochs: int | None = None,
     devices: str = "auto",
+    start: Start | None = None,
 ) -> Path:
     """Train the U-Net on the X-rays of a hospital, and score it on the test X-rays of every hospital there is.
 
@@ -88,16 +86,13 @@ def train_lungs(
         augmentation: a name in `helpers.runtime.options.AUGMENTATIONS`.
         loss: a name in `helpers.runtime.options.LOSSES`.
         minutes: wall time from `started` until the folder is finished.
-        init: a folder with the model to begin with, which brings its own size, filters and normalisation; the learning
-            rate is then a third of the usual one (fine-tuning).
-        labelled: learn from so many training X-rays alone, the first in the seed's order. There is then no validation:
-            whoever has K radiographs with masks has none left to validate on.
         seed: of the split, the initial weights, the order of X-rays and their augmentation.
         started: the moment from which minutes count, as `time.monotonic` gives it; now without.
         log: called with a line of progress.
-        split: training, validation and test X-rays of both hospitals; that of `init`, else one made from ids and seed.
+        split: training, validation and test X-rays of both hospitals; made from ids and seed if none is given.
         epochs: of 20 steps; where no minutes are given. Without either, 500 steps.
         devices: where to train, see `helpers.learn.devices.configure`.
+        start: the model to go on with, of the same size, filters and normalisation; a new network without.
 
     Returns:
         `out`.
@@ -111,26 +106,18 @@ def train_lungs(
     check_size(size)
     check_filters(filters)
     check_seed(seed)
-    if labelled is not None:
-        check_whole("labelled", labelled, 1, example=10)
     parse_devices(devices)
     budget = Budget.of(minutes, EPOCHS if epochs is None else epochs, started)
     options.check(options.LOSSES, loss, "loss")
     options.check(options.AUGMENTATIONS, augmentation, "augmentation")
     augmentation = options.current_name(augmentation)
     asked = None if site == BOTH else site
-    out, before = training_folder(out), _initial_run(init)
+    out = training_folder(out)
     catalogue = read_chest(expanded(data)).skip_beyond(asked)
     catalogue.require(asked)  # refuses files of no hospital too, where both are asked for: they would stop the scoring
     xrays = [xray for name in names for xray in catalogue.require(name)]
-    if init:
-        size, filters, normalise = (before["parameters"][key] for key in ("size", "filters", "normalise"))
-    split = split or _split(catalogue, xrays, seed, init)
-    if leaked := sorted(set(split.test) & set(before["learned_from"])):
-        message = f"{init} learned from {len(leaked)} X-rays that this split tests; give its split:"
-        error = DataError.listing(message, leaked)
-        raise error
-    training_split = _training_split(xrays, split, labelled, seed)
+    split = split or split_radiographs(catalogue.xrays, seed)
+    training_split = _training_split(xrays, split)
     parameters = {
         "site": site,
         "size": size,
@@ -140,10 +127,9 @@ def train_lungs(
         "loss": loss,
         "minutes": minutes,
         "epochs": budget.epochs,
-        "init": str(init) if init else None,
-        "labelled": labelled,
         "seed": seed,
         "split": split.digest,
+        **(start.as_parameters() if start else {}),
     }
 
     admitted: list[XRay] = []
@@ -159,7 +145,7 @@ def train_lungs(
         admitted[:] = tested = _admit(catalogue, split, asked, log)
         used = {*training_split.train, *training_split.validation}
         store = open_radiographs(
-            [xray for xray in xrays if xray.id in used],
+            [*(xray for xray in xrays if xray.id in used), *(start.rehearsed if start else ())],
             out / "slices",
             size,
             lambda done, total: log(f"prepared {done} of {total} X-rays") if done % 50 == 0 or done == total else None,
@@ -167,19 +153,20 @@ def train_lungs(
         for note in store_notes(store):
             log(note)
         with scope():
-            network = load_network(init, build_network) if init else build_network(parameters)
-        rate = LEARNING_RATE / 3 if init else LEARNING_RATE
+            network = load_network(start.folder, build_network) if start else build_network(parameters)
+        rate = LEARNING_RATE * SHARE if start else LEARNING_RATE
         mean = np.rint(store.soft_labels[store.rows(training_split.train), ..., 1].mean(axis=0)).astype(np.uint8)
         segmenter = LungSegmenter(network, size)
         budget.reserve = seconds_to_score(
             lambda some: score_radiographs(segmenter, mean / 255, some, lambda done: None), tested, CHUNK
         )
-        fit_lungs(network, store, training_split, budget, augmentation, loss, rate, seed, log, checkpoint)
+        further = {"encoder_rate": encoder_rate(start), "rehearsed": start.ids if start else ()}
+        fit_lungs(network, store, training_split, budget, augmentation, loss, rate, seed, log, checkpoint, **further)
         save_model(network, out / "model.keras")
         with atomic_path(out / "mean_mask.png") as scratch:
             Image.fromarray(mean).save(scratch)
-        learned_from = {**before["learned_from"], **patient_hashes(store, sorted(used))}
-        write_run(out, "lungs", parameters, split, learned_from)
+        provenance = {"learned_from": patient_hashes(store, sorted(used))}
+        write_run(out, "lungs", parameters, split, **(start.with_provenance(provenance) if start else provenance))
 
     def score() -> None:
         from helpers.tasks.lungs.inference import LungSegmenter
@@ -324,6 +311,29 @@ def _admit(catalogue: ChestCatalogue, split: Split, asked: str | None, log: Log)
     return tested
 
 
+def score_lungs(by: Mapping[str, Path], xrays: Sequence[XRay], log: Log = print) -> dict:
+    """Score models on given X-rays, each X-ray by the model of a folder.
+
+    Args:
+        by: the folder of the model, by id of the X-ray.
+        xrays: with masks.
+        log: called with a line of progress.
+
+    Returns:
+        What `helpers.measure.radiographs.by_site` gives.
+    """
+    from helpers.tasks.lungs.inference import LungSegmenter, score_radiographs
+
+    rows = []
+    for folder in dict.fromkeys(by[xray.id] for xray in xrays):
+        some = [xray for xray in xrays if by[xray.id] == folder]
+        segmenter, mean, before = LungSegmenter.load(folder), read_mean_mask(folder), len(rows)
+        rows += score_radiographs(
+            segmenter, mean, some, lambda done, before=before: log(f"scored {before + done} of {len(xrays)} X-rays")
+        )
+    return by_site(rows)
+
+
 def _score(
     segmenter: "LungSegmenter",
     model_dir: str | os.PathLike,
@@ -347,46 +357,14 @@ def _score(
     return result
 
 
-def _initial_run(init: str | os.PathLike | None) -> dict:
-    """The `run.json` of the model to begin with; without one, a run that has learned from nobody.
-
-    Raises:
-        DataError: it lacks a parameter, or its radiographs are preprocessed by histogram matching.
-    """
-    if not init:
-        return {"learned_from": {}}
-    run = {**read_run(init, "lungs"), "learned_from": patients_learned_from(init)}
-    if missing := [name for name in ("size", "filters", "normalise") if name not in run["parameters"]]:
-        raise DataError(f"{init}: its run.json lacks {', '.join(missing)}; begin with another model.")
-    if run.get("prepare"):
-        raise DataError(
-            f"{init} takes radiographs with other grey levels ({', '.join(run['prepare'])}); begin with a model that "
-            "does not."
-        )
-    return run
-
-
-def _split(catalogue: ChestCatalogue, xrays: Sequence[XRay], seed: int, init: str | os.PathLike | None) -> Split:
-    """The split of the model to begin with if it has these X-rays, else one of all X-rays, with or without a mask."""
-    if init:
-        split = read_split(init)
-        if {xray.id for xray in xrays} <= {*split.train, *split.validation, *split.test}:
-            return split
-    return split_radiographs(catalogue.xrays, seed)
-
-
-def _training_split(xrays: Sequence[XRay], split: Split, labelled: int | None, seed: int) -> Split:
+def _training_split(xrays: Sequence[XRay], split: Split) -> Split:
     """The training and validation sides of a split, of these X-rays alone; no test side.
 
     Raises:
-        DataError: too few X-rays are on the training side.
+        DataError: no X-ray is on the training side.
     """
     present = {xray.id for xray in xrays}
     train, validation = ([i for i in side if i in present] for side in (split.train, split.validation))
-    if labelled is not None:
-        if labelled > len(train):
-            raise DataError(f"{labelled} X-rays to learn from were asked for; the training side has {len(train)}.")
-        train, validation = sorted(train, key=lambda identity: shuffled(identity, seed))[:labelled], []
     if not train:
         raise DataError(f"None of the {len(present)} X-rays with a mask is on the training side of this split.")
-    return Split(tuple(sorted(train)), tuple(validation), (), seed)
+    return Split(tuple(sorted(train)), tuple(validation), (), split.seed)

@@ -15,6 +15,7 @@ from helpers.learn.batches import training_batches
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
 from helpers.learn.devices import check_divisible, scope
+from helpers.learn.layer_rates import adam
 from helpers.learn.learning_rate import LEARNING_RATE
 from helpers.learn.predict_batches import predict_batches
 from helpers.learn.training_loop import fit
@@ -38,6 +39,8 @@ def fit_lungs(
     seed: int = 0,
     log: Callable[[str], None] = print,
     checkpoint: Checkpoint | None = None,
+    encoder_rate: float = 1.0,
+    rehearsed: Sequence[str] = (),
     steps: int = STEPS_PER_EPOCH,
 ) -> pd.DataFrame:
     """Train with Adam until the budget is spent.
@@ -57,6 +60,8 @@ def fit_lungs(
         seed: of the order of radiographs and of their augmentation.
         log: called with one line an epoch.
         checkpoint: saves the training, and resumes the one in its file; nothing is saved without.
+        encoder_rate: that of the encoder, as a share of it, see `helpers.learn.layer_rates`.
+        rehearsed: further radiographs in the store, from which half of each batch is drawn.
         steps: batches in an epoch.
 
     Returns:
@@ -68,10 +73,10 @@ def fit_lungs(
     with scope(network):
         trainer = AugmentedModel(network)
         metrics = [keras.metrics.MeanMetricWrapper(score, score.__name__) for score in (accuracy, dice, jaccard)]
-        trainer.compile(keras.optimizers.Adam(learning_rate), criterion, metrics=metrics)
+        trainer.compile(adam(network, learning_rate, encoder_rate), criterion, metrics=metrics)
     return fit(
         trainer,
-        partial(training_batches, store, split.train, BATCH, seed, augmentation, focus=0.0),
+        partial(training_batches, store, split.train, BATCH, seed, augmentation, focus=0.0, rehearsed=rehearsed),
         steps,
         budget,
         lambda epoch, logs: validation_scores(network, store, split.validation, criterion),

@@ -30,6 +30,9 @@ class Workshop:
     def adapt(self, model_dir, data, source_site, target_site, method, out, **settings):
         self.note(out, f"{source_site} to {target_site}", {"method": method, "start": model_dir, **settings})
 
+    def tune(self, start, data, out, site, split, **settings):
+        self.note(out, site, {"start": start, **settings})
+
     def note(self, out, where, settings):
         out.mkdir(parents=True)
         self.done.append((out, where, settings))
@@ -53,6 +56,7 @@ def workshop(monkeypatch):
     shop = Workshop([])
     for name, stand_in in (
         ("train_lungs", shop.train),
+        ("_fine_tune", shop.tune),
         ("adapt", shop.adapt),
         ("evaluate_lungs", shop.evaluate),
         ("list_radiographs", lambda data: ()),
@@ -104,7 +108,7 @@ def test_all_are_trained_on_one_split_whatever_their_seed(workshop, tmp_path):
 def test_a_few_labels_are_those_of_the_target(workshop, tmp_path):
     run_ladder("data", tmp_path, DIRECTIONS[1:], ["labelled-5"], log=quiet)
     (start, *_), (_, site, settings) = workshop.done
-    assert (site, settings["labelled"], settings["init"]) == ("montgomery", 5, start)
+    assert (site, settings["labelled"], settings["start"]) == ("montgomery", 5, start)
 
 
 def test_the_check_adapts_the_source_to_itself(workshop, tmp_path):
@@ -115,7 +119,7 @@ def test_the_check_adapts_the_source_to_itself(workshop, tmp_path):
 def test_the_check_of_a_longer_training_stays_with_the_source(workshop, tmp_path):
     run_ladder("data", tmp_path, DIRECTIONS[:1], ["longer"], log=quiet)
     (start, *_), (_, site, settings) = workshop.done
-    assert (site, settings["init"], settings["augmentation"]) == ("montgomery", start, "none")
+    assert (site, settings["start"], settings["augmentation"]) == ("montgomery", start, "none")
 
 
 def test_the_command_goes_on_where_it_was_stopped(workshop, tmp_path, monkeypatch):

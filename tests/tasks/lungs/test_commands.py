@@ -16,7 +16,7 @@ from helpers.data.radiographs import radiograph_hash, split_radiographs
 from helpers.data.splits import load_split
 from helpers.measure.overlap import dice
 from helpers.runtime.errors import DataError
-from helpers.tasks.lungs import commands, training
+from helpers.tasks.lungs import training
 from helpers.tasks.lungs.commands import evaluate_lungs, train_lungs
 from helpers.tasks.lungs.inference import LungSegmenter
 from tests.faults.chest import flip_bit
@@ -145,45 +145,6 @@ def test_test_radiographs_that_are_not_there_are_named(trained, hospitals, tmp_p
     assert evaluate_lungs(trained, root, site="montgomery", log=lambda _: None)["n"] == 3
 
 
-def test_labelled_radiographs_are_the_only_new_ones_that_are_learned_from(trained, hospitals, tmp_path):
-    """Fine-tuning on two radiographs: every other training mask may be wrong."""
-    tuned = train_lungs(hospitals, tmp_path / "a", "shenzhen", init=trained, labelled=2, **SETTINGS)
-    before, after = (json.loads((folder / "run.json").read_text())["learned_from"] for folder in (trained, tuned))
-    new = set(after) - set(before)
-    split = load_split(tuned / "split.json")
-    assert split == load_split(trained / "split.json")
-    assert len(new) == 2
-    assert new <= set(split.train)
-    assert "val_dice" not in pd.read_csv(tuned / "history.csv")
-    root = shutil.copytree(hospitals, tmp_path / "chest")
-    for xray in read_chest(root).require("shenzhen"):
-        if xray.id in {*split.train, *split.validation} - new:
-            Image.fromarray(np.asarray(Image.open(xray.mask))[::-1]).save(xray.mask)
-    again = train_lungs(root, tmp_path / "b", "shenzhen", init=trained, labelled=2, **SETTINGS)
-    one, other, start = (LungSegmenter.load(folder).network.get_weights() for folder in (tuned, again, trained))
-    for mine, theirs in zip(one, other, strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-    assert max(np.abs(mine - theirs).max() for mine, theirs in zip(one, start, strict=True)) > 0
-
-
-def test_more_labelled_radiographs_contain_the_fewer(hospitals):
-    xrays = read_chest(hospitals).require("montgomery")
-    split = split_radiographs(read_chest(hospitals).xrays)
-    two, four = (set(commands._training_split(xrays, split, k, seed=1).train) for k in (2, 4))
-    assert two < four
-    assert two != set(commands._training_split(xrays, split, 2, seed=2).train) or four != set(
-        commands._training_split(xrays, split, 4, seed=2).train
-    )
-    with pytest.raises(DataError, match="99 X-rays to learn from"):
-        commands._training_split(xrays, split, 99, seed=0)
-
-
-def test_split_that_tests_what_the_first_model_knows_is_refused(trained, hospitals, tmp_path):
-    other = split_radiographs(read_chest(hospitals).xrays, seed=5)
-    with pytest.raises(DataError, match="learned from"):
-        train_lungs(hospitals, tmp_path / "run", "montgomery", init=trained, split=other, **SETTINGS)
-
-
 def test_stopped_training_goes_on_where_it_was(trained, hospitals, tmp_path, monkeypatch):
     real = training.validation_scores
     calls = []
@@ -303,7 +264,7 @@ def test_command_trains_and_scores_and_says_what_is_trivial(hospitals, tmp_path)
 
 @pytest.mark.parametrize(
     "wrong",
-    [["--site", "boston"], ["--loss", "hinge"], ["--augmentation", "flip"], ["--labelled", "0"], ["--size", "90"]],
+    [["--site", "boston"], ["--loss", "hinge"], ["--augmentation", "flip"], ["--size", "90"]],
 )
 def test_wrong_option_ends_in_a_usage_error(hospitals, tmp_path, wrong):
     done = CliRunner().invoke(app, ["train", "lungs", "--data", str(hospitals), "--out", str(tmp_path / "run"), *wrong])
