@@ -6,7 +6,7 @@ import sys
 import typer
 from typer.core import TyperGroup
 
-from helpers.cli import bench, clinic, course, train, use, weights
+from helpers.cli import bench, clinic, course, dicom, train, use, weights
 from helpers.cli.console import print_error
 from helpers.lessons.manifest import LessonError
 from helpers.runtime.backend import backend_missing
@@ -35,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Biomedical image segmentation: the course and its tools.",
 )
-for _part in (course.app, use.app, clinic.app):
+for _part in (course.app, use.app, clinic.app, dicom.app):
     app.add_typer(_part)
 app.add_typer(train.app, name="train")
 app.add_typer(weights.app, name="weights")

@@ -94,6 +94,7 @@ def read_volume(series: Series) -> DicomVolume:
         frames = [frame for instance in series.instances for frame in _frames(instance)]
         step, frames, notes = _stack(series, frames)
         pixels, remarks = read_frames([(frame.instance, frame.index, frame.slope, frame.intercept) for frame in frames])
+        _check_filled(frames, pixels)
     except DataError as error:
         raise DataError(f"Series {series.uid}: {error}.") from error
     first = frames[0]
@@ -338,6 +339,21 @@ def _check_spacing(frames: Sequence[Frame], step: float) -> list[str]:
         f"is wrong and volumes would be by a factor {claimed / step:.2g}. Ask the archive for the original, or correct "
         "the header"
     )
+
+
+def _check_filled(frames: Sequence[Frame], pixels: np.ndarray) -> None:
+    """Refuse a series with empty slices between others, as an export leaves that was stopped or could not decode.
+
+    Raises:
+        DataError: there are some.
+    """
+    filled = np.flatnonzero([one.min() < one.max() for one in pixels])
+    if empty := sorted(set(range(filled[0], filled[-1])) - set(filled.tolist())) if filled.size else []:
+        raise DataError(
+            f"{len(empty)} slice{'s' if len(empty) > 1 else ''} between others {'are' if len(empty) > 1 else 'is'} "
+            f"empty (every pixel is the same), {frames[empty[0]].instance.label} first; expected an image in each. "
+            "Export the whole series again"
+        )
 
 
 def _measure(instance: Instance, keyword: str) -> float | None:

@@ -91,6 +91,7 @@ def write_series(
             "Modality": "MR",
             "FrameOfReferenceUID": visit.uid("frame", visit.frame),
             "PositionReferenceIndicator": "",
+            "PatientPosition": "HFS",
             "ImageType": ["ORIGINAL", "PRIMARY", "M", "ND"],
             "MRAcquisitionType": "2D",
             "SequenceVariant": "SK",
