@@ -176,29 +176,32 @@ def train_lungs_command(
     loss: Loss = "dice+cross-entropy",
     augmentation: XRayAugmentation = "xray",
     seed: int = 0,
+    folds: Folds = 1,
+    final: Final = False,
     devices: Devices = "auto",
 ) -> None:
     """Train the U-Net on the lungs of one hospital or of both, and score it on X-rays kept out."""
     check_one_length(minutes, epochs)
+    parts = _folds(folds, None, final)
     check_backend()
     from helpers.learn.run_folder import read_metrics
-    from helpers.tasks.lungs.commands import train_lungs
+    from helpers.tasks.lungs.commands import train_lungs, train_lungs_folds
 
-    train_lungs(
-        data,
-        out,
-        site,
-        size,
-        filters,
-        normalise,
-        augmentation,
-        loss,
-        minutes,
-        seed,
-        STARTED,
-        epochs=epochs,
-        devices=devices,
-    )
+    settings = {
+        "size": size,
+        "filters": filters,
+        "normalise": normalise,
+        "augmentation": augmentation,
+        "loss": loss,
+        "minutes": minutes,
+        "epochs": epochs,
+        "seed": seed,
+        "devices": devices,
+    }
+    if parts != 1:
+        train_lungs_folds(data, out, parts, site, final=final, started=STARTED, log=print, **settings)
+    else:
+        train_lungs(data, out, site, started=STARTED, log=print, **settings)
     lungs_table(read_metrics(out))
 
 

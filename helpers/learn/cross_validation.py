@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 
 from helpers.data.brats import Patient
-from helpers.data.splits import Split, make_split, site_groups, split_by_site
+from helpers.data.splits import Split, SplitItem, make_split, site_groups, split_by_site
 from helpers.learn.parallel import device_environments, run_parallel
 from helpers.learn.run_folder import member_folders, read_metrics, read_split, write_ensemble
 from helpers.runtime.disk import write_json
@@ -54,7 +54,7 @@ def fold_splits(patients: Sequence[Patient], folds: int | str, seed: int = 0) ->
     return {f"fold_{k + 1}_of_{folds}": make_split(patients, seed, folds, k) for k in range(folds)}
 
 
-def everybody(patients: Sequence[Patient], seed: int = 0) -> Split:
+def everybody(patients: Sequence[SplitItem], seed: int = 0) -> Split:
     """The split of a final training: all patients are for training.
 
     Args:
@@ -64,14 +64,14 @@ def everybody(patients: Sequence[Patient], seed: int = 0) -> Split:
     return Split(tuple(sorted(patient.id for patient in patients)), (), (), seed)
 
 
-def final_epochs(folds: str | os.PathLike, patients: int, best: str | None = None) -> int:
+def final_epochs(folds: str | os.PathLike, patients: int | None, best: str | None = None) -> int:
     """How long a final training lasts: as many steps as the folds' median, in epochs, which are longer now.
 
     Nobody is left to validate on, so nothing can be selected; the folds have shown how long is good.
 
     Args:
         folds: folder of the finished folds.
-        patients: that the final training learns from.
+        patients: that the final training learns from; None where an epoch has as many steps for any number of them.
         best: the column of `history.csv` by which folds chose their epoch, the highest; their last epoch without.
     """
     lengths = []
@@ -79,7 +79,7 @@ def final_epochs(folds: str | os.PathLike, patients: int, best: str | None = Non
         with (member / "history.csv").open(newline="") as file:
             history = list(csv.DictReader(file))
         chosen = max(history, key=lambda row: float(row[best])) if best else history[-1]
-        lengths.append(int(chosen["epoch"]) * len(read_split(member).train) / patients)
+        lengths.append(int(chosen["epoch"]) * (len(read_split(member).train) / patients if patients else 1))
     return max(1, round(median(lengths)))
 
 

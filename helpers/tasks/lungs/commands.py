@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -21,14 +21,18 @@ from helpers.data.radiographs import open_radiographs, radiograph_hash, split_ra
 from helpers.data.splits import Split
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint
+from helpers.learn.cross_validation import check_folds, cross_validate, everybody, final_epochs
 from helpers.learn.finetuning import SHARE, Start, encoder_rate
 from helpers.learn.run_folder import (
     check_network,
     load_network,
+    member_folders,
     patient_hashes,
+    read_metrics,
     read_run,
     run_training,
     save_model,
+    scoring_folders,
     training_folder,
     write_run,
 )
@@ -38,12 +42,9 @@ from helpers.runtime import options
 from helpers.runtime.disk import atomic_path, write_json
 from helpers.runtime.errors import DataError
 from helpers.runtime.machine import parse_devices
-from helpers.runtime.outputs import writable_file
+from helpers.runtime.outputs import writable_file, writable_folder
 from helpers.runtime.settings import check_filters, check_seed, check_size, expanded
 from helpers.runtime.threads import map_threads
-
-if TYPE_CHECKING:
-    from helpers.tasks.lungs.inference import LungSegmenter
 
 BOTH = "both"
 """Name of the two hospitals together."""
@@ -71,6 +72,8 @@ def train_lungs(
     epochs: int | None = None,
     devices: str = "auto",
     start: Start | None = None,
+    slices: str | os.PathLike | None = None,
+    cross_validated: str | os.PathLike | None = None,
 ) -> Path:
     """Train the U-Net on the X-rays of a hospital, and score it on the test X-rays of every hospital there is.
 
@@ -93,6 +96,10 @@ def train_lungs(
         epochs: of 20 steps; where no minutes are given. Without either, 500 steps.
         devices: where to train, see `helpers.learn.devices.configure`.
         start: the model to go on with, of the same size, filters and normalisation; a new network without.
+        slices: folder of the store of all X-rays of the site, made if it is missing; in `out`, of those that are
+            needed, for the time of the training, if none is given.
+        cross_validated: folder of finished folds. The training is then their final one: on all X-rays, for as many
+            steps. None is left to validate or test on, so scores are those of the folds.
 
     Returns:
         `out`.
@@ -116,6 +123,9 @@ def train_lungs(
     catalogue = read_chest(expanded(data)).skip_beyond(asked)
     catalogue.require(asked)  # refuses files of no hospital too, where both are asked for: they would stop the scoring
     xrays = [xray for name in names for xray in catalogue.require(name)]
+    if cross_validated:
+        split = everybody(xrays, seed)
+        budget = Budget(epochs=final_epochs(cross_validated, None))
     split = split or split_radiographs(catalogue.xrays, seed)
     training_split = _training_split(xrays, split)
     parameters = {
@@ -142,11 +152,12 @@ def train_lungs(
 
         for note in catalogue.notes:
             log(f"Note: {note}.")
-        admitted[:] = tested = _admit(catalogue, split, asked, log)
+        if not cross_validated:
+            admitted[:] = _admit(catalogue, split, asked, log)
         used = {*training_split.train, *training_split.validation}
         store = open_radiographs(
-            [*(xray for xray in xrays if xray.id in used), *(start.rehearsed if start else ())],
-            out / "slices",
+            [*(xray for xray in xrays if slices or xray.id in used), *(start.rehearsed if start else ())],
+            slices or out / "slices",
             size,
             lambda done, total: log(f"prepared {done} of {total} X-rays") if done % 50 == 0 or done == total else None,
         )
@@ -157,9 +168,10 @@ def train_lungs(
         rate = LEARNING_RATE * SHARE if start else LEARNING_RATE
         mean = np.rint(store.soft_labels[store.rows(training_split.train), ..., 1].mean(axis=0)).astype(np.uint8)
         segmenter = LungSegmenter(network, size)
-        budget.reserve = seconds_to_score(
-            lambda some: score_radiographs(segmenter, mean / 255, some, lambda done: None), tested, CHUNK
-        )
+        if budget.seconds is not None:
+            budget.reserve = seconds_to_score(
+                lambda some: score_radiographs(segmenter, mean / 255, some, lambda done: None), admitted, CHUNK
+            )
         further = {"encoder_rate": encoder_rate(start), "rehearsed": start.ids if start else ()}
         fit_lungs(network, store, training_split, budget, augmentation, loss, rate, seed, log, checkpoint, **further)
         save_model(network, out / "model.keras")
@@ -169,11 +181,59 @@ def train_lungs(
         write_run(out, "lungs", parameters, split, **(start.with_provenance(provenance) if start else provenance))
 
     def score() -> None:
-        from helpers.tasks.lungs.inference import LungSegmenter
-
-        _score(LungSegmenter.load(out), out, "test", admitted, out / "metrics.json", log)
+        if cross_validated:
+            write_json(read_metrics(cross_validated), out / "metrics.json")
+        else:
+            _score(out, "test", admitted, out / "metrics.json", log)
 
     return run_training(out, parameters, budget, seed, learn, score, log, devices)
+
+
+def train_lungs_folds(
+    data: str | os.PathLike,
+    out: str | os.PathLike,
+    folds: int,
+    site: str = BOTH,
+    seed: int = 0,
+    final: bool = False,
+    log: Log = print,
+    **settings: Any,
+) -> dict:
+    """Cross-validation: train `folds` models, so that every X-ray is tested once, by a model that never saw it.
+
+    Together they are an ensemble, as those of `helpers.tasks.brain.commands.train_brain_folds` are. Folds that are
+    finished in `out` are not trained again, so the same command resumes.
+
+    Args:
+        data: the folder of the X-rays.
+        out: receives a folder for each fold, `metrics.json`, and the `run.json` of the ensemble.
+        folds: how many, of each hospital's X-rays.
+        site: "montgomery", "shenzhen" or "both".
+        seed: of the split, and of each training.
+        final: train one more on all X-rays of the site, in `out/final`; its expected scores are those of the folds.
+        log: called with a line of progress.
+        settings: further arguments of `train_lungs`; `minutes` counts for all trainings together.
+
+    Returns:
+        What `evaluate_lungs` returns, over the test X-rays of all folds; also written to `out/metrics.json`.
+
+    Raises:
+        DataError: as `train_lungs`; or a hospital has fewer X-rays than folds.
+    """
+    check_folds(folds)
+    check_seed(seed)
+    asked = None if sites(site) == sites(BOTH) else site
+    catalogue = read_chest(expanded(data)).skip_beyond(asked)
+    catalogue.require(asked)
+    splits = {
+        f"fold_{fold + 1}_of_{folds}": split_radiographs(catalogue.xrays, seed, folds, fold) for fold in range(folds)
+    }
+
+    def pool(results: list[dict]) -> dict:
+        return by_site([image for result in results for image in result["images"]])
+
+    further = {"data": data, "site": site, **settings}
+    return cross_validate(train_lungs, pool, splits, writable_folder(out), seed, final=final, log=log, **further)
 
 
 def evaluate_lungs(
@@ -221,9 +281,7 @@ def evaluate_lungs(
         raise DataError(
             f"None of the {len(selected)} X-rays to score under {data} has a mask; give a folder with masks."
         )
-    from helpers.tasks.lungs.inference import LungSegmenter
-
-    return _score(LungSegmenter.load(model_dir), model_dir, split, scored, json_path, log)
+    return _score(model_dir, split, scored, json_path, log)
 
 
 def sites(site: str) -> tuple[str, ...]:
@@ -241,10 +299,10 @@ def sites(site: str) -> tuple[str, ...]:
 
 
 def read_mean_mask(model_dir: str | os.PathLike) -> np.ndarray:
-    """The mean of the training masks, thresholded at one half the trivial prediction.
+    """The mean of the training masks, thresholded at one half the trivial prediction; of an ensemble its members' mean.
 
     Args:
-        model_dir: folder of a `train lungs`, or of an adaptation.
+        model_dir: folder of a `train lungs`, of its folds, or of an adaptation.
 
     Returns:
         (size, size) float32, from 0 to 1.
@@ -252,7 +310,11 @@ def read_mean_mask(model_dir: str | os.PathLike) -> np.ndarray:
     Raises:
         DataError: `mean_mask.png` is missing, damaged, or of another size than the model's input.
     """
-    path, size = expanded(model_dir) / "mean_mask.png", read_run(model_dir, "lungs")["parameters"]["size"]
+    return np.mean([_mean_mask(member) for member in member_folders(model_dir)], axis=0, dtype=np.float32)
+
+
+def _mean_mask(folder: Path) -> np.ndarray:
+    path, size = folder / "mean_mask.png", read_run(folder, "lungs")["parameters"]["size"]
     cure = "restore it from a copy, or train again."
     try:
         with Image.open(path) as image:
@@ -324,34 +386,33 @@ def score_lungs(by: Mapping[str, Path], xrays: Sequence[XRay], log: Log = print)
     """
     from helpers.tasks.lungs.inference import LungSegmenter, score_radiographs
 
-    rows = []
+    rows: list[dict] = []
+    notes: dict[str, tuple[str, ...]] = {}
     for folder in dict.fromkeys(by[xray.id] for xray in xrays):
         some = [xray for xray in xrays if by[xray.id] == folder]
         segmenter, mean, before = LungSegmenter.load(folder), read_mean_mask(folder), len(rows)
         rows += score_radiographs(
-            segmenter, mean, some, lambda done, before=before: log(f"scored {before + done} of {len(xrays)} X-rays")
+            segmenter,
+            mean,
+            some,
+            lambda done, before=before: log(f"scored {before + done} of {len(xrays)} X-rays"),
+            notes,
         )
+    for note in sentences(notes.items()):
+        log(note)
     return by_site(rows)
 
 
 def _score(
-    segmenter: "LungSegmenter",
     model_dir: str | os.PathLike,
     split: str,
     scored: Sequence[XRay],
     json_path: str | os.PathLike | None,
     log: Log,
 ) -> dict:
-    """Score a model on X-rays with masks, and write the result."""
-    from helpers.tasks.lungs.inference import score_radiographs
-
-    notes: dict[str, tuple[str, ...]] = {}
-    rows = score_radiographs(
-        segmenter, read_mean_mask(model_dir), scored, lambda done: log(f"scored {done} of {len(scored)} X-rays"), notes
-    )
-    for note in sentences(notes.items()):
-        log(note)
-    result = {**by_site(rows), "run": score_provenance(model_dir, split, scored)}
+    """Score a model on X-rays with masks, and write the result; of an ensemble each by the fold that never saw it."""
+    by = scoring_folders(model_dir) if split == "test" else dict.fromkeys((xray.id for xray in scored), model_dir)
+    result = {**score_lungs(by, scored, log), "run": score_provenance(model_dir, split, scored)}
     if json_path:
         write_json(result, expanded(json_path))
     return result

@@ -14,10 +14,11 @@ from helpers.data.chest import read_chest, read_xray
 from helpers.data.pictures import read_image
 from helpers.data.radiographs import radiograph_hash, split_radiographs
 from helpers.data.splits import load_split
+from helpers.learn.run_folder import read_metrics
 from helpers.measure.overlap import dice
 from helpers.runtime.errors import DataError
 from helpers.tasks.lungs import training
-from helpers.tasks.lungs.commands import evaluate_lungs, train_lungs
+from helpers.tasks.lungs.commands import evaluate_lungs, read_mean_mask, train_lungs, train_lungs_folds
 from helpers.tasks.lungs.inference import LungSegmenter
 from tests.faults.chest import flip_bit
 
@@ -270,3 +271,30 @@ def test_wrong_option_ends_in_a_usage_error(hospitals, tmp_path, wrong):
     done = CliRunner().invoke(app, ["train", "lungs", "--data", str(hospitals), "--out", str(tmp_path / "run"), *wrong])
     assert done.exit_code == 2
     assert wrong[0] in done.output
+
+
+@pytest.fixture(scope="module")
+def folds(hospitals, tmp_path_factory):
+    out = tmp_path_factory.mktemp("folds") / "cv"
+    train_lungs_folds(hospitals, out, 2, "montgomery", final=True, epochs=1, **SETTINGS)
+    return out
+
+
+def test_folds_test_every_radiograph_once_and_are_scored_as_one_model(folds, hospitals):
+    scores = {image["id"]: image["dice"] for image in read_metrics(folds)["images"]}
+    assert set(scores) == {identity for identity, xray in _xrays(hospitals).items() if xray.mask}
+    again = evaluate_lungs(folds, hospitals, log=lambda _: None)
+    assert {image["id"]: image["dice"] for image in again["images"]} == scores
+    members = [LungSegmenter.load(folds / f"fold_{fold}_of_2") for fold in (1, 2)]
+    squares = np.stack([members[0].preprocess(read_image(_xrays(hospitals)[one].image)) for one in sorted(scores)[:3]])
+    mean = np.mean([one.network_probabilities(squares) for one in members], axis=0)
+    np.testing.assert_allclose(LungSegmenter.load(folds).network_probabilities(squares), mean, atol=1e-5)
+    masks = [read_mean_mask(folds / f"fold_{fold}_of_2") for fold in (1, 2)]
+    np.testing.assert_allclose(read_mean_mask(folds), np.mean(masks, axis=0), atol=1e-6)
+
+
+def test_the_final_model_learns_from_every_radiograph_of_its_hospital_and_has_the_scores_of_the_folds(folds, hospitals):
+    run = json.loads((folds / "final" / "run.json").read_text())
+    assert set(run["learned_from"]) == {xray.id for xray in read_chest(hospitals).require("montgomery")}
+    assert read_metrics(folds / "final") == read_metrics(folds)
+    assert not (folds / "slices").exists()
