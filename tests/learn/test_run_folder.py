@@ -11,7 +11,9 @@ from helpers.learn.run_folder import (
     read_metrics,
     read_run,
     read_split,
+    scoring_folders,
     training_folder,
+    write_ensemble,
     write_run,
 )
 from helpers.learn.test_cases import check_split
@@ -120,6 +122,28 @@ def test_a_split_without_test_patients_scores_nobody(tmp_path):
         check_split(tmp_path, "test")
     with pytest.raises(DataError, match="split 'train'; expected 'test' or 'all'"):
         check_split(tmp_path, "train")
+
+
+def _members(out, *tested):
+    """Trainings of one ensemble; each tests one patient."""
+    for number, test in enumerate(tested):
+        others = [name for name in ("p1", "p2", "p3", "p4") if name != test]
+        split = Split(tuple(others[:2]), (others[2],), (test,), seed=0)
+        hashes = {name: {"flair": f"hash of {name}"} for name in others}
+        write_run(out / f"m{number}", "brain", {**PARAMETERS, "split": split.digest}, split, hashes)
+    write_ensemble(out, [out / f"m{number}" for number in range(len(tested))])
+    return out
+
+
+def test_folds_score_each_patient_by_the_member_that_never_saw_them(tmp_path):
+    out = _members(tmp_path, "p4", "p2")
+    assert scoring_folders(out) == {"p4": out / "m0", "p2": out / "m1"}
+
+
+def test_members_that_all_test_the_same_patients_score_them_together(folder, tmp_path_factory):
+    out = _members(tmp_path_factory.mktemp("same"), "p4", "p4")
+    assert scoring_folders(out) == {"p4": out}
+    assert scoring_folders(folder) == {"p4": folder}
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"n": 1}', '{"n": 1, "regions": {"WT": {"dice": 3}}}'])

@@ -319,3 +319,13 @@ def test_a_real_series_lies_where_simpleitk_has_it(real_data):
     point = other.TransformIndexToPhysicalPoint([3, 5, 7])
     np.testing.assert_allclose((volume.affine @ [3, 5, 7, 1])[:3], np.array(point) * [-1, -1, 1], atol=1e-4)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(other).T, volume.voxels)
+
+
+def test_empty_slices_between_others_are_refused_and_empty_ends_are_not(archive, voxels, tmp_path):
+    hollow, ends = voxels.copy(), voxels.copy()
+    hollow[..., 3] = 0
+    ends[..., [0, 6]] = 0
+    message = refused(archive(voxels=hollow))
+    assert "1 slice between others is empty" in message
+    shutil.rmtree(tmp_path / "export")
+    np.testing.assert_array_equal(read_volume(only(archive(voxels=ends))).voxels, ends)
