@@ -13,9 +13,11 @@ page does by what the JSON says.
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from helpers.apply.model_card import model_card
 from helpers.data.resample import SMALLEST_MM, Grid
@@ -176,13 +178,44 @@ def _check_packages(to: str) -> None:
 
 
 def _write_onnx(folder: Path, path: Path) -> None:
+    """Write a model as ONNX.
+
+    Raises:
+        DataError: it has an operation that ONNX has not; tf2onnx writes a file all the same, which nothing can run.
+    """
     import tensorflow as tf
     import tf2onnx
+    from onnx import defs
+    from tf2onnx.handler import tf_op
 
     from helpers.apply.exported_graph import exported
 
+    @tf_op("Erfc")  # of the transformer's GELU; ONNX has its complement alone
+    class _Erfc:
+        @classmethod
+        def version_9(cls, ctx: Any, node: Any, **_: Any) -> None:
+            shape, kind = ctx.get_shape(node.output[0]), ctx.get_dtype(node.output[0])
+            ctx.remove_node(node.name)
+            erf = ctx.make_node("Erf", node.input, shapes=[shape], dtypes=[kind])
+            one = ctx.make_const(f"{node.name}_one", np.float32(1))
+            inputs = [one.output[0], erf.output[0]]
+            ctx.make_node("Sub", inputs, outputs=node.output, name=node.name, shapes=[shape], dtypes=[kind])
+
     function, arguments = exported(folder)
-    tf2onnx.convert.from_function(tf.function(function), arguments, opset=OPSET, output_path=str(path))
+    written, _ = tf2onnx.convert.from_function(tf.function(function), arguments, opset=OPSET, output_path=str(path))
+    if strange := sorted(
+        {one.op_type for one in _nodes(written.graph) if not defs.has(one.op_type, OPSET, one.domain)}
+    ):
+        raise DataError(f"{folder}: ONNX has no operation {', '.join(strange)}; export --to savedmodel.")
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    """The nodes of an ONNX graph and of the graphs in it."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _nodes(inner)
 
 
 def _write_saved_model(folder: Path, path: Path) -> None:

@@ -169,6 +169,17 @@ def test_the_page_passes_the_slices_that_the_gate_passes(gates, phantoms, tmp_pa
 
 
 @pytest.mark.usefixtures("onnx")
+def test_what_onnx_cannot_compute_is_refused_and_not_written(lung_model, tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    unknown = (lambda radiograph: {"mask": tf.math.igamma(radiograph, radiograph)}), [tf.TensorSpec([None, None])]
+    monkeypatch.setattr("helpers.apply.exported_graph.exported", lambda _: unknown)
+    with pytest.raises(DataError, match="ONNX has no operation Igamma; export --to savedmodel"):
+        export(lung_model, "onnx", tmp_path / "out" / "model.onnx", log=quiet)
+    assert not (tmp_path / "out" / "model.onnx").exists()
+
+
+@pytest.mark.usefixtures("onnx")
 def test_the_page_finds_the_lungs_that_this_package_finds(lung_model, chests, tmp_path):
     model = export(lung_model, "onnx", tmp_path / "out" / "model.onnx", log=quiet)
     radiograph = read_image(read_chest(chests).xrays[0].image)

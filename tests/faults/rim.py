@@ -21,6 +21,7 @@ from helpers.data.phantoms.brats import make_brats
 from helpers.data.phantoms.chest import make_chest
 from helpers.data.radiographs import split_radiographs
 from helpers.data.splits import Split, load_split, make_split, save_split
+from helpers.tasks.brain.recipe import DEFAULT
 from tests.faults.harness import Fault
 
 MODALITIES = ("flair", "t1ce")
@@ -76,7 +77,7 @@ def _trained(task: str) -> Path:
         learned = [*split.train, *split.validation]
     common = {"size": 32, "minutes": 1.0, "seed": 0, "split": split.digest}
     window = {"modalities": list(MODALITIES), "extent_mm": 192.0}
-    recipe = {"loss": "dice+cross-entropy", "augmentation": "usual", "focus": 0.5, "batch_size": 16}
+    recipe = DEFAULT.as_parameters()
     parameters = {
         "brain": {**common, **window, "filters": 2, "recipe": recipe},
         "gate": {

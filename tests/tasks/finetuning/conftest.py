@@ -1,5 +1,7 @@
 """Two small models, of a hospital each, and trainings of two steps."""
 
+from contextlib import contextmanager
+
 import pytest
 
 from helpers.data.phantoms.brats import make_brats
@@ -10,13 +12,19 @@ from helpers.tasks.lungs import training
 from helpers.tasks.lungs.commands import train_lungs
 
 
-@pytest.fixture(scope="package")
-def short():
-    """Trainings of one epoch of two steps."""
+@contextmanager
+def _shortened():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Budget, "of", lambda *_, **__: Budget(epochs=1))
         patch.setattr(commands, "STEPS", 2)
         patch.setattr(training.fit_lungs, "__defaults__", (*training.fit_lungs.__defaults__[:-1], 2))
+        yield
+
+
+@pytest.fixture(scope="module")
+def short():
+    """Trainings of one epoch of two steps; of the tests of one file, others need what this replaces."""
+    with _shortened():
         yield
 
 
@@ -27,10 +35,11 @@ def hospitals(tmp_path_factory):
 
 
 @pytest.fixture(scope="package")
-def lungs(hospitals, short, tmp_path_factory):
+def lungs(hospitals, tmp_path_factory):
     """A model of Montgomery."""
     settings = {"size": 32, "filters": 2, "augmentation": "none", "log": lambda _: None}
-    return train_lungs(hospitals, tmp_path_factory.mktemp("lungs") / "run", "montgomery", **settings)
+    with _shortened():
+        return train_lungs(hospitals, tmp_path_factory.mktemp("lungs") / "run", "montgomery", **settings)
 
 
 @pytest.fixture(scope="package")

@@ -78,7 +78,7 @@ def test_the_same_command_trains_nothing_again(small, brats, monkeypatch):
 def test_the_figure_has_dots_below_eight_patients_and_says_so_in_words(small):
     _, table = small
     figure = draw(table)
-    assert [ax.get_title() for ax in figure.axes] == [
+    assert [ax.get_title("left") for ax in figure.axes] == [
         "the new site, n = 1", "the old sites: what is forgotten, n = 2"
     ]  # fmt: skip
     _, bundle = figure._repr_mimebundle_()
