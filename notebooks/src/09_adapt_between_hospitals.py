@@ -682,5 +682,5 @@ print(f"without a mask of the target, {best['experiment']} gets furthest: {reach
 #
 # We left out adversaries that see entropy (Vu et al. 2019), translation of X-rays into the other hospital's style (Zhu
 # et al. 2017), and networks that adapt to a single X-ray. And a handful of masks is often an afternoon's work: what
-# they are worth stands in the ladder's experiments `labelled-1` to `labelled-20`. (There is no lesson yet on a clinic's
-# own data.) Lesson 10 goes back to the brain, and puts the whole system together.
+# they are worth stands in the ladder's experiments `labelled-1` to `labelled-20`, and in lesson 11 for the brain. Lesson
+# 10 goes back to the brain, and puts the whole system together.

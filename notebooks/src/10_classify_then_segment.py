@@ -569,4 +569,4 @@ HTML(f'<iframe srcdoc="{escape(page)}" width="100%" height="700" title="The repo
 #
 # What we left out: ensembles of several trainings, whose spread is more honest than that of dropout (Lakshminarayanan
 # et al. 2017; Mehrtash et al. 2020), and calibration of the agreement, so that it could be read as a Dice. And we left
-# out your own hospital: there is no lesson yet on a clinic's own data.
+# out your own hospital: its files, its names and its patients are the next lesson.

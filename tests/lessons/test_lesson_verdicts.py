@@ -135,3 +135,48 @@ def test_lesson_10_says_whether_confidence_knows_anything(capsys, sign, words):
     shuffled = RNG.permutation([case["agreement"]["WT"] for case in cases])
     cases = [{**case, "agreement": {"WT": float(one)}} for case, one in zip(cases, shuffled, strict=True)]
     assert "cannot tell what agreement knows" in say(capsys, "10", "order_verdict(", cases=cases)
+
+
+def at_a_new_hospital(count, over_nothing, over_before, forgets, rehearsed):
+    """What lesson 11 measured: as many patients at the new hospital, and at the old ones, by planted differences."""
+    ids, scores = [f"p{n}" for n in range(count)], PLAIN[:count]
+    by_id = lambda gain: dict(zip(ids, scores + gain + 0.1 * NOISE[:count], strict=True))  # noqa: E731
+    row = lambda start, k, new, old: {"start": start, "k": k, "new": by_id(new), "old": old}  # noqa: E731
+    rows = [row("model", k, over_nothing, by_id(-forgets)) for k in (1, 4)]
+    rows += [row("nothing", k, 0, None) for k in (1, 4)] + [row("rehearsal", 4, over_nothing, by_id(rehearsed))]
+    before = dict(zip(ids, scores + over_nothing - over_before, strict=True))
+    return {
+        "rows": rows,
+        "COUNTS": [1, 4],
+        "most": 4,
+        "before": before,
+        "old_before": dict(zip(ids, scores, strict=True)),
+        "old_ids": ids,
+        "new": {(one["start"], one["k"]): list(one["new"].values()) for one in rows},
+    }
+
+
+@pytest.mark.parametrize(("sign", "words"), [(1, "helped"), (-1, "hurt")])
+def test_lesson_11_says_what_given_weights_were_worth(capsys, sign, words):
+    planted = at_a_new_hospital(12, 0.1 * sign, 0.05 * sign, 0, 0)
+    told = [line for line in say(capsys, "11", "a start from nothing", **planted).splitlines() if ": " in line]
+    assert len(told) == 3
+    assert all(f"Fine-tuning {words}: WT Dice" in line for line in told)
+    assert ["against a start from nothing" in line for line in told] == [True, True, False]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_lesson_11_says_what_was_forgotten_and_what_rehearsal_did(capsys, sign):
+    planted = at_a_new_hospital(12, 0.1, 0.1, 0.1 * sign, 0.1 * sign)
+    told = [line for line in say(capsys, "11", "fine-tuning without it", **planted).splitlines() if "At " in line]
+    assert f"At the old hospitals. Fine-tuning {'hurt' if sign > 0 else 'helped'}: " in told[0]
+    assert f"At the old hospitals. Rehearsal {'helped' if sign > 0 else 'hurt'}: " in told[1]
+    assert "the same WT Dice" in told[2]
+
+
+def test_lesson_11_decides_nothing_below_eight_patients(capsys):
+    planted = at_a_new_hospital(6, 0.3, 0.2, 0.2, 0.2)
+    for marker in ("a start from nothing", "fine-tuning without it"):
+        said = say(capsys, "11", marker, **planted)
+        assert "6 patients are too few to tell" in said
+        assert not {"helped", "hurt"} & {*said.replace(":", " ").split()}
