@@ -254,7 +254,7 @@ ax = figure.subplots()
 captured = next(series for series in study.series if series.kind == "derived")
 ax.imshow(pydicom.dcmread(captured.first.path).pixel_array)
 ax.set_axis_off()
-figure.suptitle("A name in the pixels, where no search for bytes finds it")
+figure.suptitle("A name that no search for bytes finds")
 style.alt(figure, "A screen save: white letters on black spell a patient's name and date of birth.")
 
 # %% [markdown]
@@ -468,12 +468,14 @@ pd.Series([len(pool) for pool in pools], name="patients to learn from, by fold")
 # %%
 from helpers.learn.augmented_model import AugmentedModel
 from helpers.learn.batches import training_batches
+from helpers.learn.finetuning import SHARE
 from helpers.learn.layer_rates import GRADED, WHOLE, adam
+from helpers.learn.learning_rate import LEARNING_RATE
 from helpers.learn.losses import DiceCrossEntropy
 from helpers.tasks.brain.training import validation_scores
 
 loss = DiceCrossEntropy()
-ways = {"model": (given, 1e-3 / 3, GRADED), "nothing": (nothing, 1e-3, WHOLE)}
+ways = {"model": (given, LEARNING_RATE * SHARE, GRADED), "nothing": (nothing, LEARNING_RATE, WHOLE)}
 trainers = {}
 for start, (_, rate, encoder) in ways.items():
     trainers[start] = AugmentedModel(network)
@@ -570,10 +572,11 @@ def row(name, start, count, rehearsed=()):
 rows = [row(start, start, count) for count in COUNTS for start in ways]
 
 # %% [markdown]
-# And one more, for the remedy that we come to: old patients shown again.
+# And one more for the fewest patients, with a remedy that we come to: old patients shown again.
 
 # %%
-rows.append(row("rehearsal", "model", most, split.train))
+few = min(COUNTS)
+rows.append(row("rehearsal", "model", few, split.train))
 
 # %%
 from helpers.show.learning_curve import learning_curve
@@ -632,20 +635,21 @@ with exercise_check("Exercise 3"):
 # %% [markdown]
 # ## What is forgotten
 #
-# The right panel is the old hospital. A network that learns only from yours is free to lose what yours does not ask
-# for; that loss is called **forgetting**. Does it matter to you? It does if patients are referred from there, and it
-# does to whoever gets your weights next. A remedy is **rehearsal**: half of each batch is old patients (Robins 1995).
-# It takes their scans, which is often what cannot be had.
+# The right panel is the old hospitals. A network that learns only from your patients is free to lose what they do not
+# ask for; that loss is called **forgetting**. Follow the line from the fewest patients to the most: whom it learned
+# from last is all that it is held to. Does it matter to you? It does if patients are referred from there, and it does
+# to whoever gets your weights next. A remedy is **rehearsal**: half of each batch is old patients (Robins 1995). It
+# takes their scans, which is often what cannot be had. Here are the fewest patients, without it and with it.
 
 # %%
-last = [one for one in rows if one["k"] == most and one["old"]]
-old = {one["start"]: [one["old"][identity] for identity in old_ids] for one in last}
+measured = [one for one in rows if one["k"] == few and one["old"]]
+old = {one["start"]: [one["old"][identity] for identity in old_ids] for one in measured}
 record("forgotten", round(float(np.mean([*old_before.values()]) - np.mean(old["model"])), 4))
 arms = {"the model as it was": [old_before[identity] for identity in old_ids], "fine-tuning": old["model"]}
 print("At the old hospitals.", verdict(arms, "the model as it was", score="WT Dice"))
 arms = {"fine-tuning without it": old["model"], "rehearsal": old["rehearsal"]}
 print("At the old hospitals.", verdict(arms, "fine-tuning without it", score="WT Dice"))
-arms = {"fine-tuning without it": new["model", most], "rehearsal": new["rehearsal", most]}
+arms = {"fine-tuning without it": new["model", few], "rehearsal": new["rehearsal", few]}
 print("At yours.", verdict(arms, "fine-tuning without it", score="WT Dice"))
 
 # %% [markdown]

@@ -143,11 +143,12 @@ def at_a_new_hospital(count, over_nothing, over_before, forgets, rehearsed):
     by_id = lambda gain: dict(zip(ids, scores + gain + 0.1 * NOISE[:count], strict=True))  # noqa: E731
     row = lambda start, k, new, old: {"start": start, "k": k, "new": by_id(new), "old": old}  # noqa: E731
     rows = [row("model", k, over_nothing, by_id(-forgets)) for k in (1, 4)]
-    rows += [row("nothing", k, 0, None) for k in (1, 4)] + [row("rehearsal", 4, over_nothing, by_id(rehearsed))]
+    rows += [row("nothing", k, 0, None) for k in (1, 4)] + [row("rehearsal", 1, over_nothing, by_id(rehearsed))]
     before = dict(zip(ids, scores + over_nothing - over_before, strict=True))
     return {
         "rows": rows,
         "COUNTS": [1, 4],
+        "few": 1,
         "most": 4,
         "before": before,
         "old_before": dict(zip(ids, scores, strict=True)),
