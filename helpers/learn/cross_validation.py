@@ -15,6 +15,7 @@ from helpers.data.splits import Split, SplitItem, make_split, site_groups, split
 from helpers.learn.parallel import device_environments, run_parallel
 from helpers.learn.run_folder import member_folders, read_metrics, read_split, write_ensemble
 from helpers.runtime.disk import write_json
+from helpers.runtime.errors import DataError
 from helpers.runtime.lock import lock_folder
 from helpers.runtime.settings import check_whole
 
@@ -73,13 +74,24 @@ def final_epochs(folds: str | os.PathLike, patients: int | None, best: str | Non
         folds: folder of the finished folds.
         patients: that the final training learns from; None where an epoch has as many steps for any number of them.
         best: the column of `history.csv` by which folds chose their epoch, the highest; their last epoch without.
+
+    Raises:
+        DataError: the history of a fold is missing or damaged.
     """
     lengths = []
     for member in member_folders(folds):
-        with (member / "history.csv").open(newline="") as file:
-            history = list(csv.DictReader(file))
-        chosen = max(history, key=lambda row: float(row[best])) if best else history[-1]
-        lengths.append(int(chosen["epoch"]) * (len(read_split(member).train) / patients if patients else 1))
+        path = member / "history.csv"
+        try:
+            with path.open(newline="") as file:
+                history = list(csv.DictReader(file))
+            chosen = max(history, key=lambda row: float(row[best])) if best else history[-1]
+            epoch = int(chosen["epoch"])
+        except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+            raise DataError(
+                f"{path} is missing or damaged ({error!r}); it says how long the fold was trained. Restore it from a "
+                f"copy, or delete {member} and give the command again, which trains that fold anew."
+            ) from error
+        lengths.append(epoch * (len(read_split(member).train) / patients if patients else 1))
     return max(1, round(median(lengths)))
 
 

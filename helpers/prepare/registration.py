@@ -196,7 +196,7 @@ def _head(image: Image) -> np.ndarray:
     """
     voxels = np.abs(image.voxels)
     if not voxels.any():
-        raise DataError("every voxel is 0; expected a head")
+        raise DataError("every voxel is 0; expected a head. Export the series again")
     if (voxels == 0).mean() > 0.3:  # background that somebody removed
         return voxels > 0
     smooth = scipy.ndimage.gaussian_filter(voxels.astype(np.float32), 1.5 / image.spacing)

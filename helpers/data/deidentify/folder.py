@@ -64,14 +64,19 @@ def deidentify(
     """
     source, out = Path(source).expanduser(), Path(out).expanduser()
     if not source.is_dir():
-        raise DataError("The folder of DICOM files is not there. Its name is not repeated, as it may hold another.")
+        raise DataError(
+            "The folder of DICOM files is not there (its name is not repeated, as it may hold another). Give the one "
+            "that the archive exported to."
+        )
     if os.path.lexists(out):
         raise DataError("What --out names is there already; nothing is written over. Name a new folder.")
     out = writable_folder(out, beside=True)
     pseudonyms = Pseudonyms(read_key(None if key is None else Path(key).expanduser(), out))
     paths = sorted(Path(folder, name) for folder, _, names in walk_once(source) for name in names)
     if not paths:
-        raise DataError("There is no image that can be cleaned: the folder is empty.")
+        raise DataError(
+            "There is no image that can be cleaned: the folder is empty. Give the one that the archive exported to."
+        )
     basic_profile()  # so that what is missing is said before the work begins
     out.parent.mkdir(parents=True, exist_ok=True)
     work = out.with_name(f".{out.name}-{pseudonyms.fingerprint}")

@@ -43,6 +43,9 @@ from helpers.tasks.brain.recipe import DEFAULT, Recipe, needed_modalities
 if TYPE_CHECKING:
     from helpers.tasks.brain.inference import Segmenter
 
+EPOCHS = 30
+"""How long to train where no minutes are given."""
+
 Log = Callable[[str], None]
 
 
@@ -61,7 +64,7 @@ def train_brain(
     slices: str | os.PathLike | None = None,
     devices: str = "auto",
     cross_validated: str | os.PathLike | None = None,
-    epochs: int = 30,
+    epochs: int = EPOCHS,
     steps: int | None = None,
     start: Start | None = None,
     stored: Sequence[Patient] | None = None,
@@ -119,8 +122,8 @@ def train_brain(
         "recipe": recipe.as_parameters(),
         "seed": seed,
         "split": split.digest,
-        **({"epochs": budget.epochs} if cross_validated else {}),
-        **({"epochs": epochs, "steps": steps} if steps else {}),
+        **({"epochs": budget.epochs} if cross_validated or epochs != EPOCHS else {}),
+        **({"steps": steps} if steps else {}),
         **(start.as_parameters() if start else {}),
     }
 
@@ -455,5 +458,5 @@ def _check_settings(
     check_size(size)
     check_filters(filters)
     check_seed(seed)
-    Budget.of(minutes, epochs=30)
+    Budget.of(minutes, EPOCHS)
     parse_devices(devices)

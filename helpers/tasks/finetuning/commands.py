@@ -40,7 +40,7 @@ from helpers.runtime.errors import DataError
 from helpers.runtime.machine import parse_devices
 from helpers.runtime.settings import check_seed, check_whole, expanded
 from helpers.tasks.finetuning.outline_first import in_order
-from helpers.tasks.finetuning.tools import TOOLS, Case, Tools
+from helpers.tasks.finetuning.tools import TOOLS, Case, Tools, refuse_learned
 from helpers.tasks.gate.recipe import SENSITIVITY
 
 CHOOSE = "auto"
@@ -140,14 +140,8 @@ class Hospital:
         Raises:
             DataError: some of them are known to the model, by id or by their voxels.
         """
+        refuse_learned(self.model, ids)
         known = patients_learned_from(self.model)
-        if leaked := sorted({*ids} & {*known}):
-            error = DataError.listing(
-                f"{self.model} learned from {len(leaked)} of these {len(ids)} {self.tools.word}; leave them out, or, "
-                "where a folder holds several hospitals, name the new one by --site:",
-                leaked,
-            )
-            raise error
         some = [one for one in self.cases if one.id in {*ids}]
         refuse_known(some, known, lambda one: self.tools.hashes(one, self.parameters), self.model)
 

@@ -16,10 +16,9 @@ from helpers.data.pictures import read_image
 from helpers.data.slabs import middle
 from helpers.data.splits import shuffled
 from helpers.data.volumes import read_scan
-from helpers.learn.run_folder import check_network, patients_learned_from, read_run
+from helpers.learn.run_folder import check_network, read_run
 from helpers.runtime import options
-from helpers.runtime.errors import DataError
-from helpers.tasks.finetuning.tools import TOOLS, Case
+from helpers.tasks.finetuning.tools import TOOLS, Case, refuse_learned
 from helpers.tasks.gate.recipe import OPTIONAL
 
 if TYPE_CHECKING:
@@ -71,13 +70,7 @@ def outline_first(
     run = read_run(model_dir)
     check_network(model_dir)
     cases = TOOLS[run["task"]].cases(data, run["parameters"], site, mask=False)
-    if known := sorted({one.id for one in cases} & {*patients_learned_from(model_dir)}):
-        error = DataError.listing(
-            f"{model_dir} learned from {len(known)} of these {len(cases)}; leave them out, or, where a folder holds "
-            "several hospitals, name the new one by --site:",
-            known,
-        )
-        raise error
+    refuse_learned(model_dir, [one.id for one in cases])
     return in_order(name, model_dir, cases, seed, log)
 
 

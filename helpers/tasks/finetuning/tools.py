@@ -15,6 +15,7 @@ from helpers.data.radiographs import radiograph_hash
 from helpers.data.splits import site_groups
 from helpers.data.store import voxel_hashes
 from helpers.data.volumes import read_scan
+from helpers.learn.run_folder import patients_learned_from, read_run
 from helpers.measure.classification import auc
 from helpers.measure.regions import REGIONS
 from helpers.runtime.errors import DataError
@@ -75,6 +76,26 @@ class Tools:
             result: of `evaluate`, or of a `metrics.json`.
         """
         return {row["id"]: self.trivial(row) for row in result[self.rows]}
+
+
+def refuse_learned(model_dir: str | os.PathLike, ids: Sequence[str]) -> None:
+    """Refuse patients of a new hospital that a model has learned from, by id.
+
+    Args:
+        model_dir: the folder of the model.
+        ids: the patients.
+
+    Raises:
+        DataError: there are some; each is named.
+    """
+    if known := sorted({*ids} & {*patients_learned_from(model_dir)}):
+        word = TOOLS[read_run(model_dir)["task"]].word
+        error = DataError.listing(
+            f"{model_dir} learned from {len(known)} of these {len(ids)} {word}; leave them out, or, where a folder "
+            "holds several hospitals, name the new one by --site:",
+            known,
+        )
+        raise error
 
 
 def _at_site(patients: Sequence[Patient], site: str | None) -> tuple[Patient, ...]:

@@ -45,6 +45,9 @@ from helpers.tasks.gate.recipe import MODALITIES, OPTIONAL, SENSITIVITY, GateNet
 if TYPE_CHECKING:
     from helpers.tasks.gate.inference import Gate
 
+EPOCHS = 30
+"""How long to train where no minutes are given."""
+
 Log = Callable[[str], None]
 
 
@@ -63,7 +66,7 @@ def train_gate(
     slices: str | os.PathLike | None = None,
     devices: str = "auto",
     cross_validated: str | os.PathLike | None = None,
-    epochs: int = 30,
+    epochs: int = EPOCHS,
     steps: int | None = None,
     start: Start | None = None,
     stored: Sequence[Patient] | None = None,
@@ -125,8 +128,8 @@ def train_gate(
         "sensitivity": SENSITIVITY,
         "seed": seed,
         "split": split.digest,
-        **({"epochs": budget.epochs} if cross_validated else {}),
-        **({"epochs": epochs, "steps": steps} if steps else {}),
+        **({"epochs": budget.epochs} if cross_validated or epochs != EPOCHS else {}),
+        **({"steps": steps} if steps else {}),
         **(start.as_parameters() if start else {}),
     }
 
@@ -347,7 +350,7 @@ def _check_settings(
     size = recipe.size if size is None else size
     check_size(size, recipe.multiple)
     check_seed(seed)
-    Budget.of(minutes, epochs=30)
+    Budget.of(minutes, EPOCHS)
     parse_devices(devices)
     return size
 

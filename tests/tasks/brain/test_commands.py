@@ -248,6 +248,14 @@ def test_a_final_training_lasts_as_many_steps_as_the_folds_median_best(folds, tm
     assert final_epochs(tmp_path / "cv", trained_on[0]) == 10
 
 
+@pytest.mark.parametrize("text", ["", "epoch,val_dice\n", "epoch,val_dice\n1,much\n", "epoch\n1\n"])
+def test_a_damaged_history_is_named_before_a_final_training_begins(folds, tmp_path, text):
+    shutil.copytree(folds, tmp_path / "cv")
+    (tmp_path / "cv" / "fold_2_of_2" / "history.csv").write_text(text)
+    with pytest.raises(DataError, match=r"fold_2_of_2/history.csv is missing or damaged .* delete .*fold_2_of_2"):
+        final_epochs(tmp_path / "cv", 8, "val_dice")
+
+
 def test_an_ensemble_whose_member_is_gone_names_it(folds, phantoms, tmp_path):
     shutil.copytree(folds, tmp_path / "cv")
     shutil.rmtree(tmp_path / "cv" / "fold_2_of_2")
