@@ -18,7 +18,7 @@ FIRST, SLICES = KEPT[0], KEPT[1] - KEPT[0]
 
 
 def kernel_batch(patient: Patient, size: int = 128) -> tuple[np.ndarray, keras.KerasTensor]:
-    """One batch as the kernel makes it, including its errors (lesson 07 discusses them).
+    """One batch as the kernel makes it, including its errors (lesson 08 discusses them).
 
     Args:
         patient: has the `MODALITIES` and a segmentation.

@@ -207,7 +207,7 @@ def adapt(
     target: Annotated[
         Literal["montgomery", "shenzhen"], typer.Option("--to", help="Where it shall work; --from again is a check.")
     ],
-    method: Annotated[str, choice(METHODS, "adaptation", "How; lesson 09 tries them one by one.")],
+    method: Annotated[str, choice(METHODS, "adaptation", "How; lesson 10 tries them one by one.")],
     out: Out,
     minutes: Annotated[
         float | None, typer.Option(help="Wall time until the folder is finished; 400 steps without.")

@@ -1,4 +1,4 @@
-"""What is wrong with an answer of lesson 07: a case that shows no fault of a score, or an HD95 that is none."""
+"""What is wrong with an answer of lesson 08: a case that shows no fault of a score, or an HD95 that is none."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The ledger of lesson 07: a row for each fault mended, with what the model then reports and its honest Dice.
+"""The ledger of lesson 08: a row for each fault mended, with what the model then reports and its honest Dice.
 
 The honest Dice is that of each patient's masks, so a row can be compared with the one above it, patient by patient.
 """

@@ -1,7 +1,7 @@
 """The scores of a public Kaggle kernel, and the steps between them and an honest one.
 
 *3d-mri-brain-tumor-segmentation-u-net* on Kaggle reports accuracy, `keras.metrics.MeanIoU` on one-hot masks, and a Dice
-of probabilities, averaged over four labels of which one is the background, batch by batch. Lesson 07 mends one step
+of probabilities, averaged over four labels of which one is the background, batch by batch. Lesson 08 mends one step
 after another; every function here is one of them, and `tests/measure/test_kernel_scores.py` holds what follows from its
 formula.
 """

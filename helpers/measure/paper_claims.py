@@ -117,7 +117,7 @@ def claims_table(
                     "can arise as": name,
                     "our model": ours.get(name) if brain else None,
                     "all background": nothing.get(name) if brain else None,
-                    "honest Dice": round(honest, 3) if brain else "lungs: lesson 08",
+                    "honest Dice": round(honest, 3) if brain else "lungs: lesson 09",
                 }
             )
     return pd.DataFrame(rows).round(4).set_index("where")

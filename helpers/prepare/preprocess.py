@@ -2,7 +2,7 @@
 
 Each function takes one modality of one patient, (rows, columns, slices), as it lies on disk: positive inside the brain,
 0 outside. Each returns float32 in the same unit, changes brain voxels alone, and leaves the background 0, so that
-`volume != 0` is still the brain mask afterwards. Whether any of this helps a network is a question for lesson 03.
+`volume != 0` is still the brain mask afterwards. Whether any of this helps a network is a question for lesson 05.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """How a public Kaggle kernel prepares its slices, with its faults, and what each of them does to a pixel.
 
 *3d-mri-brain-tumor-segmentation-u-net* on Kaggle resizes the whole frame of 240 x 240 pixels, keeps slices 22 to 121 of
-155, and divides each batch by its largest value. Its copies resize masks with OpenCV's nearest neighbour. Lesson 07
+155, and divides each batch by its largest value. Its copies resize masks with OpenCV's nearest neighbour. Lesson 08
 trains it so, and mends one fault at a time; `helpers.bench.kernel` times its loading.
 """
 

@@ -1,4 +1,4 @@
-"""Figures of lesson 07: what a score counts, how a training went, what a network puts out, and who was worst served."""
+"""Figures of lesson 08: what a score counts, how a training went, what a network puts out, and who was worst served."""
 
 from __future__ import annotations
 

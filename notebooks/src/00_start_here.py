@@ -266,7 +266,7 @@ print(f"all background {nothing:.1%}, our network {ours:.1%}")
 
 # %% [markdown]
 # The model that finds no tumour in anybody is nearly as accurate as the one that outlines it. Whatever accuracy
-# measures, it is not what we are after. Lesson 07 goes to the bottom of this; until then we count in Dice.
+# measures, it is not what we are after. Lesson 08 goes to the bottom of this; until then we count in Dice.
 
 # %% [markdown]
 # The score above was a mean, and a mean hides people. `result["patients"]` holds each of them. The first:
@@ -311,5 +311,5 @@ compare(lowest_scan, lowest_scan.seg, segmenter.predict(lowest_scan), title=titl
 # voxels, and that the score is compared with the score of doing nothing.
 #
 # We left out nearly everything: what the files hold (lesson 01), what the pictures show (02), what is inside the
-# network (04), how training is kept fast and honest (06), and what a score can hide (07). The next lesson begins where
+# network (04), how training is kept fast and honest (07), and what a score can hide (08). The next lesson begins where
 # every project begins: with a folder of files that somebody gave you, and the question whether to believe them.

@@ -456,7 +456,7 @@ print(f"voxels right if you say 'nothing' everywhere: {1 - fractions[[1, 2, 3]].
 
 # %% [markdown]
 # The last line is a warning. A program that never finds a tumour is right about nearly every voxel. Keep that number
-# in mind for lesson 07.
+# in mind for lesson 08.
 #
 # ### Exercise 2: the slice to look at first *(core, 5 minutes)*
 #

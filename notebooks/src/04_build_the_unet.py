@@ -515,7 +515,7 @@ pd.DataFrame(last, index=["loss", "length of the gradient"]).T
 #
 # ## What a skip carries
 #
-# Now a short training with the loss of `helpers`, which lesson 06 explains. One line an epoch:
+# Now a short training with the loss of `helpers`, which lesson 07 explains. One line an epoch:
 
 # %%
 from helpers.learn.budget import Budget
@@ -815,5 +815,5 @@ print(f"\npatients {measured['n']}, seeds {measured['seeds']}, minutes of each t
 # edges that never left the top.
 #
 # We left out attention gates and networks in three dimensions; nnU-Net (Isensee et al. 2021) shows how little of what
-# was added since 2015 is needed when data and training are right. That is where we go next: lesson 06 trains this
+# was added since 2015 is needed when data and training are right. That is where we go next: lesson 07 trains this
 # network for longer than a few epochs.

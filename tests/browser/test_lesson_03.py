@@ -6,23 +6,12 @@ from scipy.ndimage import rotate
 
 from tests.browser.looking import Viewer
 
-# The viewers are under test; the trainings of the lesson are as short as possible.
-SHORT = {
-    "PATIENTS": 8,
-    "SIZE": 32,
-    "FILTERS": 4,
-    "SCORED": 1,
-    "EPOCHS": 1,
-    "SHORT_EPOCHS": 1,
-    "LOSSES_TRIED": ["dice+cross-entropy"],
-    "FOCUS_TRIED": [0.5],
-}
 ANGLES = np.arange(-20, 21)
 
 
 @pytest.fixture(scope="module")
 def page(open_lesson):
-    with open_lesson("03", SHORT) as page:
+    with open_lesson("03") as page:
         yield page
 
 

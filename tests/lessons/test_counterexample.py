@@ -1,4 +1,4 @@
-"""Answers of lesson 07: what shows a fault is taken, what does not is told why."""
+"""Answers of lesson 08: what shows a fault is taken, what does not is told why."""
 
 import numpy as np
 import pytest

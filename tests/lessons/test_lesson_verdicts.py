@@ -72,48 +72,48 @@ def test_lesson_00_says_where_the_network_has_learnt_nothing(capsys):
     ("gain", "words"),
     [(0.1, "dice, half helped: "), (-0.1, "dice, half hurt: "), (0.0, "cannot tell dice, half from ce, half")],
 )
-def test_lesson_03_says_what_a_loss_did_against_imbalance(capsys, gain, words):
+def test_lesson_05_says_what_a_loss_did_against_imbalance(capsys, gain, words):
     tissues = [style.CLASS_NAMES[label] for label in (1, 2, 3)]
     arms = {"ce, half": PLAIN, "dice, half": PLAIN + gain + NOISE - NOISE.mean(), "all background": np.zeros(12)}
     rows = [{"": arm, **dict.fromkeys(tissues, value)} for arm, values in arms.items() for value in values]
     compared = pd.DataFrame(rows).groupby("", sort=False)
-    said = say(capsys, "03", "verdict(", compared=compared, names=dict.fromkeys(list(arms)[:2]))
+    said = say(capsys, "05", "verdict(", compared=compared, names=dict.fromkeys(list(arms)[:2]))
     assert said.lower().count(words) == 3
 
 
-def test_lesson_03_says_that_no_loss_finds_the_smallest_class(capsys):
+def test_lesson_05_says_that_no_loss_finds_the_smallest_class(capsys):
     tissues = [style.CLASS_NAMES[label] for label in (1, 2, 3)]
     without = (np.arange(12) < 4).astype(float)
     rows = [{"": arm, **dict.fromkeys(tissues, v)} for arm in ("ce", "dice", "all background") for v in without]
     compared = pd.DataFrame(rows).groupby("", sort=False)
-    said = say(capsys, "03", "verdict(", compared=compared, names={"ce": 0, "dice": 0})
+    said = say(capsys, "05", "verdict(", compared=compared, names={"ce": 0, "dice": 0})
     assert said.count("Nobody beats all background") == 3
 
 
 @pytest.mark.parametrize(("theirs", "words"), [(0.3, "helped"), (-0.3, "hurt")])
-def test_lesson_05_says_whether_the_helps_helped(capsys, theirs, words):
+def test_lesson_06_says_whether_the_helps_helped(capsys, theirs, words):
     """Slices of 12 patients; the last network's tumour slices stand out more than the paper's, or less."""
     truth = np.arange(40) < 20
     gains = {"as in the paper": 0.6, "warm-up, cosine, weights": 0.6, "stem, and patches asked": 0.6 + theirs}
     noise = np.random.default_rng(1).normal(size=(12, 40))
     by_patient = lambda gain: [(truth, gain * 2 * truth + row) for row in noise]  # noqa: E731
-    said = say(capsys, "05", "verdict(", predictors=gains, by_patient=by_patient)
+    said = say(capsys, "06", "verdict(", predictors=gains, by_patient=by_patient)
     assert f"Stem, and patches asked {words}: AUC " in said
 
 
 @pytest.mark.parametrize("found", [True, False])
-def test_lesson_07_says_whether_its_model_finds_enhancing_tumour(capsys, found):
+def test_lesson_08_says_whether_its_model_finds_enhancing_tumour(capsys, found):
     none = (np.arange(12) < 4).astype(float)
     network = np.maximum(none, PLAIN) if found else none
     result = scored(WT=(PLAIN, 0 * PLAIN), TC=(PLAIN, 0 * PLAIN), ET=(network, none))
-    said = say(capsys, "07", "verdict(", result=result | {"trivial": {}})
+    said = say(capsys, "08", "verdict(", result=result | {"trivial": {}})
     title = "ET: Our model helped (12 patients)" if found else "ET: Nobody beats all background (12 patients)"
     assert said.endswith(title)
     assert ("Nobody beats all background: to its ET Dice" in said) != found
 
 
 @pytest.mark.parametrize(("gain", "words"), [(0.05, "helped"), (-0.05, "hurt"), (0, "have the same")])
-def test_lesson_10_says_what_the_gate_did(capsys, gain, words):
+def test_lesson_11_says_what_the_gate_did(capsys, gain, words):
     cases = [
         {
             "without gate": {"dice": {"WT": dice}, "false_positive_components": 3},
@@ -121,7 +121,7 @@ def test_lesson_10_says_what_the_gate_did(capsys, gain, words):
         }
         for dice in PLAIN
     ]
-    overlap, components = say(capsys, "10", 'verdict(overlap, "no gate"', cases=cases).splitlines()
+    overlap, components = say(capsys, "11", 'verdict(overlap, "no gate"', cases=cases).splitlines()
     assert words in overlap
     assert words in components
     assert "WT Dice" in overlap
@@ -129,16 +129,16 @@ def test_lesson_10_says_what_the_gate_did(capsys, gain, words):
 
 
 @pytest.mark.parametrize(("sign", "words"), [(1, "Agreement knows something"), (-1, "Agreement misleads")])
-def test_lesson_10_says_whether_confidence_knows_anything(capsys, sign, words):
+def test_lesson_11_says_whether_confidence_knows_anything(capsys, sign, words):
     cases = [{"agreement": {"WT": sign * dice}, "with gate": {"dice": {"WT": dice}}} for dice in PLAIN]
-    assert words in say(capsys, "10", "order_verdict(", cases=cases)
+    assert words in say(capsys, "11", "order_verdict(", cases=cases)
     shuffled = RNG.permutation([case["agreement"]["WT"] for case in cases])
     cases = [{**case, "agreement": {"WT": float(one)}} for case, one in zip(cases, shuffled, strict=True)]
-    assert "cannot tell what agreement knows" in say(capsys, "10", "order_verdict(", cases=cases)
+    assert "cannot tell what agreement knows" in say(capsys, "11", "order_verdict(", cases=cases)
 
 
 def at_a_new_hospital(count, over_nothing, over_before, forgets, rehearsed):
-    """What lesson 11 measured: as many patients at the new hospital, and at the old ones, by planted differences."""
+    """What lesson 12 measured: as many patients at the new hospital, and at the old ones, by planted differences."""
     ids, scores = [f"p{n}" for n in range(count)], PLAIN[:count]
     by_id = lambda gain: dict(zip(ids, scores + gain + 0.1 * NOISE[:count], strict=True))  # noqa: E731
     row = lambda start, k, new, old: {"start": start, "k": k, "new": by_id(new), "old": old}  # noqa: E731
@@ -158,26 +158,26 @@ def at_a_new_hospital(count, over_nothing, over_before, forgets, rehearsed):
 
 
 @pytest.mark.parametrize(("sign", "words"), [(1, "helped"), (-1, "hurt")])
-def test_lesson_11_says_what_given_weights_were_worth(capsys, sign, words):
+def test_lesson_12_says_what_given_weights_were_worth(capsys, sign, words):
     planted = at_a_new_hospital(12, 0.1 * sign, 0.05 * sign, 0, 0)
-    told = [line for line in say(capsys, "11", "a start from nothing", **planted).splitlines() if ": " in line]
+    told = [line for line in say(capsys, "12", "a start from nothing", **planted).splitlines() if ": " in line]
     assert len(told) == 3
     assert all(f"Fine-tuning {words}: WT Dice" in line for line in told)
     assert ["against a start from nothing" in line for line in told] == [True, True, False]
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_lesson_11_says_what_was_forgotten_and_what_rehearsal_did(capsys, sign):
+def test_lesson_12_says_what_was_forgotten_and_what_rehearsal_did(capsys, sign):
     planted = at_a_new_hospital(12, 0.1, 0.1, 0.1 * sign, 0.1 * sign)
-    told = [line for line in say(capsys, "11", "fine-tuning without it", **planted).splitlines() if "At " in line]
+    told = [line for line in say(capsys, "12", "fine-tuning without it", **planted).splitlines() if "At " in line]
     assert f"At the old hospitals. Fine-tuning {'hurt' if sign > 0 else 'helped'}: " in told[0]
     assert f"At the old hospitals. Rehearsal {'helped' if sign > 0 else 'hurt'}: " in told[1]
     assert "the same WT Dice" in told[2]
 
 
-def test_lesson_11_decides_nothing_below_eight_patients(capsys):
+def test_lesson_12_decides_nothing_below_eight_patients(capsys):
     planted = at_a_new_hospital(6, 0.3, 0.2, 0.2, 0.2)
     for marker in ("a start from nothing", "fine-tuning without it"):
-        said = say(capsys, "11", marker, **planted)
+        said = say(capsys, "12", marker, **planted)
         assert "6 patients are too few to tell" in said
         assert not {"helped", "hurt"} & {*said.replace(":", " ").split()}

@@ -1,4 +1,4 @@
-"""The figures of lesson 07 show what they are given."""
+"""The figures of lesson 08 show what they are given."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Trainings of the public kernel with some faults mended, and the masks of the test patients: the arms of lesson 07."""
+"""Trainings of the public kernel with some faults mended, and the masks of the test patients: the arms of lesson 08."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field

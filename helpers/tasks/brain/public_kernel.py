@@ -1,4 +1,4 @@
-"""A public kernel's training, and the same with one fault after another mended: what lesson 07 takes apart.
+"""A public kernel's training, and the same with one fault after another mended: what lesson 08 takes apart.
 
 Network, optimiser, learning rate, steps and slices a step are the same in every training; what differs are the faults
 that are still in it. `helpers.prepare.public_kernel` has the mechanism of each.
@@ -30,7 +30,7 @@ FAULTS = {
     "batches": "a batch is slices of one patient",
     "loss": "the loss is plain cross-entropy",
 }
-"""The faults that a training of its own mends, in the order in which lesson 07 does. The kernel itself resizes one-hot
+"""The faults that a training of its own mends, in the order in which lesson 08 does. The kernel itself resizes one-hot
 masks bilinearly; "resizing" is what its copies do."""
 
 STOPPED, BEST = "stopped.weights.h5", "best.weights.h5"

@@ -13,7 +13,7 @@ MAX_REACH = 4
 
 @dataclass(frozen=True)
 class Recipe:
-    """Loss, augmentation, sampling and network of a training; lessons 03 and 04 measure the effect of each.
+    """Loss, augmentation, sampling and network of a training; lessons 04 and 05 measure the effect of each.
 
     Attributes:
         loss: a name in `helpers.runtime.options.LOSSES`.

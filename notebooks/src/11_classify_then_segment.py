@@ -53,7 +53,7 @@ slices.modalities(stranger, title="A patient whom none of our models has met")
 #
 # ## Two models
 #
-# Both learn from the same patients, and neither sees the others. First the U-Net of lesson 06, small and briefly
+# Both learn from the same patients, and neither sees the others. First the U-Net of lesson 07, small and briefly
 # trained: here, unless another lesson of the same run has trained this very model before.
 
 # %%
@@ -83,7 +83,7 @@ unet_folder = train_once(train_unet, folder / "unet", "brain", **data, **sizes)
 segmenter = Segmenter(keras.models.load_model(unet_folder / "model.keras"), MODALITIES, grid)
 
 # %% [markdown]
-# Then the gate of lesson 05, with two channels instead of three.
+# Then the gate of lesson 06, with two channels instead of three.
 
 # %%
 from helpers.measure.classification import auc, threshold_for
@@ -138,7 +138,7 @@ probabilities = segmenter.network_probabilities(seen)  # (passed slices, SIZE, S
 seen.shape, probabilities.shape
 
 # %% [markdown]
-# What it predicts goes back to the patient's own grid: probabilities first, then the largest wins, as in lesson 07.
+# What it predicts goes back to the patient's own grid: probabilities first, then the largest wins, as in lesson 08.
 # Slices that did not pass stay background.
 
 # %%

@@ -63,7 +63,7 @@ style.alt(figure, f"Three chest radiographs of {FROM} above three of {TO}, with 
 #
 # ## One hospital's model
 #
-# The network is lesson 08's. `helpers.tasks.adaptation.ladder` runs one **experiment** after the other on this page:
+# The network is lesson 09's. `helpers.tasks.adaptation.ladder` runs one **experiment** after the other on this page:
 # each trains a model in a folder of its own, and scores it on X-rays of both hospitals that nobody trained on. What is
 # finished is not run again.
 
@@ -107,7 +107,7 @@ show.compare(pictures, masks, drawn, title=f"{FROM.title()}'s model at {TO.title
 
 # %% [markdown]
 # What differs? The patients; who drew the masks, and how; and the X-rays. Without a mask from there only the X-rays can
-# be looked at, so begin with them. The network sees every X-ray with mean 0 and spread 1 (lesson 08), so mere
+# be looked at, so begin with them. The network sees every X-ray with mean 0 and spread 1 (lesson 09), so mere
 # brightness is gone already. What is left?
 
 
@@ -442,7 +442,7 @@ pd.Series(without_level, name="Dice at the source, without").to_frame().round(3)
 # is still a pair of lungs.) No level carries the outline alone. An adversary that sees the bottleneck by itself aligns
 # one row of this table, and the rest of the X-ray goes by.
 #
-# And from which can the hospital be read? A **domain probe**, as in lesson 05: a straight line, fitted to the means of
+# And from which can the hospital be read? A **domain probe**, as in lesson 06: a straight line, fitted to the means of
 # a map over some X-rays and tried on others. An AUC of 1 says that it separates the hospitals without fail, one half
 # that a coin would do.
 
@@ -682,5 +682,5 @@ print(f"without a mask of the target, {best['experiment']} gets furthest: {reach
 #
 # We left out adversaries that see entropy (Vu et al. 2019), translation of X-rays into the other hospital's style (Zhu
 # et al. 2017), and networks that adapt to a single X-ray. And a handful of masks is often an afternoon's work: what
-# they are worth stands in the ladder's experiments `labelled-1` to `labelled-20`, and in lesson 11 for the brain. Lesson
-# 10 goes back to the brain, and puts the whole system together.
+# they are worth stands in the ladder's experiments `labelled-1` to `labelled-20`, and in lesson 12 for the brain. Lesson
+# 11 goes back to the brain, and puts the whole system together.

@@ -38,7 +38,7 @@ devices.configure("auto" if tf.config.list_physical_devices("GPU") else "cpu:2")
 keras.utils.set_random_seed(SEED)
 MODALITIES = ("flair", "t1ce")
 patients = read_catalogue(sources.brats(DATA_DIR)).require(MODALITIES)
-folder = Path(OUTPUT_DIR) if OUTPUT_DIR else sources.home() / "lesson_06"
+folder = Path(OUTPUT_DIR) if OUTPUT_DIR else sources.home() / "lesson_07"
 
 # %% [markdown]
 # The paper's set-up is that of a public notebook on Kaggle, *3d-mri-brain-tumor-segmentation-u-net*, which many have

@@ -325,7 +325,7 @@ with exercise_check("Exercise 2"):
 #
 # ## To the network's space, and back
 #
-# First we need a network: one that has learned at the other hospitals, and has never met yours. It is lesson 06's,
+# First we need a network: one that has learned at the other hospitals, and has never met yours. It is lesson 07's,
 # small and briefly trained, and it is trained as `train brain` does it.
 
 # %%
@@ -432,7 +432,7 @@ slices.compare(
 # %%
 from helpers.data.dicom.segmentation import read_dicom_segmentation, write_dicom_segmentation
 
-written = write_dicom_segmentation(folder / f"{moved}_seg.dcm", labels[moved], volumes[moved], "lesson 11")
+written = write_dicom_segmentation(folder / f"{moved}_seg.dcm", labels[moved], volumes[moved], "lesson 12")
 same = np.array_equal(read_dicom_segmentation(written, volumes[moved]), labels[moved])
 print(f"{written.stat().st_size / 1000:.0f} kB; read back, every voxel is the same: {same}")
 

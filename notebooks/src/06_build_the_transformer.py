@@ -521,7 +521,7 @@ print(helped)
 
 # %% [markdown]
 # The first sentence is about the best of the helps, the second about the last of them, which is the gate that we go on
-# with, here and in lesson 10: it is what `train gate` trains. If the second sentence does not say that it helped, we go
+# with, here and in lesson 11: it is what `train gate` trains. If the second sentence does not say that it helped, we go
 # on with a gate that has not shown here that it is better than the paper's.
 #
 # ## One number to decide by
@@ -839,4 +839,4 @@ with exercise_check("Exercise 3"):
 # who the patients are.
 #
 # We left out pretraining on unlabelled scans (He et al. 2022) and transformers that outline (Hatamizadeh et al.
-# 2022). Lesson 06 goes back to the U-Net and trains it for as long as it needs; lesson 10 puts this gate before it.
+# 2022). Lesson 07 goes back to the U-Net and trains it for as long as it needs; lesson 11 puts this gate before it.

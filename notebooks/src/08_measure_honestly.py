@@ -31,7 +31,7 @@ MODALITIES = ("flair", "t1ce")
 patients = read_catalogue(sources.brats(DATA_DIR)).require(MODALITIES)[:PATIENTS]
 split = make_split(patients, SEED, FOLDS)
 tested = [patient for identity in split.test for patient in patients if patient.id == identity]
-folder = Path(OUTPUT_DIR) if OUTPUT_DIR else sources.home() / "lesson_07"
+folder = Path(OUTPUT_DIR) if OUTPUT_DIR else sources.home() / "lesson_08"
 
 # %%
 scan = read_scan(tested[0], MODALITIES)
@@ -563,9 +563,9 @@ for row in book.rows[-len(TRAINED) + 1 :]:
 # What each fault does:
 #
 # - **batches**: a batch of slices of one patient shows one tumour, seen through one scanner. Its slope points to that
-#   patient. Slices of all patients, half of them with tumour, show more for the same work (lesson 03).
+#   patient. Slices of all patients, half of them with tumour, show more for the same work (lesson 05).
 # - **loss**: in **cross-entropy** every pixel counts the same, so background decides. Dice plus cross-entropy asks for
-#   each class by itself (lesson 03 again). It is no accident that the kernel's accuracy was high: it was trained for it.
+#   each class by itself (lesson 05 again). It is no accident that the kernel's accuracy was high: it was trained for it.
 # - **resizing**, where it is trained: masks that lie beside their image teach the network to draw beside it.
 #
 # ### When to stop: early stopping on the training loss

@@ -154,7 +154,7 @@ with exercise_check("Exercise 1"):
     require((tall[:, 2:5] == toy.T.repeat(2, axis=0)).all(), "a tall radiograph does not stand in the middle of yours")
 
 # %% [markdown]
-# `preprocess` in `helpers.data.radiographs` pads and then averages down by area. The z-score of lesson 03 follows, over
+# `preprocess` in `helpers.data.radiographs` pads and then averages down by area. The z-score of lesson 02 follows, over
 # the X-ray's own pixels: the hospitals expose differently, and a grey has no unit.
 
 # %%
@@ -178,7 +178,7 @@ style.alt(figure, "A wide and a tall chest radiograph, each as it is, squeezed i
 # lungs are smaller in a padded square than in a squeezed one.
 #
 # And back: probabilities go to the X-ray's own grid by `to_native_grid`, linear between pixel centres, and are cut at
-# one half there, as in lesson 07. Suppose a network predicted the exact soft labels, the share of lung in each of its
+# one half there, as in lesson 08. Suppose a network predicted the exact soft labels, the share of lung in each of its
 # pixels. Guess the Dice of such a prediction, on the X-ray's own grid.
 
 # %%
@@ -323,7 +323,7 @@ show.compare(
 # %% [markdown]
 # ## The score
 #
-# As in lesson 07: each X-ray by itself, on its own grid, the mean with its interval (or the lowest and the highest,
+# As in lesson 08: each X-ray by itself, on its own grid, the mean with its interval (or the lowest and the highest,
 # where there are fewer than eight X-rays), and whoever has not looked in the same table. One score is new: the
 # **average surface distance**, the mean way from one outline to the nearest point of the other, both ways round. It
 # is in pixels, since these files do not tell the millimetres; so compare it within a hospital only.
@@ -478,7 +478,7 @@ print(f"one radiograph of {len(truths)}: {1 / len(truths):.3f}")
 # The two rows bear one name, and neither can be held against the other: in the pot a pixel that is lung with a
 # probability of 0.9 counts 0.9. And an X-ray that is missed altogether costs ours nearly its full share, one X-ray in
 # so many. The pot counts pixels, so it is cheapest to fail the patient with the smallest lungs. (The 1 that is added
-# matters where a truth is empty. Lungs never are; in lesson 07 that rule decided about most slices.)
+# matters where a truth is empty. Lungs never are; in lesson 08 that rule decided about most slices.)
 #
 # ### Mix the hospitals
 #
@@ -578,4 +578,4 @@ show.compare(radiographs, masks, drawn, title=f"Learnt at {source.title()}, lost
 # the same networks are compared elsewhere (Idiap's `bob.ip.binseg`), and the question how well two people agree about a
 # lung, which no network should be asked to beat.
 #
-# In lesson 09 the drop is to be closed, without a single mask from the other hospital.
+# In lesson 10 the drop is to be closed, without a single mask from the other hospital.
