@@ -1,7 +1,8 @@
 """Builds the notebooks from the lessons' sources: the same bytes each time, no outputs.
 
-Header and footer come from the manifest. The student's notebook has the stubs and folds the solutions; the solution
-notebook, built on demand, runs them. The map from lessons to modules in CONTRIBUTING.md is written with them.
+Header and footer come from the manifest. The student's notebook has the stubs and folds hints and solutions; the
+solution notebook, built on demand, runs them and tells teachers what a class usually gets wrong. The map from lessons
+to modules in CONTRIBUTING.md is written with them.
 """
 
 import hashlib
@@ -10,9 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from helpers.lessons.course_map import PAGE, with_map
+from helpers.lessons.form import folded, question, tags
 from helpers.lessons.manifest import Course, Lesson, LessonError, read_manifest
 from helpers.lessons.setup_cell import setup_cell
-from helpers.lessons.source import problems, read_source, require_checkout, tags, unlisted
+from helpers.lessons.source import problems, read_source, require_checkout, unlisted
 from helpers.runtime.disk import write_text
 from helpers.runtime.json_files import import_jsonschema
 
@@ -139,7 +141,7 @@ def assemble(cells: list[dict], lesson: Lesson, course: Course, variant: Variant
     import_jsonschema()  # which nbformat imports
     from nbformat import v4
 
-    body = _student(cells) if variant == "student" else [cell for cell in cells if "stub" not in tags(cell)]
+    body = _student(cells) if variant == "student" else _teacher(cells)
     parts = [("markdown", header(lesson, course), []), ("code", setup_cell(course.repository), ["setup"])]
     parts += [(cell["cell_type"], cell["source"], tags(cell)) for cell in body]
     parts.append(("markdown", footer(lesson, course), []))
@@ -184,9 +186,11 @@ def header(lesson: Lesson, course: Course) -> str:
 
 
 def footer(lesson: Lesson, course: Course) -> str:
-    """Write what stands below a lesson: take-aways and links."""
-    takeaways = "\n".join(f"- {takeaway}" for takeaway in lesson.takeaways)
-    return f"## What to take away\n\n{takeaways}\n\n---\n\n{_links(lesson, course)}"
+    """Write what stands below a lesson: take-aways, where to go further, and links."""
+    parts = ["## What to take away", "\n".join(f"- {takeaway}" for takeaway in lesson.takeaways)]
+    if lesson.further:
+        parts += ["## Go further", "\n".join(f"- {reference}" for reference in lesson.further)]
+    return "\n\n".join([*parts, "---", _links(lesson, course)])
 
 
 def _links(lesson: Lesson, course: Course) -> str:
@@ -210,21 +214,45 @@ def _reference(wanted: str, course: Course) -> str:
 
 
 def _student(cells: list[dict]) -> list[dict]:
-    """Every exercise as stub, check, folded solution: the learner meets the check before the answer."""
+    """Every exercise as stub, check, hints and solution, all but the first two folded; no notes for teachers."""
     body: list[dict] = []
-    folded: dict | None = None
+    answer: list[dict] = []  # what is still to come of the exercise
+    hints = 0
     for cell in cells:
-        if "solution" in tags(cell):
-            folded = {**cell, "cell_type": "markdown", "source": _fold(cell["source"])}
-            continue
-        body.append(cell)
-        if folded and "check" in tags(cell):
-            body.append(folded)
-            folded = None
+        names = tags(cell)
+        if "solution" in names:
+            answer, hints = (
+                [{**cell, "cell_type": "markdown", "source": folded("Solution", _fenced(cell["source"]))}],
+                0,
+            )
+        elif "hint" in names:
+            hints += 1
+            body.append({**cell, "source": folded(f"Hint {hints}", cell["source"])})
+        elif "teacher" not in names:
+            if "check" not in names:
+                body += answer
+                answer = []
+            body.append(_asked(cell))
+    return body + answer
+
+
+def _teacher(cells: list[dict]) -> list[dict]:
+    """Every exercise solved, with what a class usually gets wrong; no stubs, no hints."""
+    body = []
+    for cell in cells:
+        names = tags(cell)
+        if "teacher" in names:
+            body.append({**cell, "source": f"**For teachers.** {cell['source']}"})
+        elif "stub" not in names and "hint" not in names:
+            body.append(_asked(cell))
     return body
 
 
-def _fold(code: str) -> str:
+def _asked(cell: dict) -> dict:
+    return {**cell, "source": question(cell["source"])} if "question" in tags(cell) else cell
+
+
+def _fenced(code: str) -> str:
     # A fence longer than any in the code, so that the code cannot close it.
     fence = "`" * max([3, *(len(ticks) + 1 for ticks in re.findall("`{3,}", code))])
-    return f"<details>\n<summary>Solution</summary>\n\n{fence}python\n{code}\n{fence}\n\n</details>"
+    return f"{fence}python\n{code}\n{fence}"

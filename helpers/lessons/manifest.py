@@ -31,6 +31,7 @@ class Lesson:
     takeaways: tuple[str, ...]
     paper: tuple[str, ...]
     models: tuple[str, ...] = ()
+    further: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -4,7 +4,10 @@ A lesson consists of markdown and code cells. Tags on code cells give their role
 
     parameters               the one cell of literals that a profile overrides
     stub, solution, check    an exercise: these three in a row, after the markdown cell that sets the task
+    guess                    holds a variable for what the learner expects
     long                     more than 20 lines, on purpose
+
+Tags on markdown cells, `hint`, `teacher` and `question`, are those of `helpers.lessons.form`.
 """
 
 import ast
@@ -14,6 +17,7 @@ from typing import Any
 import yaml
 
 import helpers
+from helpers.lessons.form import exercise_problems, tags
 from helpers.lessons.manifest import Course, Lesson, LessonError
 
 LONGEST_CELL = 20
@@ -61,11 +65,6 @@ def read_source(path: Path) -> list[dict]:
     except (ValueError, KeyError, yaml.YAMLError) as error:
         reason = str(error).partition("\n")[0]
         raise LessonError(f"{path} is no source of a lesson ({reason}); restore it, or save it as UTF-8.") from error
-
-
-def tags(cell: dict) -> list[str]:
-    """Give the cell's tags."""
-    return cell["metadata"].get("tags", [])
 
 
 def parameters(cells: list[dict]) -> dict[str, Any]:
@@ -124,7 +123,7 @@ def problems(cells: list[dict], lesson: Lesson) -> list[str]:
         return [str(error)]
     if lesson.needs != "none" and "DATA_DIR" not in values:
         found.append(f"the lesson needs {lesson.needs}, so its parameters must hold DATA_DIR.")
-    return found + _exercise_problems(cells)
+    return found + _exercise_problems(cells) + exercise_problems(cells)
 
 
 def unlisted_files(folder: Path, suffix: str, course: Course) -> list[Path]:
