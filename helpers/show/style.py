@@ -16,9 +16,9 @@ SHEET = Path(__file__).with_name("course.mplstyle")
 CLASS_COLOURS = {1: "#D55E00", 2: "#56B4E9", 3: "#F0E442"}
 CLASS_NAMES = {0: "other brain", 1: "core", 2: "oedema", 3: "enhancing"}
 # True positives, false negatives and false positives, in a panel of their own.
-AGREEMENT_COLOURS = {"agreement": "#3DDBB0", "false negative": "#E69F00", "false positive": "#AA3377"}
-# Lines and dots on a white background.
-REGION_COLOURS = {"WT": "#0072B2", "TC": "#D55E00", "ET": "#009E73"}
+AGREEMENT_COLOURS = {"agreement": "#B3E5AE", "false negative": "#FF71AC", "false positive": "#7162FD"}
+# Lines and dots on a white background: a region is not a class (TC is core and enhancing), so it has a hue of its own.
+REGION_COLOURS = {"WT": "#640083", "TC": "#9A2022", "ET": "#00796F"}
 SITE_COLOURS = {"montgomery": "#0072B2", "shenzhen": "#D55E00"}
 MODALITY_NAMES = {"flair": "FLAIR", "t1": "T1", "t1ce": "T1ce", "t2": "T2"}
 

@@ -398,7 +398,7 @@ show.compare(
 scores["our network"].groupby(["site", "label"])["dice"].agg(["count", "mean", "min"]).round(3)
 
 # %% [markdown]
-# Where is the orange, where the purple? A rim all round is a matter of size, or of how somebody draws. A whole corner
+# Where is the pink, where the violet? A rim all round is a matter of size, or of how somebody draws. A whole corner
 # that is missed is another thing: opacities of tuberculosis look like what is not lung, and whoever outlines by hand
 # mostly goes through them, knowing that a lung is there. If the worst X-rays are mostly of one hospital, or of the ill,
 # no mean says so: the table does, with the count beside it.
