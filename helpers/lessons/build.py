@@ -157,7 +157,7 @@ def assemble(cells: list[dict], lesson: Lesson, course: Course, variant: Variant
                 source,
                 # jupytext gives random ids, by which two builds of one source would differ.
                 id=hashlib.sha1(f"{i}{source}".encode()).hexdigest()[:8],
-                metadata={"tags": names} if names else {},
+                metadata=_metadata(names),
             )
             for i, (kind, source, names) in enumerate(parts)
         ],
@@ -191,6 +191,12 @@ def footer(lesson: Lesson, course: Course) -> str:
     if lesson.further:
         parts += ["## Go further", "\n".join(f"- {reference}" for reference in lesson.further)]
     return "\n\n".join([*parts, "---", _links(lesson, course)])
+
+
+def _metadata(names: list[str]) -> dict:
+    """Of a cell with these tags; the set-up cell is shown folded, for a learner has to run it and not to read it."""
+    folded_away = {"jupyter": {"source_hidden": True}} if "setup" in names else {}
+    return ({"tags": names} if names else {}) | folded_away
 
 
 def _links(lesson: Lesson, course: Course) -> str:

@@ -1,4 +1,7 @@
-"""The first code cell of every notebook: it installs `helpers` where it is missing, as on Kaggle."""
+"""The first code cell of every notebook: it installs `helpers` where it is missing, as on Kaggle.
+
+JupyterLab shows it folded to a line: a learner needs to run it, not to read it.
+"""
 
 import helpers
 
@@ -23,7 +26,7 @@ if found is None or found.origin is None:  # a bare folder of that name is no pa
     importlib.invalidate_caches()
 elif not (Path(found.origin).parent / "lessons" / "course.yml").is_file():
     raise ImportError(f"{{found.origin}} hides the course's helpers: rename or move it, then restart the kernel.")
-importlib.import_module("helpers")  # before TensorFlow, which it tells to compute with oneDNN"""
+_ = importlib.import_module("helpers")  # before TensorFlow, which it tells to compute with oneDNN"""
 
 
 def setup_cell(repository: str) -> str:

@@ -44,6 +44,12 @@ def test_header_and_footer_come_from_the_manifest(workshop):
     assert "Next: [03 Second](03_second.ipynb)" in cells(first)[-1]["source"]
 
 
+def test_the_set_up_cell_is_folded_and_prints_nothing(workshop):
+    [cell] = tagged(workshop.build()[0], "setup")
+    assert cell["metadata"]["jupyter"] == {"source_hidden": True}
+    assert cell["source"].splitlines()[-1].startswith("_ = ")
+
+
 def test_the_parameters_tag_survives(workshop):
     assert tagged(workshop.build()[0], "parameters")[0]["source"].startswith("SEED = 0")
 
