@@ -2,7 +2,7 @@
 
 Header and footer come from the manifest. The student's notebook has the stubs and folds hints and solutions; the
 solution notebook, built on demand, runs them and tells teachers what a class usually gets wrong. The map from lessons
-to modules in CONTRIBUTING.md is written with them.
+to modules in CONTRIBUTING.md is written with them, and that of the paper in notebooks/PAPER.md.
 """
 
 import hashlib
@@ -10,9 +10,12 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from helpers.lessons import paper_map
 from helpers.lessons.course_map import PAGE, with_map
 from helpers.lessons.form import folded, question, tags
+from helpers.lessons.glossary import linked, read_page
 from helpers.lessons.manifest import Course, Lesson, LessonError, read_manifest
+from helpers.lessons.profiles import read_profile
 from helpers.lessons.setup_cell import setup_cell
 from helpers.lessons.source import problems, read_source, require_checkout, unlisted
 from helpers.runtime.disk import write_text
@@ -24,10 +27,12 @@ NOTEBOOKS = Path("notebooks")
 SOLUTIONS = Path("build/solutions")
 MEND = "python -m helpers build"
 NEEDS = {
-    "brats": "BraTS from Kaggle, or phantoms",
-    "chest": "chest X-rays from Kaggle, or phantoms",
+    "brats": "BraTS from Kaggle ([licence](../data/README.md#brats-2020)), or phantoms",
+    "chest": "chest X-rays from Kaggle ([licence](../data/README.md#chest-x-ray-masks-and-labels)), or phantoms",
     "none": "no data",
 }
+QUICK = "quick"
+"""The profile whose seconds and megabytes stand above a lesson."""
 
 
 def build(
@@ -36,7 +41,7 @@ def build(
     out: Path | None = None,
     course: Course | None = None,
 ) -> list[Path]:
-    """Write the notebook of every lesson, and the map of the course where there is a CONTRIBUTING.md.
+    """Write the notebook of every lesson, and the maps of the course and of the paper where their pages are.
 
     Args:
         notebooks: folder with `src/`.
@@ -56,12 +61,12 @@ def build(
     texts = render(notebooks, variant, course)
     if folder == notebooks and (foreign := unlisted(notebooks, ".ipynb", course)):
         raise LessonError("\n".join(foreign))
-    page = _page_with_map(notebooks) if folder == notebooks else None
+    pages = _pages(notebooks, course) if folder == notebooks else {}
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         (folder / name).write_bytes(text.encode())
-    if page:
-        write_text(page, notebooks.parent / PAGE)
+    for page, text in pages.items():
+        write_text(text, page)
     return [folder / name for name in texts]
 
 
@@ -86,9 +91,9 @@ def check(notebooks: Path = NOTEBOOKS, course: Course | None = None) -> list[str
             complaints.append(f"{path} has not been built; run `{MEND}`.")
         elif path.read_text(encoding="utf-8", errors="replace") != text:
             complaints.append(f"{path} differs from src/{path.stem}.py; edit the source, then run `{MEND}`.")
-    page = notebooks.parent / PAGE
-    if (text := _page_with_map(notebooks)) and page.read_text(encoding="utf-8") != text:
-        complaints.append(f"{page} has a map of older lessons; run `{MEND}`.")
+    for page, text in _pages(notebooks, course).items():
+        if page.read_text(encoding="utf-8") != text:
+            complaints.append(f"{page} has a map of older lessons; run `{MEND}`.")
     return complaints
 
 
@@ -111,6 +116,7 @@ def render(notebooks: Path, variant: Variant, course: Course) -> dict[str, str]:
 
     require_checkout(notebooks, course)
     faults, texts = unlisted(notebooks / "src", ".py", course), {}
+    terms = read_page(notebooks.parent)
     for lesson in course.lessons:
         path = notebooks / "src" / f"{lesson.name}.py"
         try:
@@ -123,13 +129,14 @@ def render(notebooks: Path, variant: Variant, course: Course) -> dict[str, str]:
         if found:
             continue
         # nbformat sorts the keys, so the text depends on nothing but the cells.
-        texts[f"{lesson.name}.ipynb"] = nbformat.writes(assemble(cells, lesson, course, variant)) + "\n"
+        notebook = assemble(cells, lesson, course, variant, terms)
+        texts[f"{lesson.name}.ipynb"] = nbformat.writes(notebook) + "\n"
     if faults:
         raise LessonError("\n".join(faults))
     return texts
 
 
-def assemble(cells: list[dict], lesson: Lesson, course: Course, variant: Variant) -> dict:
+def assemble(cells: list[dict], lesson: Lesson, course: Course, variant: Variant, terms: dict[str, str]) -> dict:
     """Assemble the notebook of a lesson from the cells of its source.
 
     Args:
@@ -137,13 +144,18 @@ def assemble(cells: list[dict], lesson: Lesson, course: Course, variant: Variant
         lesson: its entry in the manifest.
         course: the manifest.
         variant: "student" or "solution".
+        terms: of the glossary, as `helpers.lessons.glossary.read_page` gives them.
     """
     import_jsonschema()  # which nbformat imports
     from nbformat import v4
 
     body = _student(cells) if variant == "student" else _teacher(cells)
     parts = [("markdown", header(lesson, course), []), ("code", setup_cell(course.repository), ["setup"])]
-    parts += [(cell["cell_type"], cell["source"], tags(cell)) for cell in body]
+    seen: set[str] = set()
+    for cell in body:
+        prose = cell["cell_type"] == "markdown" and "solution" not in tags(cell)
+        source = linked(cell["source"], terms, seen) if prose else cell["source"]
+        parts.append((cell["cell_type"], source, tags(cell)))
     parts.append(("markdown", footer(lesson, course), []))
     metadata = {
         "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
@@ -169,7 +181,13 @@ def header(lesson: Lesson, course: Course) -> str:
     """Write what stands above a lesson: title, badge, question, objectives, time and data needed, links."""
     kaggle = f"https://kaggle.com/kernels/welcome?src={course.notebook_url(lesson)}"
     minutes = lesson.minutes["read"] + lesson.minutes["work"]
-    gpu = "GPU memory not measured" if lesson.gpu_gb is None else f"{lesson.gpu_gb:g} GB of GPU memory"
+    quick = read_profile(QUICK, course)
+    seconds, disk = quick.seconds.get(lesson.name), quick.disk_mb.get(lesson.name)
+    notes = [f"{minutes} minutes: {lesson.minutes['read']} to read, {lesson.minutes['work']} to work"]
+    notes += [f"runs in {seconds:g} s on phantoms"] if seconds else []
+    notes += [f"leaves {disk:g} MB"] if disk else []
+    notes.append(NEEDS[lesson.needs])
+    notes += [f"{lesson.gpu_gb:g} GB of GPU memory"] if lesson.gpu_gb else []
     needs = [_reference(wanted, course) for wanted in lesson.prerequisites]
     return "\n\n".join(
         [
@@ -177,8 +195,7 @@ def header(lesson: Lesson, course: Course) -> str:
             f"[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)]({kaggle})",
             f"**{lesson.question}**",
             "After this lesson you can\n\n" + "\n".join(f"- {objective}" for objective in lesson.objectives),
-            f"*{minutes} minutes: {lesson.minutes['read']} to read, {lesson.minutes['work']} to work · "
-            f"{NEEDS[lesson.needs]} · {gpu}*",
+            f"*{' · '.join(notes)}*",
             f"Before this: {', '.join(needs) or 'nothing'}.  \nFrom the paper: {', '.join(lesson.paper)}.",
             _links(lesson, course),
         ]
@@ -203,13 +220,19 @@ def _links(lesson: Lesson, course: Course) -> str:
     before, after = course.neighbours(lesson)
     links = [f"Previous: [{before.label}]({before.name}.ipynb)"] if before else []
     links += [f"Next: [{after.label}]({after.name}.ipynb)"] if after else ["This is the last lesson."]
-    return " · ".join([*links, "[Glossary](../GLOSSARY.md)"])
+    return " · ".join([*links, "[Glossary](../GLOSSARY.md)", f"[The paper]({paper_map.PAGE})"])
 
 
-def _page_with_map(notebooks: Path) -> str | None:
-    """The text of CONTRIBUTING.md with the map as it should be; None where there is no such page."""
-    page = notebooks.parent / PAGE
-    return with_map(page.read_text(encoding="utf-8"), notebooks / "src") if page.is_file() else None
+def _pages(notebooks: Path, course: Course) -> dict[Path, str]:
+    """The maps of the course and of the paper as they should be, by their files; none where there is no such page."""
+    modules, paper = notebooks.parent / PAGE, notebooks / paper_map.PAGE
+    texts = {}
+    if modules.is_file():
+        texts[modules] = with_map(modules.read_text(encoding="utf-8"), notebooks / "src")
+    if paper.is_file():
+        lessons = {lesson.name: read_source(notebooks / "src" / f"{lesson.name}.py") for lesson in course.lessons}
+        texts[paper] = paper_map.render_page(lessons, course, paper_map.read_items())
+    return texts
 
 
 def _reference(wanted: str, course: Course) -> str:

@@ -17,6 +17,7 @@ class Profile:
         parameters: of each lesson, by the lesson's name.
         hours: expected for each lesson, by the kind of machine.
         seconds: that each lesson took on one core, if it was measured.
+        disk_mb: that each lesson's run left on disk, if it was measured.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Profile:
     parameters: dict[str, dict[str, Any]]
     hours: dict[str, dict[str, float]]
     seconds: dict[str, float]
+    disk_mb: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def read_profile(name: str, course: Course) -> Profile:
         {lesson: entry["parameters"] for lesson, entry in entries.items()},
         {lesson: entry.get("hours", {}) for lesson, entry in entries.items()},
         {lesson: entry["seconds"] for lesson, entry in entries.items() if "seconds" in entry},
+        {lesson: entry["disk_mb"] for lesson, entry in entries.items() if "disk_mb" in entry},
     )
 
 

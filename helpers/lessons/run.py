@@ -239,6 +239,7 @@ def _execute(job: Job) -> LessonRun:
         "values": values,
         "bands": {metric: band.ends for metric, band in job.bands.items()},
         "seconds": seconds,
+        "megabytes": round(sum(path.stat().st_size for path in job.folder.rglob("*") if path.is_file()) / 1e6, 1),
         "cells": done.cells,
         "profile": job.profile,
         "variant": job.variant,

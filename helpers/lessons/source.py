@@ -19,6 +19,7 @@ import yaml
 import helpers
 from helpers.lessons.form import exercise_problems, tags
 from helpers.lessons.manifest import Course, Lesson, LessonError
+from helpers.runtime.json_files import import_jsonschema
 
 LONGEST_CELL = 20
 EXERCISE = ("stub", "solution", "check")
@@ -56,13 +57,15 @@ def read_source(path: Path) -> list[dict]:
     Raises:
         LessonError: the file is missing, or cannot be read.
     """
+    import_jsonschema()  # which nbformat imports
     import jupytext
+    from nbformat.validator import NotebookValidationError
 
     if not path.is_file():
         raise LessonError(f"{path} is missing; every lesson in course.yml has a source there.")
     try:
         return jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent")["cells"]
-    except (ValueError, KeyError, yaml.YAMLError) as error:
+    except (ValueError, KeyError, yaml.YAMLError, NotebookValidationError) as error:
         reason = str(error).partition("\n")[0]
         raise LessonError(f"{path} is no source of a lesson ({reason}); restore it, or save it as UTF-8.") from error
 

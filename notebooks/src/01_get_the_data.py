@@ -99,7 +99,7 @@ alt(figure, "A FLAIR slice of each of four patients, the whole tumour outlined; 
 #
 # Look as long as you like, and write your guess down. The answer comes further down, and not from the picture.
 
-# %% [markdown]
+# %% [markdown] tags=["paper: section 4.1.1"]
 # ## What lies on the disk
 #
 # The scans come from one of four places: a folder that you name in `DATA_DIR`; a set that Kaggle has attached to the
@@ -581,7 +581,7 @@ notes.replace(re.escape(f"{radiographs}{os.sep}"), "", regex=True)
 # holds these very images once more. Nobody there is new, and nobody there can be scored. They also name a
 # second copy of everything, which the set brings along: whoever collects files from its root has each patient twice.
 
-# %% [markdown]
+# %% [markdown] tags=["paper: section 6.1"]
 # ## Who are they?
 #
 # Before we deal the patients out, see who is there. Do grade and hospital go together?

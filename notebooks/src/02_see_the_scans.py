@@ -131,7 +131,7 @@ style.alt(figure, "Head from the side: squashed where voxels are drawn as square
 # Every patient comes with a mask: drawn by hand and approved by neuroradiologists where the patient is real, known
 # exactly where it is a phantom. Here is our slice, its mask, and both together.
 
-# %%
+# %% tags=["paper: figure 10"]
 api.image_and_mask(scan, k, title="The tumour is not what is bright: the mask holds dark parts too")
 
 # %% [markdown]
@@ -177,7 +177,7 @@ api.patient(scan, title="Three planes through one voxel: the lines in each show 
 # Now the mask over all four: press *mask* if you have it as a viewer. Compare the blue region with FLAIR and the
 # yellow one with T1ce.
 
-# %%
+# %% tags=["paper: figure 9"]
 api.modalities(scan, k, title="Oedema shows on FLAIR, the rim only on T1ce")
 
 # %% [markdown]
@@ -431,7 +431,7 @@ style.alt(figure, "Three curves of core voxels per slice, with their peaks marke
 # different lumps, and the output above says how it went here. The viewer below takes the voxel of the core nearest
 # its centre of mass, which is inside by construction. Move one slider until the core ends, and the arrow vanishes.
 
-# %%
+# %% tags=["paper: figure 11"]
 api.core(scan, title="The tumour core, seen from above, from the front and from the side")
 
 # %% [markdown]

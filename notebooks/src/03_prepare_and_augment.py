@@ -72,7 +72,7 @@ for ax, (name, (picture, mask)) in zip(figure.subplots(1, 4), pairs.items(), str
 figure.suptitle("Four pairs of picture and mask")
 style.alt(figure, "One FLAIR slice with its tumour outlined, changed in four ways, called A to D.")
 
-# %% [markdown]
+# %% [markdown] tags=["paper: section 4.1.2"]
 # **Which of these pairs are still true**, so that a network may learn from them? Write down your letters. One of them
 # is easy, one is harder than it looks.
 #
@@ -154,7 +154,7 @@ with exercise_check("Exercise 1"):
 # %% [markdown]
 # A right answer turns the batch back into grey heads, flipped here and there and a little askew:
 
-# %%
+# %% tags=["paper: figure 4"]
 back = paper.denormalise(batch)  # (6, 224, 224, 3)
 grid_of(back, "Undone: the same batch, to look at")
 

@@ -199,7 +199,7 @@ with exercise_check("Exercise 1"):
     )
     require(lowest >= 0, f"your block returns {lowest:.2f}; after a ReLU nothing is below 0")
 
-# %% [markdown]
+# %% [markdown] tags=["paper: section 5.2"]
 # ## The way down
 #
 # Now with symbols instead of pictures: `keras.Input` stands for any slice, and Keras keeps track of the shapes. The
@@ -334,7 +334,7 @@ style.alt(
     "Parameters and multiplications per level: parameters peak where the picture is smallest, work where it is large.",
 )
 
-# %% [markdown]
+# %% [markdown] tags=["paper: section 2"]
 # One level down there are a quarter of the pixels and twice the features on both sides of a kernel: four times the
 # parameters for the same work. Who wants a smaller file makes the bottom narrower; who wants a faster network has to
 # look elsewhere.

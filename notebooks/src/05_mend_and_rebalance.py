@@ -67,7 +67,7 @@ for ax, (name, volume) in zip(figure.subplots(1, 3), opening.items(), strict=Tru
 figure.suptitle("One slice of FLAIR, three times")
 style.alt(figure, "FLAIR as it is, with planted noise, and after a filter against noise.")
 
-# %% [markdown]
+# %% [markdown] tags=["paper: section 3.1 challenge 2"]
 # **Your scanner gives you the middle one. Would your network rather have the right one?** Say yes or no, and by how
 # much. Now that we have a network (lesson 04), it can be asked.
 #
@@ -328,7 +328,7 @@ for way in ("as it is", "cleaned"):
     apart = record(f"hospitals_apart_{way.replace(' ', '_')}", round(abs(montgomery - shenzhen), 3))
     print(f"{way:9s} lungs at {montgomery:+.2f} (Montgomery) and {shenzhen:+.2f} (Shenzhen), apart by {apart:.2f}")
 
-# %% [markdown]
+# %% [markdown] tags=["paper: section 3.1 challenge 1"]
 # The band is part of the mean that every other pixel is measured by, so it moves the lungs without touching them. But
 # look which way: without it the hospitals lie further apart. The band had hidden a part of the difference, the curve
 # from tissue to grey, which is left now and is what lesson 10 is about. A cleaner picture is not yet a more comparable

@@ -352,7 +352,7 @@ from helpers.models import imagenet
 imagenet.load(base, WEIGHTS)
 del base  # 87 million numbers
 
-# %% [markdown]
+# %% [markdown] tags=["paper: section 1.1"]
 # ## The gate, as in the paper
 #
 # Without them we learn from our own slices. How many are there, and how many show tumour?
@@ -574,7 +574,7 @@ style.alt(figure, "ROC and precision-recall curves of the three networks on the 
 # %%
 pd.DataFrame(metrics.confusion_matrix(real, passed), index=["no tumour", "tumour"], columns=["held back", "passes"])
 
-# %% [markdown]
+# %% [markdown] tags=["paper: figure 8"]
 # ## Which tissue is it?
 #
 # The same network with four outputs tells what a slice shows most of: nothing, core, oedema or enhancing tumour. Only

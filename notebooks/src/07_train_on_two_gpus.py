@@ -405,7 +405,7 @@ print("one device:                           ", per_slice.mean())
 print("two replicas, one value per slice:    ", sum(half.mean() / 2 for half in halves))
 print("two replicas, each a single number:   ", sum(half.mean() for half in halves))
 
-# %% [markdown]
+# %% [markdown] tags=["paper: section 5.3.2"]
 # The last line is twice the first: a learning rate doubled without a word.
 #
 # ## Two devices
@@ -572,7 +572,7 @@ for reached in (0.1, 0.3):
     hours = {name: slices_shown / min(2 * card, loader) / 3600 for name, loader in loaders.items()}
     print(f"at {reached:.0%}: {card:4.0f} slices/s a card; " + ", ".join(f"{h:.1f} h {n}" for n, h in hours.items()))
 
-# %% [markdown]
+# %% [markdown] tags=["paper: section 5.3.1"]
 # **An estimate**, until somebody has run it there: the share that a T4 reaches was guessed, and the loader's speed is
 # your machine's, for files of BraTS's size as far as its cost follows the number of voxels. The faster the cards, the
 # more of the bill is waiting.

@@ -194,7 +194,7 @@ ceilings = [dice(truth, there_and_back(truth)) for truth in (read_xray(xray)[1] 
 record("ceiling", round(float(np.mean(ceilings)), 4))
 print(f"{SIZE} pixels a side: Dice {np.mean(ceilings):.4f} on average, {min(ceilings):.4f} at worst")
 
-# %% [markdown]
+# %% [markdown] tags=["paper: section 6.3"]
 # That is the **ceiling** of this grid: what an exact prediction gets. Lungs are large and smooth, so it is high. It
 # also says how finely to read a score: differences that are small against what the ceiling lacks are differences of
 # resizing.
@@ -300,13 +300,13 @@ history = train(both, split, score_epoch)
 # %% [markdown]
 # The paper draws loss, accuracy, Dice and Jaccard in its figure 14. So do we, and add the mean mask as a dotted line.
 
-# %%
+# %% tags=["paper: figure 14"]
 validated = store.soft_labels[store.rows(split.validation), ..., 1] > 127  # (validation radiographs, SIZE, SIZE)
 d = np.array([dice(truth, mean > 0.5) for truth in validated])  # (validation radiographs,)
 mean_mask = {"accuracy": (validated == (mean > 0.5)).mean(), "dice": d.mean(), "jaccard": (d / (2 - d)).mean()}
 show.curves(history, mean_mask, "A curve says something from where it leaves the dotted line")
 
-# %% [markdown]
+# %% [markdown] tags=["paper: figure 15"]
 # Follow each curve up to the dotted line: until there, training has brought less than not looking. Accuracy starts near
 # its line and ends close to 1, Jaccard has the widest way to go, and all three tell of one and the same training.
 #
@@ -560,7 +560,7 @@ radiographs, masks = zip(*(read_xray(xrays[name]) for name in lost), strict=True
 drawn = [networks[source].predict(radiograph) for radiograph in radiographs]
 show.compare(radiographs, masks, drawn, title=f"Learnt at {source.title()}, lost at {target.title()}")
 
-# %% [markdown]
+# %% [markdown] tags=["paper: section 6.4: .9831 / .9574"]
 # At its own hospital this network does as well as the figure before says, and it has learnt nothing wrong there. It has
 # learnt what an X-ray looks like in one hospital: how dark a lung is, where black begins, where the chest ends. See
 # what it leaves out (false negatives), or takes for lung (false positives), where an X-ray is exposed or framed in

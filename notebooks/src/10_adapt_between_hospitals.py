@@ -131,7 +131,7 @@ figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right ce
 figure.suptitle("Does one grey mean one thing in both hospitals?")
 style.alt(figure, "Histograms of z-scored greys inside and outside the lungs, one panel a hospital.")
 
-# %% [markdown]
+# %% [markdown] tags=["paper: section 3.1 challenge 5"]
 # Nearly: lungs are dark in both. But what surrounds them is spread otherwise. An X-ray has a curve by which exposure
 # becomes grey, a frame around the chest, bands where nothing was exposed, letters in a corner. Each hospital has its
 # habits in all of these, and the network has met the habits of one. When the X-rays change and the task stays, that is

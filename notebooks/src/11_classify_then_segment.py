@@ -523,7 +523,7 @@ slices.compare(
     title=f"The least sure: agreement {confidence[least]:.2f}, Dice {dices[least]:.2f}",
 )
 
-# %% [markdown]
+# %% [markdown] tags=["paper: section 3.1 challenge 3"]
 # ## What a clinic's engineer runs
 #
 # The models go into folders, as `train brain` and `train gate` leave them: the network, how it was made, from whom it

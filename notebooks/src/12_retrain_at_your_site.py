@@ -121,7 +121,7 @@ style.alt(figure, "One slice of a head, as a file of the archive holds it; dark 
 # %%
 print(header)
 
-# %% [markdown]
+# %% [markdown] tags=["paper: section 3.1 challenge 4"]
 # A DICOM file is a **header** and pixels. The header is a list of **tags**, each a number, a name and a value. Beside
 # what we need (spacing, position, echo time) it tells who lay in the scanner, when, where, and for whom. It says so
 # several times: look for the name in the comment, and in the tag with an odd number, which is **private**, the
@@ -436,7 +436,7 @@ written = write_dicom_segmentation(folder / f"{moved}_seg.dcm", labels[moved], v
 same = np.array_equal(read_dicom_segmentation(written, volumes[moved]), labels[moved])
 print(f"{written.stat().st_size / 1000:.0f} kB; read back, every voxel is the same: {same}")
 
-# %% [markdown]
+# %% [markdown] tags=["paper: section 3 challenge 1"]
 # All of this is one call, `helpers.apply.dicom.predict_dicom`, and in a terminal `python -m helpers predict`, given a
 # folder of DICOM. It also refuses a head that still has its skull, and says how to get the brain out.
 #
@@ -718,7 +718,7 @@ from helpers.apply.export import contract
 
 pd.Series({name: str(value) for name, value in contract(tuned).items()}, name="contract").to_frame()
 
-# %% [markdown]
+# %% [markdown] tags=["paper: section 3 challenge 2"]
 # ## Back to the question
 #
 # What is in here that must not leave? The name, in more tags than the one that is called so, the numbers and dates that

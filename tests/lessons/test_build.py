@@ -44,6 +44,16 @@ def test_header_and_footer_come_from_the_manifest(workshop):
     assert "Next: [03 Second](03_second.ipynb)" in cells(first)[-1]["source"]
 
 
+def test_a_term_of_the_glossary_is_linked_where_it_is_named_first(workshop):
+    entry = '- <a id="soft-labels"></a>**soft labels**: shares. `helpers.data.resample`.\n'
+    (workshop.root / "GLOSSARY.md").write_text(entry, encoding="utf-8")
+    prose = "\n# %% [markdown]\n# A **Soft label**, **soft labels** and **others**.\n"
+    workshop.source("03_second", PARAMETERS + prose + prose)
+    first, second = (cell["source"] for cell in cells(workshop.build()[1])[3:5])
+    assert first == "A [**Soft label**](../GLOSSARY.md#soft-labels), **soft labels** and **others**."
+    assert second == "A **Soft label**, **soft labels** and **others**."
+
+
 def test_the_set_up_cell_is_folded_and_prints_nothing(workshop):
     [cell] = tagged(workshop.build()[0], "setup")
     assert cell["metadata"]["jupyter"] == {"source_hidden": True}
@@ -187,6 +197,12 @@ def test_parameters_that_are_no_python_are_refused(workshop):
 def test_a_damaged_source_is_refused_by_name(workshop, content):
     (workshop.notebooks / "src" / "00_first.py").write_bytes(content)
     with pytest.raises(LessonError, match=r"00_first\.py"):
+        workshop.build()
+
+
+def test_a_tag_that_no_notebook_may_have_is_refused_by_name(workshop):
+    workshop.source("00_first", PARAMETERS + '\n# %% tags=["one, two"]\nx = 1\n')
+    with pytest.raises(LessonError, match=r"00_first\.py.*'one, two' does not match"):
         workshop.build()
 
 
