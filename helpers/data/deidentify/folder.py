@@ -49,7 +49,7 @@ def deidentify(
 
     Args:
         source: a folder; links are followed, hidden folders are not.
-        out: the folder to make; nothing may be there.
+        out: the folder to make, outside of `source`; nothing may be there.
         key: a file with the key of the pseudonyms, made if it is not there; with it a later call gives the same ones.
             Without, a key is drawn and forgotten.
         progress: called with the number of files done, and of all.
@@ -58,8 +58,8 @@ def deidentify(
         The report, as it is written.
 
     Raises:
-        DataError: there is nothing to clean, something is at `out`, it cannot be written, the key cannot be used, or
-            dicom-anonymizer is not installed.
+        DataError: there is nothing to clean, something is at `out`, it lies in `source` or cannot be written, the key
+            cannot be used, or dicom-anonymizer is not installed.
         BaseException: the call was stopped.
     """
     source, out = Path(source).expanduser(), Path(out).expanduser()
@@ -71,6 +71,11 @@ def deidentify(
     if os.path.lexists(out):
         raise DataError("What --out names is there already; nothing is written over. Name a new folder.")
     out = writable_folder(out, beside=True)
+    if out.resolve().is_relative_to(source.resolve()):
+        raise DataError(
+            "--out lies in the folder that is cleaned, where cleaned and uncleaned files would stand side by side. Name "
+            "a folder outside of it."
+        )
     pseudonyms = Pseudonyms(read_key(None if key is None else Path(key).expanduser(), out))
     paths = sorted(Path(folder, name) for folder, _, names in walk_once(source) for name in names)
     if not paths:

@@ -247,6 +247,15 @@ def test_nothing_is_written_over(tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
 
 
+@pytest.mark.parametrize("place", ["in/out", "in/a/out", "in/../in/out"])
+def test_cleaned_files_are_not_put_among_the_uncleaned(tmp_path, place):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.dcm").write_bytes(b"")
+    with pytest.raises(DataError, match="side by side"):
+        deidentify(tmp_path / "in", tmp_path / place, tmp_path / "key")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.dcm", "in"]
+
+
 def test_a_stopped_call_leaves_no_folder_and_goes_on_with_its_key(tmp_path, monkeypatch):
     for number in range(4):
         hospital.save(hospital.image(number=number), tmp_path / f"in/{number}.dcm")
