@@ -73,8 +73,8 @@ def deidentify(
     out = writable_folder(out, beside=True)
     if out.resolve().is_relative_to(source.resolve()):
         raise DataError(
-            "--out lies in the folder that is cleaned, where cleaned and uncleaned files would stand side by side. Name "
-            "a folder outside of it."
+            "--out lies in the folder that is cleaned, where cleaned and uncleaned files would stand side by side. "
+            "Name a folder outside of it."
         )
     pseudonyms = Pseudonyms(read_key(None if key is None else Path(key).expanduser(), out))
     paths = sorted(Path(folder, name) for folder, _, names in walk_once(source) for name in names)
