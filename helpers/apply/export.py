@@ -76,7 +76,7 @@ def export(
     about = contract(folder)
     check_network(folder)
     card, onnx = model_card(folder, licence), to == "onnx"
-    out = writable_file(out, "--out") if onnx else writable_folder(out, beside=True)
+    out = writable_file(out, "--out", [".onnx"]) if onnx else writable_folder(out, beside=True)
     if onnx and out.suffix != ".onnx":
         raise DataError(f"--out {out} ends in {out.suffix or 'nothing'}; a file of ONNX is named such as model.onnx.")
     if not onnx and out.exists() and any(out.iterdir()):

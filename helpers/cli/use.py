@@ -31,6 +31,7 @@ from helpers.runtime.outputs import writable_file
 app = typer.Typer()
 
 Data = Annotated[Path, path_option("--data", help="A folder that is searched for patients.")]
+FIGURES = (".png", ".svg", ".pdf")
 _SERIES = "Of DICOM: the SeriesInstanceUID to take, where the folder leaves it open; `dicom` lists them."
 Out = Annotated[Path, path_option("--out", help="The folder to write to.")]
 
@@ -106,9 +107,9 @@ def compare(
     from helpers.measure.model_comparison import compare_models
 
     json = writable_file(json) if json else None
-    if figure and figure.suffix.lower() not in (".png", ".svg", ".pdf"):
+    if figure and figure.suffix.lower() not in FIGURES:
         raise typer.BadParameter(f"{figure} ends in {figure.suffix or 'nothing'}; a figure is .png, .svg or .pdf.")
-    figure = writable_file(figure, "--figure") if figure else None
+    figure = writable_file(figure, "--figure", FIGURES) if figure else None
     comparison = compare_models(models)
     comparison_table(comparison)
     if json:

@@ -91,7 +91,7 @@ def pack_weights(model_dir: str | os.PathLike, out: str | os.PathLike, licence: 
 
     Args:
         model_dir: folder of a finished training, or of an ensemble whose `run.json` names its `members`.
-        out: the file; replaced if it is there.
+        out: the file; a packed model that is there is replaced.
         licence: under which the weights are passed on, with what the data they learned from asks for.
 
     Returns:
@@ -101,7 +101,9 @@ def pack_weights(model_dir: str | os.PathLike, out: str | os.PathLike, licence: 
         DataError: the folder holds no finished training, or a damaged one; there is no licence; or `out` cannot be
             written.
     """
-    folder, out = expanded(model_dir), writable_file(out, "--out")
+    folder, out = expanded(model_dir), writable_file(out, "--out", [Path(out).suffix.lower()])
+    if out.exists() and not zipfile.is_zipfile(out):
+        raise DataError(f"{out} is there already and is no packed model, so it is not replaced; name another by --out.")
     if not licence.strip():
         raise DataError(
             "The licence is empty. Say under which licence the weights are passed on, such as --licence 'CC BY 4.0; "

@@ -4,7 +4,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -51,24 +51,32 @@ def writable_folder(path: str | os.PathLike, option: str = "--out", beside: bool
     return folder
 
 
-def writable_file(path: str | os.PathLike, option: str = "--json") -> Path:
+def writable_file(path: str | os.PathLike, option: str = "--json", suffixes: Collection[str] = (".json",)) -> Path:
     """Try whether a file can be written or replaced, before work begins that would be lost; nothing is left there.
+
+    Only a file that is called as what is written there is replaced: who names a scan by mistake keeps the scan.
 
     Args:
         path: the file, which need not exist, nor its folder; a leading `~` is expanded.
         option: of the command line, for the message.
+        suffixes: of files that may be replaced, in lower case.
 
     Returns:
         The path, expanded.
 
     Raises:
-        DataError: a folder is there, a file is in the way, or it may not be written.
+        DataError: a folder is there, a file is in the way or has another suffix, or it may not be written.
     """
     file = Path(path)
     with suppress(RuntimeError):  # there is no user of the name after ~, and `writable_folder` says so
         file = file.expanduser()
     if file.is_dir():
         raise DataError(f"{file} is a folder; name a file by {option}, such as {file / 'scores.json'}.")
+    if os.path.lexists(file) and file.suffix.lower() not in suffixes:
+        raise DataError(
+            f"{file} is there already and does not end in {' or '.join(suffixes)}, so it is not replaced; name another "
+            f"file by {option}."
+        )
     if file.exists() and not os.access(file, os.W_OK):
         raise DataError(f"{file} may not be written; name another file by {option}.")
     writable_folder(file.parent, option)

@@ -169,6 +169,14 @@ def test_the_same_training_gives_the_same_bytes_and_the_hash_is_that_of_the_file
     assert made["sha256"] == hashlib.sha256(packed.read_bytes()).hexdigest()
 
 
+def test_packing_replaces_a_packed_model_and_no_other_file(trained, tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(DataError, match=r"thesis\.txt is there already and is no packed model, so it is not replaced"):
+        pack_weights(trained, tmp_path / "thesis.txt", LICENCE)
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+    assert pack_weights(trained, tmp_path / "a", LICENCE) == pack_weights(trained, tmp_path / "a", LICENCE)
+
+
 def test_a_gate_is_packed_and_opened(people, tmp_path):
     known = {name: people[name] for name in (*SPLIT.train, *SPLIT.validation)}
     truth = np.array([True, False, True])

@@ -8,12 +8,25 @@ import sys
 import pytest
 
 from helpers.runtime.errors import DataError
-from helpers.runtime.outputs import scratch_folder, writable_folder
+from helpers.runtime.outputs import scratch_folder, writable_file, writable_folder
 
 
 def test_a_new_folder_is_tried_without_being_made(tmp_path):
     assert writable_folder(tmp_path / "a" / "b") == tmp_path / "a" / "b"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["scan.nii.gz", "thesis.docx", "scores"])
+def test_a_file_of_another_kind_is_not_replaced(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(DataError, match=rf"{name} is there already and does not end in \.json, so it is not replaced"):
+        writable_file(tmp_path / name)
+
+
+def test_a_file_of_the_same_kind_is_replaced_and_a_new_one_may_have_any_name(tmp_path):
+    (tmp_path / "old.JSON").write_text("{}")
+    assert writable_file(tmp_path / "old.JSON") == tmp_path / "old.JSON"
+    assert writable_file(tmp_path / "new.txt") == tmp_path / "new.txt"
 
 
 def test_home_is_expanded(tmp_path, monkeypatch):
