@@ -33,6 +33,8 @@ IMAGES, MASKS, TEST, READINGS = "CXR_png", "masks", "test", "ClinicalReadings"
 SITES = {"MCUCXR": "montgomery", "CHNCXR": "shenzhen"}
 PREFIXES = {site: prefix for prefix, site in SITES.items()}
 LABELS = {"0": "normal", "1": "tuberculosis"}
+EXTERNAL = "external"
+"""The site of X-rays whose names are of neither hospital, where they are read at all."""
 HALVES = "ManualMask/leftMask", "ManualMask/rightMask"
 _INSIDE = {IMAGES, MASKS, TEST, READINGS, "ManualMask"}  # no copy of the set lies in these
 _NO_PICTURES = {".txt", ".csv", ".md", ".json", ".db", ".ini", ".html", ".xml"}  # nobody misses these among X-rays
@@ -46,6 +48,7 @@ _SEX = re.compile(r"^\s*(?:patient's sex:\s*)?(?P<sex>male|femal|m\b|f\b)", re.I
 _AGE = re.compile(
     r"^(?:\s*(?:fe)?male?\b|.*\bage:)[\s,]*(?P<number>\d+)\s*(?P<unit>y|m|w|d)", re.IGNORECASE | re.MULTILINE
 )
+_OF_OTHERS = EXTERNAL, "unknown"
 _PER_YEAR = {"y": 1, "m": 12, "w": 365.25 / 7, "d": 365.25}
 
 
@@ -57,8 +60,8 @@ class XRay:
         id: the file name without ending, e.g. `CHNCXR_0001_0`; one patient, one X-ray.
         image: the file.
         mask: the file of its lung mask, or None.
-        site: the hospital, "montgomery" or "shenzhen".
-        label: "normal" or "tuberculosis".
+        site: the hospital, "montgomery" or "shenzhen"; `EXTERNAL` for others.
+        label: "normal" or "tuberculosis"; "unknown" for others.
         age: years, of small children with a fraction; None where it is not recorded.
         sex: "female" or "male"; None where it is not recorded.
         other_half: where the mask is stored as two lungs, the file of the second; else None.
@@ -219,7 +222,7 @@ def choose_set(root: str | os.PathLike) -> tuple[Path, tuple[Path, ...]]:
     return chosen, tuple(folder for folder, _ in others)
 
 
-def read_chest(root: str | os.PathLike, site: str | None = None) -> ChestCatalogue:
+def read_chest(root: str | os.PathLike, site: str | None = None, external: bool = False) -> ChestCatalogue:
     """Find the chest set at or below `root`, pair images with masks, and check both.
 
     Where `root` holds several copies, the one with most images is read; among equals the one nearest to `root`.
@@ -227,6 +230,8 @@ def read_chest(root: str | os.PathLike, site: str | None = None) -> ChestCatalog
     Args:
         root: a folder; searched to any depth, links followed once.
         site: read this hospital alone: no file of the other is opened, be it image or mask; None for both.
+        external: take PNG files of other names as X-rays of other hospitals, for external validation; else they are
+            problems, as for a training, which has to know the hospital.
 
     Raises:
         DataError: there is no such folder, no X-ray in it, or two different sets, of which one must be named.
@@ -240,13 +245,14 @@ def read_chest(root: str | os.PathLike, site: str | None = None) -> ChestCatalog
             problems.append(Problem(path.stem, path, ("image",), "a second image of this name; keep one"))
             continue
         ids.add(path.stem)
-        if not _NAME.match(path.stem):
+        known = _NAME.match(path.stem) is not None
+        if not known and not (external and path.suffix.lower() == ".png"):  # DICOM may bear a patient's name
             message = "its name tells neither site nor label; expected e.g. CHNCXR_0001_0.png or MCUCXR_0001_1.png"
             problems.append(Problem(path.stem, path, ("image",), message))
             continue
         age, sex = _read_reading(folder / READINGS / f"{path.stem}.txt")
         mask, other_half = masks.get(path.stem, (None, None))
-        xrays.append(XRay(path.stem, path, mask, *_site_of(path), age, sex, other_half))
+        xrays.append(XRay(path.stem, path, mask, *(_site_of(path) if known else _OF_OTHERS), age, sex, other_half))
     problems += [problem for found in map_threads(_check, xrays) for problem in found]
     notes = [note for name in (IMAGES, MASKS) if (note := unread_files(folder / name))]
     notes += _masks_elsewhere(folder, {xray.id for xray in xrays if xray.mask is None})

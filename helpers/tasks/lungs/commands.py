@@ -249,8 +249,8 @@ def evaluate_lungs(
     Args:
         model_dir: folder of a `train lungs`, or of an adaptation.
         data: the folder of the X-rays.
-        split: "test", the test X-rays of the training; or "all", every X-ray of a folder that the model never saw.
-            Those without a mask are not scored.
+        split: "test", the test X-rays of the training; or "all", every X-ray of a folder that the model never saw,
+            those of other hospitals too, as "external". Those without a mask are not scored.
         site: a hospital, or "both" for whichever are there.
         json_path: where to write the result as well.
         log: called with a line of progress.
@@ -268,7 +268,8 @@ def evaluate_lungs(
     read_mean_mask(model_dir)  # raises where it is damaged, before X-rays are read
     where, prefix = (None, "") if len(names) > 1 else (site, PREFIXES[site])
     check_split(model_dir, split, prefix)
-    catalogue = read_chest(expanded(data), where).skip_beyond(where)
+    external = split == "all" and where is None
+    catalogue = read_chest(expanded(data), where, external).skip_beyond(where)
     for note in catalogue.notes:
         log(f"Note: {note}.")
     radiographs = catalogue.require(where, mask=False)

@@ -136,6 +136,23 @@ def test_all_scores_the_hospital_the_model_never_saw(trained, hospitals):
     assert result["n"] == len(read_chest(hospitals).require("shenzhen"))
 
 
+def test_all_scores_films_of_any_name_each_at_its_own_size_as_external(trained, hospitals, tmp_path):
+    strangers = read_chest(hospitals).require("shenzhen")[:2]
+    for kind in ("CXR_png", "masks"):
+        (tmp_path / "new" / kind).mkdir(parents=True)
+    for number, xray in enumerate(strangers):
+        shutil.copy(xray.image, tmp_path / "new" / "CXR_png" / f"JPCLN00{number}.png")
+        shutil.copy(xray.mask, tmp_path / "new" / "masks" / f"JPCLN00{number}.png")
+    result = evaluate_lungs(trained, tmp_path / "new", "all", log=lambda _: None)
+    assert {site: scores["n"] for site, scores in result["sites"].items()} == {"external": 2}
+    known = evaluate_lungs(trained, hospitals, "all", "shenzhen", log=lambda _: None)["images"]
+    assert [image["dice"] for image in result["images"]] == [
+        image["dice"] for image in known if image["id"] in {xray.id for xray in strangers}
+    ]
+    with pytest.raises(DataError, match="tells neither site nor label"):
+        evaluate_lungs(trained, tmp_path / "new", log=lambda _: None)
+
+
 def test_test_radiographs_that_are_not_there_are_named(trained, hospitals, tmp_path):
     root = shutil.copytree(hospitals, tmp_path / "chest")
     gone = next(i for i in load_split(trained / "split.json").test if i.startswith("CHNCXR"))
