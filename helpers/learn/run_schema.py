@@ -156,6 +156,18 @@ _CALIBRATION = _object(
     description="the calibration of the model",
 )
 
+_SHAPE_NUMBERS = ("parts", "area", "balance", "level", "smoothness")
+_ENDS = {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2, "description": "two numbers"}
+_SHAPE = _object(
+    {
+        "ranges": _object(dict.fromkeys(_SHAPE_NUMBERS, _ENDS), *_SHAPE_NUMBERS, description="ranges by name"),
+        "masks": {"type": "integer", "minimum": 1, "description": "a number of masks"},
+    },
+    "ranges",
+    "masks",
+    description="the shape of the masks that the model learned from",
+)
+
 RUN: dict[str, dict[str, Any]] = {
     "brain": _run(
         {**_WINDOW, "filters": _FILTERS, "recipe": _RECIPE},
@@ -200,14 +212,15 @@ RUN: dict[str, dict[str, Any]] = {
                     }
                 },
                 "description": "the preprocessing of radiographs, or null",
-            }
+            },
+            "shape": _SHAPE,
         },
     ),
 }
 """`run.json`, by task."""
 
 
-_INTERVAL = {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2, "description": "two numbers"}
+_INTERVAL = _ENDS
 _NONE = {"type": "null", "description": "null"}
 _TALLY = {"type": "integer", "minimum": 0, "description": "a number of patients"}
 _ABOUT_A_MEAN = {

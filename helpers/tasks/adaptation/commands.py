@@ -39,6 +39,7 @@ from helpers.runtime.disk import write_text
 from helpers.runtime.errors import DataError
 from helpers.runtime.settings import check_seed, expanded
 from helpers.tasks.lungs.commands import admit, evaluate_lungs, read_mean_mask
+from helpers.tasks.lungs.shape import ShapeCheck
 
 if TYPE_CHECKING:
     from helpers.tasks.adaptation.model_selection import ModelSelector
@@ -144,7 +145,7 @@ def adapt(
         budget.reserve = seconds_to_score(
             lambda some: score_radiographs(LungSegmenter(network, size), mean, some, lambda done: None), tested, CHUNK
         )
-        selector = _selector(source, split, target, seed)
+        selector = _selector(source, split, target, seed, log)
         prepare = run.get("prepare")
         implementation = options.METHODS[method].load()
         if isinstance(implementation, Method):
@@ -170,7 +171,8 @@ def adapt(
             write_text(history.to_csv(index=False), out / "history.csv")
         save_model(network, out / "model.keras")
         learned_from = {**run["learned_from"], **patient_hashes(target, target.ids)}
-        write_run(out, "lungs", parameters, split, learned_from, prepare=prepare)
+        shape = {"shape": run["shape"]} if "shape" in run else {}
+        write_run(out, "lungs", parameters, split, learned_from, prepare=prepare, **shape)
 
     def score() -> None:  # at the source alone: the target's masks are for `evaluate`, where somebody has them
         evaluate_lungs(out, data, "test", source_site, out / "metrics.json", log)
@@ -215,13 +217,17 @@ def _at_site(site: str, ids: Sequence[str]) -> list[str]:
     return [identity for identity in ids if identity.startswith(PREFIXES[site])]
 
 
-def _selector(source: Store, split: Split, target: UnlabelledStore, seed: int) -> "ModelSelector":
+def _selector(
+    source: Store, split: Split, target: UnlabelledStore, seed: int, log: Callable[[str], None]
+) -> "ModelSelector":
     from helpers.tasks.adaptation.model_selection import MAX_RADIOGRAPHS, ModelSelector
 
     validation, train = (
         [identity for identity in ids if identity in source.patients] for ids in (split.validation, split.train)
     )
-    areas = source.soft_labels[source.rows(train), ..., 1].mean(axis=(1, 2)) / 255
+    shape = ShapeCheck.fit(source.soft_labels[source.rows(train), ..., 1] > 127)
+    if shape is None:
+        log(f"{len(train)} masks of the source teach no shape of lungs: every outline counts as plausible.")
     radiographs = np.random.default_rng([seed, 4]).permutation(len(target.images))[:MAX_RADIOGRAPHS]
     rows = source.rows(validation)
-    return ModelSelector(source.images[rows], source.soft_labels[rows], areas, target.images[np.sort(radiographs)])
+    return ModelSelector(source.images[rows], source.soft_labels[rows], shape, target.images[np.sort(radiographs)])

@@ -10,17 +10,14 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
-from scipy import ndimage
 
 from helpers.learn.predict_batches import predict_batches
 from helpers.measure.overlap import dice
 from helpers.tasks.lungs.inference import THRESHOLD
+from helpers.tasks.lungs.shape import ShapeCheck
 
 MAX_RADIOGRAPHS = 64
 """Radiographs of the target that are evaluated, at most: enough to see a drift, few enough to evaluate often."""
-
-MIN_COMPONENT = 0.01
-"""Fraction of a radiograph from which a connected component counts: smaller ones are specks."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +27,13 @@ class ModelSelector:
     Attributes:
         images: (n, size, size, 1), the source's validation radiographs.
         soft_labels: (n, size, size, 2) uint8 in 255ths, their masks.
-        areas: (radiographs,), the lung fraction of each of the source's training radiographs.
+        shape: learned from the masks of the source's training radiographs; None where they were too few.
         target: (m, size, size, 1), radiographs of the target.
     """
 
     images: np.ndarray
     soft_labels: np.ndarray
-    areas: np.ndarray
+    shape: ShapeCheck | None
     target: np.ndarray
 
     def __call__(self, network: keras.Model) -> dict[str, float]:
@@ -48,8 +45,8 @@ class ModelSelector:
         Returns:
             val_dice: mean Dice over the source's validation radiographs, on the network's grid;
             relative_entropy_gap: mean of `entropy_per_lung_pixel` at the target, less that at the source, bits;
-            implausible_fraction: fraction of the target's radiographs on which the prediction cannot be lungs: not two
-                components, or an area outside the 1st to 99th percentile of the source's;
+            implausible_fraction: fraction of the target's radiographs on which the prediction cannot be lungs by
+                `helpers.tasks.lungs.shape`; 0 where no shape is known;
             selection_score: val_dice - relative_entropy_gap - implausible_fraction. The checkpoint with the highest is
                 selected.
         """
@@ -57,8 +54,7 @@ class ModelSelector:
         truth = self.soft_labels[..., 1] > 127
         val_dice = float(np.mean([dice(one, other) for one, other in zip(truth, source > THRESHOLD, strict=True)]))
         entropy_gap = float(np.mean(entropy_per_lung_pixel(target)) - np.mean(entropy_per_lung_pixel(source)))
-        low, high = np.quantile(self.areas, (0.01, 0.99))
-        implausible = float(np.mean([_is_implausible(one > THRESHOLD, low, high) for one in target]))
+        implausible = 0.0 if self.shape is None else self.shape.implausible_fraction(target > THRESHOLD)
         return {
             "val_dice": val_dice,
             "relative_entropy_gap": entropy_gap,
@@ -94,9 +90,3 @@ def entropy_per_lung_pixel(probabilities: np.ndarray) -> np.ndarray:
     p = np.clip(probabilities, 1e-6, 1 - 1e-6)
     bits = -(p * np.log2(p) + (1 - p) * np.log2(1 - p)).sum(axis=(1, 2))
     return bits / (1 + probabilities.sum(axis=(1, 2)))
-
-
-def _is_implausible(mask: np.ndarray, low: float, high: float) -> bool:
-    components, _ = ndimage.label(mask)
-    large = (np.bincount(components.ravel())[1:] > MIN_COMPONENT * mask.size).sum()
-    return bool(large != 2 or not low <= mask.mean() <= high)

@@ -45,6 +45,7 @@ from helpers.runtime.machine import parse_devices
 from helpers.runtime.outputs import writable_file, writable_folder
 from helpers.runtime.settings import check_filters, check_seed, check_size, expanded
 from helpers.runtime.threads import map_threads
+from helpers.tasks.lungs.shape import ShapeCheck, united
 
 BOTH = "both"
 """Name of the two hospitals together."""
@@ -80,7 +81,8 @@ def train_lungs(
     Args:
         data: the folder of the X-rays.
         out: receives the files that `helpers.learn.run_folder` lists, and `mean_mask.png`, the mean of the training
-            masks, which thresholded at one half is the trivial prediction. A training with the same parameters that is
+            masks, which thresholded at one half is the trivial prediction; `run.json` also has the ranges of
+            `helpers.tasks.lungs.shape`. A training with the same parameters that is
             finished is left as it is; one that was stopped is resumed.
         site: "montgomery", "shenzhen" or "both".
         size: pixels along each side of the network's square input.
@@ -166,7 +168,8 @@ def train_lungs(
         with scope():
             network = load_network(start.folder, build_network) if start else build_network(parameters)
         rate = LEARNING_RATE * SHARE if start else LEARNING_RATE
-        mean = np.rint(store.soft_labels[store.rows(training_split.train), ..., 1].mean(axis=0)).astype(np.uint8)
+        learned_masks = store.soft_labels[store.rows(training_split.train), ..., 1]  # (radiographs, size, size)
+        mean = np.rint(learned_masks.mean(axis=0)).astype(np.uint8)
         segmenter = LungSegmenter(network, size)
         if budget.seconds is not None:
             budget.reserve = seconds_to_score(
@@ -178,6 +181,9 @@ def train_lungs(
         with atomic_path(out / "mean_mask.png") as scratch:
             Image.fromarray(mean).save(scratch)
         provenance = {"learned_from": patient_hashes(store, sorted(used))}
+        checks = [ShapeCheck.fit(learned_masks > 127), ShapeCheck.load(start.folder) if start else None]
+        if shape := united([check for check in checks if check]):
+            provenance["shape"] = shape.as_json()
         write_run(out, "lungs", parameters, split, **(start.with_provenance(provenance) if start else provenance))
 
     def score() -> None:
