@@ -1,6 +1,5 @@
 """Inference on patients, with a report: masks (NIfTI), numbers (JSON) and one HTML page."""
 
-import base64
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,22 +8,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from helpers.apply.page import PURPOSE, new_folder, origin, picture, render, without_roots, written_whole
 from helpers.apply.system import SegmentationResult, System, needed
 from helpers.data.brats import Patient
 from helpers.data.patients import Selection, select_patients
 from helpers.data.volumes import Scan, write_segmentation
 from helpers.learn.run_folder import check_network, read_run
-from helpers.runtime.disk import explain_full_disk, write_json, write_text
+from helpers.runtime.disk import write_json, write_text
 from helpers.runtime.errors import DataError
 from helpers.runtime.machine import device, versions
-from helpers.runtime.outputs import scratch_folder, writable_folder
 from helpers.tasks.brain.recipe import needed_modalities
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PURPOSE = "for teaching and research; not a medical device"
-TEMPLATE = Path(__file__).with_name("report.html.j2")
 _NONE_OUTLINED = "None of these patients could be outlined; nothing was written:"
 REGION_NAMES = {"WT": "whole tumour", "TC": "tumour core", "ET": "enhancing tumour"}
 
@@ -57,9 +54,7 @@ def report(
         FileExistsError: `out` is not empty; nothing is overwritten.
         KeyboardInterrupt: Ctrl-C; nothing is written.
     """
-    out = writable_folder(out, beside=True)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"{out} is there already and is not overwritten; choose another --out.")
+    out = new_folder(out)
     runs = [read_run(model_dir, "brain"), read_run(gate_dir, "gate")]
     for model in (model_dir, gate_dir):
         check_network(model)
@@ -71,18 +66,8 @@ def report(
     system = System.load(model_dir, gate_dir)
     for note in selection.notes:
         log(note)
-    try:
-        with explain_full_disk(out):
-            out.parent.mkdir(parents=True, exist_ok=True)
-            with scratch_folder(out) as scratch:
-                folder = scratch / "report"
-                folder.mkdir()  # readable by others, unlike the scratch folder
-                result = _write(system, selection, folder, folders, {"gate": gate_dir, "outline": model_dir}, log)
-                if out.exists():
-                    out.rmdir()
-                folder.replace(out)
-    except KeyboardInterrupt as stop:
-        raise type(stop)("Stopped; nothing was written. The same command begins anew.") from None
+    with written_whole(out) as folder:
+        result = _write(system, selection, folder, folders, {"gate": gate_dir, "outline": model_dir}, log)
     log(f"Report: {out / 'report.html'}")
     return result
 
@@ -119,9 +104,9 @@ def _write(
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
         "device": device(),
-        "models": {name: _origin(model) for name, model in models.items()},
+        "models": {name: origin(model) for name, model in models.items()},
         "passes": system.samples,
-        "patients": [_without_roots(entry, roots) for entry in entries],
+        "patients": [without_roots(entry, roots) for entry in entries],
     }
     write_json(result, folder / "report.json")
     write_text(_page(result, pictures), folder / "report.html")
@@ -136,16 +121,6 @@ def _log_entry(entry: dict[str, Any], log: Callable[[str], None]) -> None:
     log(f"{entry['id']}: {entry['status']}" + "".join(f"\n  {warning}" for warning in entry["warnings"]))
 
 
-def _without_roots(entry: dict[str, Any], roots: Sequence[str | os.PathLike]) -> dict[str, Any]:
-    """The entry with paths relative to the folders that were given: a report leaves the machine."""
-    warnings = list(entry["warnings"])
-    for root in map(Path, roots):
-        for path in {str(root), str(root.absolute()), str(root.resolve())}:
-            if os.sep in path.rstrip(os.sep):
-                warnings = [warning.replace(path, root.resolve().name) for warning in warnings]
-    return {**entry, "warnings": warnings}
-
-
 def _one(system: System, patient: Patient, folder: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
     """The report's entry for one patient, and its pictures; the mask is written into the folder."""
     start = time.perf_counter()
@@ -156,7 +131,7 @@ def _one(system: System, patient: Patient, folder: Path) -> tuple[dict[str, Any]
     except (DataError, MemoryError) as error:
         message = str(error) or "there is not enough memory for it"
         return _refused(patient.id, message), []
-    pictures = [_picture(figure, caption) for figure, caption in _figures(system, scan, result)]
+    pictures = [picture(figure, caption) for figure, caption in _figures(system, scan, result)]
     mask = write_segmentation(folder / patient.convention.seg_name(patient.id), result.labels, scan)
     entry = {
         "id": patient.id,
@@ -197,21 +172,5 @@ def _figures(system: System, scan: Scan, result: SegmentationResult) -> list[tup
     return figures
 
 
-def _picture(figure: "Figure", caption: str) -> dict[str, str]:
-    data, metadata = figure._repr_mimebundle_()  # set by `helpers.show.style.alt`
-    uri = f"data:image/png;base64,{base64.b64encode(data['image/png']).decode()}"
-    return {"uri": uri, "alt": metadata["image/png"]["alt"], "caption": caption}
-
-
-def _origin(folder: str | os.PathLike) -> dict[str, Any]:
-    """How a model was trained, without its patients."""
-    run = read_run(folder)
-    return {key: run[key] for key in ("task", "parameters", "precision", "versions", "device")}
-
-
 def _page(result: dict[str, Any], pictures: dict[str, list[dict[str, str]]]) -> str:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(result=result, pictures=pictures, regions=REGION_NAMES)
+    return render("report.html.j2", result=result, pictures=pictures, regions=REGION_NAMES)

@@ -185,17 +185,28 @@ def dicom(
 
 @app.command()
 def report(
-    patient_dirs: Annotated[list[Path], path_argument(help="Folders with patients.")],
-    gate: Annotated[Path, path_option(help="A folder that `train gate` left.")],
-    model: Annotated[Path, path_option(help="A folder that `train brain` left.")],
+    patient_dirs: Annotated[list[Path], path_argument(help="Folders with patients; of lungs, with X-rays.")],
+    model: Annotated[Path, path_option(help="A folder that `train brain` or `train lungs` left.")],
     out: Out,
+    gate: Annotated[Path | None, path_option(help="Of a brain model: a folder that `train gate` left.")] = None,
 ) -> None:
-    """Outline tumours and say how sure: masks, report.json and one page; status 1 where a patient was refused."""
+    """Outline tumours, or lungs, with warnings: masks, report.json and one page; status 1 where one was refused."""
     check_backend()
-    from helpers.apply.report import report as write_report
+    from helpers.learn.run_folder import read_run
 
-    result = write_report(patient_dirs, gate, model, out, print)
-    raise typer.Exit(int(any(patient["status"] == "refused" for patient in result["patients"])))
+    if read_run(model)["task"] == "lungs":
+        if gate:
+            raise typer.BadParameter(f"{model} is a model of lungs, which has no gate; leave out --gate.")
+        from helpers.apply.lung_report import report_lungs
+
+        result = report_lungs(patient_dirs, model, out, print)
+    else:
+        if gate is None:
+            raise typer.BadParameter("--gate is missing: the folder of a `train gate`, which a brain model needs.")
+        from helpers.apply.report import report as write_report
+
+        result = write_report(patient_dirs, gate, model, out, print)
+    raise typer.Exit(int(any(one["status"] == "refused" for one in result["patients"])))
 
 
 @app.command()

@@ -14,6 +14,13 @@ _MESSAGES = {
     FEW_LEVELS: "have fewer than 64 grey levels; export them again with the full depth of the detector",
 }
 
+_OF_ONE = {
+    INVERTED: "It looks inverted: the lungs are brighter than the middle of the chest, and the model learned from "
+    "X-rays with white bones. Invert it, unless it is meant so.",
+    MISPLACED: "It is not darker under its mask than around it: is it the mask of another X-ray, or turned?",
+    FEW_LEVELS: "It has fewer than 64 grey levels: export it again with the full depth of the detector.",
+}
+
 # Measured on 514 real masks: the lungs are 0.083 to 0.406 of the picture and cover at most 0.006 of its border; on 128
 # phantoms 0.17 to 0.32 and at most 0.064. An inverted mask has 0.59 and more, and covers nearly all of the border.
 _SMALLEST, _LARGEST, _BORDER = 0.01, 0.7, 0.5
@@ -102,6 +109,15 @@ def sentences(notes: Iterable[tuple[str, Iterable[str]]], most: int = 5) -> list
         f"Note: {sentence}: {', '.join(ids[:most])}{f' and {len(ids) - most} more' if len(ids) > most else ''}"
         for _, sentence, ids in summarise(notes)
     ]
+
+
+def explain(kind: str) -> str:
+    """What a note says of a single radiograph, and what to do about it.
+
+    Args:
+        kind: as `radiograph_notes` gives it.
+    """
+    return _OF_ONE[kind]
 
 
 def _darkness(radiograph: np.ndarray, mask: np.ndarray) -> float:

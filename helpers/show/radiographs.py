@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TRUTH = "#F0E442"
+_LUNG_COLOURS = ("#56B4E9", "#E69F00")
 _MAX_PIXELS = 480  # along a side; more would only make the figure's file larger
 PANELS = {"loss": "loss", "accuracy": "accuracy", "dice": "Dice", "jaccard": "Jaccard"}
 _SIDES = {"": ("training", "#0072B2"), "val_": ("validation", "#D55E00")}
@@ -77,6 +78,33 @@ def show_radiograph(
     ax.set(xlim=(-0.5, radiograph.shape[1] - 0.5), ylim=(radiograph.shape[0] - 0.5, -0.5))
     ax.set_axis_off()
     return ax
+
+
+@styled
+def outlined(radiograph: np.ndarray, lungs: Mapping[str, np.ndarray], title: str | None = None) -> Figure:
+    """A radiograph as it is, and with the outline of each lung in a colour of its own.
+
+    Args:
+        radiograph: (rows, columns) uint8.
+        lungs: by name, each (rows, columns) bool, on the radiograph's grid.
+        title: heading of the figure.
+    """
+    figure = Figure(figsize=(8, 4 * radiograph.shape[0] / radiograph.shape[1] + 0.5 + 0.3 * (title is not None)))
+    as_it_is, ax = figure.subplots(1, 2)
+    show_radiograph(as_it_is, radiograph)
+    show_radiograph(ax, radiograph, marks=False)
+    step = -(-max(radiograph.shape) // _MAX_PIXELS)
+    lines = []
+    for (name, mask), colour in zip(lungs.items(), _LUNG_COLOURS, strict=False):
+        small = mask[::step, ::step]
+        rows, columns = (np.arange(-1, n + 1) for n in small.shape)
+        ax.contour(columns, rows, np.pad(small, 1), levels=[0.5], colors=[colour], linewidths=1.6)
+        lines.append(Line2D([], [], color=colour, label=name, linewidth=3))
+    if lines:
+        figure.legend(handles=lines, loc="outside lower center", ncols=len(lines))
+    if title is not None:
+        figure.suptitle(title)
+    return alt(figure, f"A chest radiograph as it is, and with {' and '.join(lungs) or 'nothing'} outlined.")
 
 
 @styled

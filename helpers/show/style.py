@@ -47,7 +47,7 @@ def alt(figure: Figure, text: str) -> Figure:
     """Give a figure an alternative text, for readers who cannot see it.
 
     The text goes into the notebook's output beside the picture, as `metadata["image/png"]["alt"]`, where
-    `helpers.apply.report` reads it; nbconvert ignores it.
+    `helpers.apply.page` reads it; nbconvert ignores it.
 
     Args:
         figure: is changed in place, and returned.
