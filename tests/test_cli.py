@@ -170,6 +170,7 @@ REFUSED = {
     "bench gpu --json empty": "empty",
     "run 99": "There is no lesson '99'",
     "run --profile none": "There is no profile 'none'",
+    "book nowhere": "holds no lesson of the course; run this from the checkout",
     "push --user somebody --dry-run 99": "There is no lesson '99'",
     "compare-runs nowhere empty": "nowhere holds no run of lessons",
     "download mnist": "mnist",

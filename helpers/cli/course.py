@@ -81,6 +81,23 @@ def run(
     raise typer.Exit(run_lessons(lessons or [], profile, out, data, variants, again, jobs).exit_code)
 
 
+@app.command()
+def book(
+    runs: Annotated[Path, path_argument(help="What `run --out` left.")],
+    out: Annotated[Path, path_option(help="The site; an older book there is replaced.")] = Path("build/book"),
+) -> None:
+    """Make the executed lessons into a static site, which loads nothing from elsewhere."""
+    from helpers.lessons.book.make import make_book
+
+    made = make_book(runs, out)
+    for note in made.notes:
+        print(note)
+    check = made.check
+    print(f"{check.pages} pages. {check.links:,} links within the book lead to their place.")
+    print(f"{check.external} links to other sites were not requested.")
+    print(f"Book: {made.index}")
+
+
 @app.command("compare-runs")
 def compare_runs_command(
     reference: Annotated[Path, path_argument(help="What `run --out` left.")],
