@@ -46,6 +46,7 @@ def make_book(runs: Path, out: Path, notebooks: Path = NOTEBOOKS, course: Course
     course = course or read_manifest()
     require_checkout(notebooks, course, built=True)
     lessons = read_executed(runs, notebooks, course)
+    notes = tuple(f"{executed.lesson.label}: {executed.note}" for executed in lessons if executed.note)
     out = writable_folder(out, beside=True)
     if out.is_dir() and any(out.iterdir()) and not (out / _MARK).is_file():
         raise DataError(f"{out} holds files that are no book. Name another folder by --out.")
@@ -55,12 +56,11 @@ def make_book(runs: Path, out: Path, notebooks: Path = NOTEBOOKS, course: Course
         complaints = _build(scratch, course)
         check = check_site(scratch / "site")
         if faults := [*complaints, *check.faults]:
-            error = DataError.listing("The book is not in order:", faults)
+            error = DataError.listing("The book is not in order:", [*notes, *faults])
             raise error
         if out.exists():
             out.rename(scratch / "old")
         (scratch / "site").rename(out)
-    notes = tuple(f"{executed.lesson.label}: {executed.note}" for executed in lessons if executed.note)
     return Book(out / "index.html", check, notes)
 
 
@@ -99,7 +99,8 @@ def _build(scratch: Path, course: Course) -> list[str]:
         )
         app.build()
     plain = re.sub(r"\x1b\[[0-9;]*m", "", warnings.getvalue()).replace(f"{source}/", "")
-    return [line for line in plain.splitlines() if line.strip()]
+    # Whether a page has a place is asked of the site, for MyST does not know those that are written in HTML.
+    return [line for line in plain.splitlines() if line.strip() and "local id not found in doc" not in line]
 
 
 def _settings(course: Course) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from helpers.lessons.form import tags
 from helpers.lessons.manifest import Course, Lesson, LessonError
 from helpers.lessons.pictures import pictures
 from helpers.lessons.record import MIME
 from helpers.lessons.report import METRICS, read_metrics
-from helpers.lessons.source import tags
 from helpers.runtime.errors import DataError
 from helpers.runtime.json_files import read_json
 
@@ -21,6 +21,7 @@ PLACEHOLDER = "OWNER/REPO"
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _BADGE = re.compile(r"\[!\[([^\]]*)\]\(https?://[^)\s]+\)\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"\.ipynb#([^)\s]+)")
 _NOTEBOOK = {
     "type": "object",
     "required": ["cells"],
@@ -111,7 +112,7 @@ def page_notebook(executed: ExecutedLesson, published: bool) -> dict[str, Any]:
     notebook["cells"] = [cell for cell in notebook["cells"] if "setup" not in tags(cell)]
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
-            cell["source"] = without_badges("".join(cell["source"]), published)
+            cell["source"] = page_text("".join(cell["source"]), published)
         elif cell["cell_type"] == "code":
             _adapt_code(cell)
     _describe(notebook)
@@ -121,18 +122,24 @@ def page_notebook(executed: ExecutedLesson, published: bool) -> dict[str, Any]:
     return notebook
 
 
-def without_badges(text: str, published: bool) -> str:
-    """Replace badges, which a browser would fetch from other sites, by links; drop them while they lead nowhere.
+def page_text(text: str, published: bool) -> str:
+    """Adapt Markdown to the book.
+
+    Badges, which a browser would fetch from other sites, become links, or are dropped while they lead nowhere; headings
+    of notebooks are named as MyST names them, and not as JupyterLab does.
 
     Args:
         text: Markdown.
         published: the course has a repository.
 
     Examples:
-        >>> without_badges("[![Open in Kaggle](https://a.b/c.svg)](https://kaggle.com/x)", published=True)
+        >>> page_text("[![Open in Kaggle](https://a.b/c.svg)](https://kaggle.com/x)", published=True)
         '[Open in Kaggle](https://kaggle.com/x)'
+        >>> page_text("[the gate](06_gate.ipynb#The-gate,-as-in-the-paper)", published=True)
+        '[the gate](06_gate.ipynb#the-gate-as-in-the-paper)'
     """
-    return _BADGE.sub(lambda badge: f"[{badge[1]}]({badge[2]})" if published else "", text)
+    text = _BADGE.sub(lambda badge: f"[{badge[1]}]({badge[2]})" if published else "", text)
+    return _HEADING.sub(lambda link: ".ipynb#" + re.sub(r"[^\w-]", "", link[1].lower()), text)
 
 
 def _adapt_code(cell: dict) -> None:

@@ -1,4 +1,4 @@
-"""The folder that Sphinx builds the book from: the checkout's pages and lessons in their places, and three pages more.
+"""The folder that Sphinx builds the book from: the checkout's pages and lessons in their places, and two pages more.
 
 Files lie as they do in the checkout, so that every link of theirs leads where it does there.
 """
@@ -9,16 +9,17 @@ from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 
-from helpers.lessons.book.notebooks import PLACEHOLDER, ExecutedLesson, page_notebook, without_badges
+from helpers.lessons.book.notebooks import PLACEHOLDER, ExecutedLesson, page_notebook, page_text
 from helpers.lessons.manifest import Course
 from helpers.lessons.pictures import pictures
 from helpers.lessons.report import clock
 from helpers.runtime.disk import write_text
 
 STYLE = "book.css"
+FINDING = {"notebooks/PAPER.md": "Map of the paper", "GLOSSARY.md": "Glossary"}
 PAGES = {
+    **FINDING,
     "README.md": "About the course",
-    "GLOSSARY.md": "Glossary",
     "RESULTS.md": "Results",
     "data/README.md": "The data sets",
     "CONTRIBUTING.md": "For authors",
@@ -43,7 +44,7 @@ def write_sources(lessons: Sequence[ExecutedLesson], folder: Path, checkout: Pat
     published = course.repository != PLACEHOLDER
     pages = {name: title for name, title in PAGES.items() if (checkout / name).is_file()}
     for name in pages:
-        write_text(without_badges((checkout / name).read_text(encoding="utf-8"), published), folder / name)
+        write_text(page_text((checkout / name).read_text(encoding="utf-8"), published), folder / name)
     for name in filter(lambda name: (checkout / name).is_file(), _FILES):
         shutil.copy(checkout / name, folder / name)
     for name in filter(lambda name: (checkout / name).is_dir(), _FOLDERS):
@@ -54,7 +55,6 @@ def write_sources(lessons: Sequence[ExecutedLesson], folder: Path, checkout: Pat
         _write_thumbnail(executed, folder)
     write_text(_index(lessons, pages, folder, course), folder / "index.md")
     write_text(_questions(course), folder / "questions.md")
-    write_text(_paper(course), folder / "paper.md")
     (folder / "_static").mkdir()
     shutil.copy(Path(__file__).with_name(STYLE), folder / "_static")
 
@@ -71,9 +71,10 @@ def _index(lessons: Sequence[ExecutedLesson], pages: dict[str, str], folder: Pat
     for executed in lessons:
         lines += _card(executed, folder)
     lines += ["## How this book was made", "", *_provenance(lessons, pages), ""]
-    lines += _menu("Find", ["questions", "paper"])
+    finding, others = ([name for name in pages if (name in FINDING) == wanted] for wanted in (True, False))
+    lines += _menu("Find", ["questions", *_entries(finding)])
     lines += _menu("Lessons", [f"notebooks/{executed.lesson.name}" for executed in lessons])
-    lines += _menu("Beside them", [f"{title} <{Path(name).with_suffix('')}>" for name, title in pages.items()])
+    lines += _menu("Beside them", _entries(others))
     return "\n".join(lines)
 
 
@@ -136,6 +137,10 @@ def _provenance(lessons: Iterable[ExecutedLesson], pages: Iterable[str]) -> list
     return [*lines, *(f"- {executed.lesson.label}: {executed.note}" for executed in lessons if executed.note)]
 
 
+def _entries(names: Iterable[str]) -> list[str]:
+    return [f"{PAGES[name]} <{Path(name).with_suffix('')}>" for name in names]
+
+
 def _menu(caption: str, entries: Iterable[str]) -> list[str]:
     return [":::{toctree}", ":hidden:", f":caption: {caption}", "", *entries, ":::", ""]
 
@@ -149,11 +154,3 @@ def _questions(course: Course) -> str:
         lines += [f"After [{lesson.label}](notebooks/{lesson.name}.ipynb) you can", ""]
         lines += [*(f"- {objective}" for objective in lesson.objectives), ""]
     return "\n".join(lines)
-
-
-def _paper(course: Course) -> str:
-    """What of the paper each lesson takes up."""
-    lines = ["# Map of the paper", "", "| lesson | from the paper |", "|---|---|"]
-    for lesson in course.lessons:
-        lines.append(f"| [{lesson.label}](notebooks/{lesson.name}.ipynb) | {', '.join(lesson.paper)} |")
-    return "\n".join([*lines, ""])
