@@ -98,6 +98,33 @@ def book(
     print(f"Book: {made.index}")
 
 
+@app.command("class")
+def class_command(
+    folder: Annotated[Path, path_argument(help="Learners' notebooks, in folders or not.")],
+    csv: Annotated[Path | None, path_option(help="Write an exercise a row, for a spreadsheet.")] = None,
+    json: Annotated[Path | None, path_option(help="Write the same as JSON.")] = None,
+    execute: Annotated[
+        bool, typer.Option("--execute", help="Run a copy of each first: the learners' code, with your rights.")
+    ] = False,
+) -> None:
+    """Tell which exercises a class has solved, from the outputs that its notebooks were saved with."""
+    from helpers.cli.console import console
+    from helpers.cli.tables import class_table
+    from helpers.lessons.classroom import WARNING, as_csv, as_json, read_class
+    from helpers.runtime.disk import write_json, write_text
+    from helpers.runtime.outputs import writable_file
+
+    files = {option: writable_file(path, option) for option, path in (("--csv", csv), ("--json", json)) if path}
+    if execute:
+        console(stderr=True).print(WARNING, style="yellow")
+    read = read_class(folder, execute)
+    class_table(read)
+    if "--csv" in files:
+        write_text(as_csv(read), files["--csv"])
+    if "--json" in files:
+        write_json(as_json(read), files["--json"])
+
+
 @app.command("compare-runs")
 def compare_runs_command(
     reference: Annotated[Path, path_argument(help="What `run --out` left.")],
