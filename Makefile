@@ -16,7 +16,7 @@ IN_IMAGE := tensorflow-cpu keras numpy scipy pandas scikit-image scikit-learn ni
 	protobuf simpleitk safetensors filelock jsonschema ipywidgets papermill 'ipykernel>=6.17'
 
 .DEFAULT_GOAL := help
-.PHONY: help env course test faults test-browser lessons kaggle build lint format lab lock clean
+.PHONY: help env course book test faults test-browser lessons kaggle build lint format lab lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -36,6 +36,9 @@ $(STAMP): pyproject.toml constraints/lock.txt
 
 course: env ## run all lessons on phantoms and write a report
 	$(RUN) -m helpers run --profile $(PROFILE) --out $(OUT)
+
+book: env ## make what `make course` ran into a site that needs no network, build/book/index.html
+	$(RUN) -m helpers book $(OUT) --out build/book
 
 test: env lint lessons ## check the code, run the lessons with and without solutions, run the unit tests
 	@# Two at a time: most of a test is tracing and starting, on one core. Longest files first, see tests/conftest.py.

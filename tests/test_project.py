@@ -68,8 +68,12 @@ def canonical(name: str) -> str:
 
 
 def wanted(*extras: str) -> list[Requirement]:
+    """What the project needs by itself and with some extras, those that an extra names in turn included."""
     lists = [PROJECT["dependencies"], *(EXTRAS[extra] for extra in extras)]
-    return [Requirement(line) for lines in lists for line in lines]
+    found = [Requirement(line) for lines in lists for line in lines]
+    named = [Requirement(line) for one in found if one.name == PROJECT["name"] for extra in one.extras
+             for line in EXTRAS[extra]]  # fmt: skip
+    return [one for one in found + named if one.name != PROJECT["name"]]
 
 
 def pins(path: Path) -> list[tuple[Requirement, str]]:

@@ -81,6 +81,50 @@ def run(
     raise typer.Exit(run_lessons(lessons or [], profile, out, data, variants, again, jobs).exit_code)
 
 
+@app.command()
+def book(
+    runs: Annotated[Path, path_argument(help="What `run --out` left.")],
+    out: Annotated[Path, path_option(help="The site; an older book there is replaced.")] = Path("build/book"),
+) -> None:
+    """Make the executed lessons into a static site, which loads nothing from elsewhere."""
+    from helpers.lessons.book.make import make_book
+
+    made = make_book(runs, out)
+    for note in made.notes:
+        print(note)
+    check = made.check
+    print(f"{check.pages} pages. {check.links:,} links within the book lead to their place.")
+    print(f"{check.external} links to other sites were not requested.")
+    print(f"Book: {made.index}")
+
+
+@app.command("class")
+def class_command(
+    folder: Annotated[Path, path_argument(help="Learners' notebooks, in folders or not.")],
+    csv: Annotated[Path | None, path_option(help="Write an exercise a row, for a spreadsheet.")] = None,
+    json: Annotated[Path | None, path_option(help="Write the same as JSON.")] = None,
+    execute: Annotated[
+        bool, typer.Option("--execute", help="Run a copy of each first: the learners' code, with your rights.")
+    ] = False,
+) -> None:
+    """Tell which exercises a class has solved, from the outputs that its notebooks were saved with."""
+    from helpers.cli.console import console
+    from helpers.cli.tables import class_table
+    from helpers.lessons.classroom import WARNING, as_csv, as_json, read_class
+    from helpers.runtime.disk import write_json, write_text
+    from helpers.runtime.outputs import writable_file
+
+    files = {option: writable_file(path, option) for option, path in (("--csv", csv), ("--json", json)) if path}
+    if execute:
+        console(stderr=True).print(WARNING, style="yellow")
+    read = read_class(folder, execute)
+    class_table(read)
+    if "--csv" in files:
+        write_text(as_csv(read), files["--csv"])
+    if "--json" in files:
+        write_json(as_json(read), files["--json"])
+
+
 @app.command("compare-runs")
 def compare_runs_command(
     reference: Annotated[Path, path_argument(help="What `run --out` left.")],

@@ -1,6 +1,6 @@
 """Scores as tables for a terminal, the trivial model's in the same table; 80 columns are enough for each."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from helpers.runtime.options import ORDERS
 if TYPE_CHECKING:
     import pandas as pd
 
+    from helpers.lessons.handed_in import ExerciseState, HandedIn
     from helpers.measure.claim import Explanation, Figure
     from helpers.measure.model_comparison import Comparison
     from helpers.measure.statistics import PairedComparison
@@ -33,6 +34,7 @@ _BRAIN = {
 }
 _LUNGS = {"dice": ("Dice", 3), "jaccard": ("Jaccard", 3), "assd_px": ("ASSD, pixels", 1)}
 _CLAIMED = {"accuracy": "accuracy", "iou": "IoU", "dice": "Dice"}
+_LONGEST = 300  # letters of a check's words on a screen; files have them whole
 _GATE = {
     "auc": "AUC",
     "sensitivity": "sensitivity",
@@ -318,6 +320,32 @@ def claim_table(figures: "list[Figure]", explanations: "list[Explanation]") -> N
         ("", "definition", "formula", "source"),
         ((_CLAIMED[one.metric], one.name, one.formula, one.source) for one in used),
     )
+
+
+def class_table(read: Sequence["HandedIn"]) -> None:
+    """Each notebook of a class: how many exercises are solved, and of the others what their checks say."""
+    print_table(
+        f"{len(read)} notebooks, as their outputs say",
+        ("notebook", "lesson", "solved", "what the checks say, and what puts it in doubt"),
+        (
+            (
+                one.file,
+                one.lesson.partition("_")[0] if one.lesson else "none",
+                f"{one.solved} of {len(one.exercises)}" if one.exercises else "-",
+                "\n".join((*one.remarks, *filter(None, map(_exercise, one.exercises if one.was_run else ())))),
+            )
+            for one in read
+        ),
+    )
+
+
+def _exercise(exercise: "ExerciseState") -> str | None:
+    """A line on an exercise that is not solved, or whose check is in doubt."""
+    words = exercise.words if len(exercise.words) <= _LONGEST else f"{exercise.words[:_LONGEST]}…"
+    said = f"{exercise.task}, {exercise.state}{': ' * bool(words)}{words}"
+    if exercise.remarks:
+        return f"{said} ({'; '.join(exercise.remarks)})"
+    return None if exercise.state == "solved" else said
 
 
 def _spread(n: int) -> str:

@@ -90,14 +90,19 @@ class Workshop:
         return build(self.notebooks, course=self.course)
 
 
-@pytest.fixture
-def workshop(tmp_path: Path) -> Workshop:
+def make_workshop(root: Path) -> Workshop:
     """Two lessons, each with parameters, the first with an exercise; profile `quick`; nothing built."""
-    made = Workshop(tmp_path)
+    made = Workshop(root)
     for folder in ("notebooks/src", "profiles", "baselines"):
-        (tmp_path / folder).mkdir(parents=True)
+        (root / folder).mkdir(parents=True)
     made.manifest(ENTRIES)
     made.source("00_first", PARAMETERS + EXERCISE)
     made.source("03_second", PARAMETERS)
     made.profile()
     return made
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    """The small course."""
+    return make_workshop(tmp_path)
