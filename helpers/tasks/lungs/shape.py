@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from helpers.learn.run_folder import member_folders, read_run
 
@@ -79,6 +78,8 @@ def two_largest(mask: np.ndarray) -> list[np.ndarray]:
     Returns:
         Each (rows, columns) bool.
     """
+    from scipy import ndimage
+
     components, found = ndimage.label(mask)
     sizes = np.bincount(components.ravel(), minlength=found + 1)[1:]
     parts = [components == number + 1 for number in np.argsort(-sizes, kind="stable")[:2]]
