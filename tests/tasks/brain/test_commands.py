@@ -19,6 +19,8 @@ from helpers.tasks.brain.commands import evaluate_brain, predict_brain, train_br
 from helpers.tasks.brain.inference import Segmenter
 from helpers.tasks.brain.training import Budget
 
+pytestmark = pytest.mark.usefixtures("shallow")
+
 
 def _quiet(_):
     pass
@@ -27,7 +29,9 @@ def _quiet(_):
 @pytest.fixture(scope="module")
 def trained(phantoms, tmp_path_factory):
     out = tmp_path_factory.mktemp("brain") / "run"
-    return train_brain(phantoms, out, size=32, filters=2, minutes=0.25, log=_quiet)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Budget, "of", lambda *_, **__: Budget(epochs=3))
+        return train_brain(phantoms, out, size=32, filters=2, minutes=0.25, log=_quiet)
 
 
 def test_folder_holds_all_that_is_needed_and_no_store(trained):
