@@ -68,8 +68,13 @@ def _networks(
 
 def _mean(networks: Sequence[keras.Model], images: tf.Tensor) -> tf.Tensor:
     """The mean output of several networks."""
+    return _sum(networks, images) / len(networks)
+
+
+def _sum(networks: Sequence[keras.Model], images: tf.Tensor) -> tf.Tensor:
+    """The sum of the outputs of several networks."""
     outputs = [network(images, training=False) for network in networks]
-    return sum(outputs[1:], outputs[0]) / len(outputs)
+    return sum(outputs[1:], outputs[0])
 
 
 def _in_chunks(images: tf.Tensor, predict: Callable[[tf.Tensor], tf.Tensor], shape: Sequence[int]) -> tf.Tensor:
@@ -182,6 +187,10 @@ class _Volume:
         return tf.concat(shifted, axis=-1)
 
     def _predict(self, images: tf.Tensor) -> tf.Tensor:
+        """The mean of both heads; of an ensemble every second member sees the mirrored one, as in `Segmenter`."""
+        if len(self.networks) > 1:
+            mirrored = _mirrored(_sum(self.networks[1::2], _mirrored(images)))
+            return (_sum(self.networks[::2], images) + mirrored) / len(self.networks)
         both = _mean(self.networks, tf.concat([images, _mirrored(images)], axis=0))
         return (both[:_CHUNK] + _mirrored(both[_CHUNK:])) / 2
 

@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from helpers.runtime.backend import check_backend
+
 
 def main(model: str, out: str, folders: list[str]) -> None:
     """Print as JSON the seconds of the imports, of loading the model, and of each step of every patient.
@@ -21,6 +23,7 @@ def main(model: str, out: str, folders: list[str]) -> None:
     """
     clock = time.perf_counter
     start = clock()
+    check_backend()
     from helpers.data.brats import read_catalogue
     from helpers.data.volumes import read_scan, write_segmentation
     from helpers.tasks.brain.inference import Segmenter

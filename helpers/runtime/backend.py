@@ -8,6 +8,7 @@ import os
 from importlib.util import find_spec
 
 from helpers.runtime.errors import DataError
+from helpers.runtime.lean_import import spare_imports
 
 BACKENDS = ("tensorflow", "jax")
 """What the course runs on; KERAS_BACKEND chooses."""
@@ -21,6 +22,8 @@ _INSTALL = 'Install it: pip install "biomedseg-course[cpu]", or [gpu] for an NVI
 def check_backend() -> None:
     """Refuse a backend that is unknown or not installed, before a command with networks begins.
 
+    Keras is then imported without what no command needs of it, see `helpers.runtime.lean_import`.
+
     Raises:
         DataError: KERAS_BACKEND names another backend, or a package is missing.
     """
@@ -30,6 +33,7 @@ def check_backend() -> None:
     for package in dict.fromkeys(("keras", "tensorflow", backend)):
         if find_spec(package) is None:
             raise DataError(backend_missing(package))
+    spare_imports()
 
 
 def backend_missing(package: str | None) -> str | None:

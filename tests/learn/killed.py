@@ -51,6 +51,7 @@ def train(trainer: str, folder: Path, out: Path, epochs: int) -> None:
     from helpers.tasks.brain.commands import train_brain
     from helpers.tasks.gate.commands import train_gate
     from helpers.tasks.lungs.commands import train_lungs
+    from tests.tasks.small import shallow_networks
 
     class Hasty(Checkpoint):
         """Writes after every step."""
@@ -59,6 +60,7 @@ def train(trainer: str, folder: Path, out: Path, epochs: int) -> None:
             super().__init__(*arguments, seconds=0)
 
     with (
+        shallow_networks(),
         mock.patch.object(run_folder, "Checkpoint", Hasty),
         mock.patch.object(precision, "select_policy", return_value="float32"),  # else it is measured anew
         mock.patch.object(Budget, "of", side_effect=lambda *_, **__: Budget(epochs=epochs)),

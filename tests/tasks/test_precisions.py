@@ -18,6 +18,7 @@ from helpers.tasks.brain.commands import evaluate_brain, predict_brain, train_br
 from helpers.tasks.gate.commands import evaluate_gate, train_gate
 from helpers.tasks.lungs import training as lungs_training
 from helpers.tasks.lungs.commands import evaluate_lungs, train_lungs
+from tests.tasks.small import shallow_networks
 
 SIZE = 32
 POLICIES = pytest.mark.parametrize("policy", [name for name in precision.POLICIES if name != "float32"], scope="module")
@@ -29,8 +30,8 @@ def quiet(line):
 
 @pytest.fixture(scope="module")
 def home(policy, tmp_path_factory):
-    """A folder for what is trained in this precision, in trainings of two steps."""
-    with pytest.MonkeyPatch.context() as patch:
+    """A folder for what is trained in this precision, in trainings of two steps, of shallow networks."""
+    with pytest.MonkeyPatch.context() as patch, shallow_networks():
         patch.setenv("COURSE_PRECISION", policy)
         patch.setattr(Budget, "of", lambda *_, **__: Budget(epochs=1))
         patch.setattr(methods, "STEPS_PER_EPOCH", 2)
@@ -85,7 +86,7 @@ def test_a_patient_is_reported(home, policy, phantoms, brain, gate):
 
 
 @POLICIES
-@pytest.mark.parametrize("method", options.METHODS, scope="module")
+@pytest.mark.parametrize("method", options.METHODS)
 def test_a_lung_model_is_adapted_by_every_method(home, policy, chests, lungs, method):
     folder = adapt(lungs, chests, "montgomery", "shenzhen", method, home / method, log=quiet)
     assert evaluate_lungs(folder, chests, site="shenzhen", log=quiet)["n"] > 0

@@ -70,7 +70,9 @@ class Segmenter:
             modalities of a slice, or those of a slab, see `reach`.
         modalities: the volumes that are its input, in this order.
         grid: the window that is its input.
-        flip: average the prediction with that of the mirrored head, left to right (test-time augmentation).
+        flip: average the prediction with that of the mirrored head, left to right (test-time augmentation). Of an
+            ensemble every second member is shown the mirrored head, the others the head as it is: their mean averages
+            over both, in half the passes.
         reach: neighbours of a slice to each side that are further channels, see `helpers.data.slabs`.
         any_modalities: whether a patient may lack some of the modalities; all is 0 where one is missing.
         decision: a name in `helpers.runtime.options.DECISIONS`.
@@ -163,9 +165,19 @@ class Segmenter:
     def _mirror_averaged(self, images: np.ndarray) -> np.ndarray:
         if not self.flip:
             return predict_batches(self.network, images)
+        if len(members(self.network)) > 1:
+            return np.mean(self._member_predictions(images), axis=0)
         # Rows run from the patient's one side to the other. Both ways share their batches, of which the last is padded.
         both = predict_batches(self.network, np.concatenate([images, images[:, ::-1]]))
         return (both[: len(images)] + both[len(images) :, ::-1]) / 2
+
+    def _member_predictions(self, images: np.ndarray) -> list[np.ndarray]:
+        """Class probabilities by each member of an ensemble, (slices, ...), with `flip` every second on the mirror."""
+        steps = [-1 if self.flip and number % 2 else 1 for number in range(len(members(self.network)))]
+        return [
+            predict_batches(network, images[:, ::step])[:, ::step]
+            for network, step in zip(members(self.network), steps, strict=True)
+        ]
 
     def sample(self, images: np.ndarray, seed: int, mirrored: bool = False) -> np.ndarray:
         """One sample of MC dropout: a pass with dropout on, as in training (Gal and Ghahramani 2016, arXiv 1506.02142).
@@ -202,8 +214,8 @@ class Segmenter:
             however many were asked for: they say more of the network's doubt, and cost nothing (Lakshminarayanan et
             al. 2017, arXiv 1612.01474).
         """
-        if len(networks := members(self.network)) > 1:
-            samples = [replace(self, network=network).network_probabilities(images) for network in networks]
+        if len(members(self.network)) > 1:
+            samples = [self._inside_brain(one, images) for one in self._member_predictions(images)]
             return np.mean(samples, axis=0), samples
         if self._cut is None:
             samples = [self.sample(images, seed, mirrored=seed % 2 == 1) for seed in range(passes)]

@@ -11,6 +11,7 @@ from helpers.models.unet import unet
 from helpers.tasks.adaptation.adversarial import ADDA, GradientReversal, OutputAlignment
 from helpers.tasks.adaptation.base import LayerwiseAdam
 from helpers.tasks.adaptation.mean_teacher import MeanTeacher
+from tests.tasks.small import shallow_networks
 
 SIZE = 32
 COMPARED = ("reversal", "adda+anchor", "output", "mean-teacher")  # "adda" is a part of the second
@@ -86,6 +87,7 @@ def ten_steps(name: str) -> list[np.ndarray]:
 if __name__ == "__main__":
     path, devices = sys.argv[1:]
     configure(devices)
-    found = {name: ten_steps(name) for name in COMPARED}
+    with shallow_networks():
+        found = {name: ten_steps(name) for name in COMPARED}
     np.savez(path, **{f"{name}/{number:03d}": w for name, weights in found.items() for number, w in enumerate(weights)})
     print(keras.backend.backend())

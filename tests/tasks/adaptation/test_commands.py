@@ -23,6 +23,7 @@ from helpers.tasks.adaptation.commands import adapt
 from helpers.tasks.lungs.commands import evaluate_lungs
 from tests.tasks.adaptation.both_hospitals import COMPARED, ready, ten_steps
 
+pytestmark = pytest.mark.usefixtures("shallow")
 SIZE = 32
 PARAMETERS = {"site": "montgomery", "size": SIZE, "filters": 2, "normalise": False, "seed": 0}
 
@@ -61,29 +62,41 @@ def moved(model, data, out, method="adda", **settings):
     return adapt(model, data, "montgomery", "shenzhen", method, out, log=lambda text: None, **settings)
 
 
-def spoil(data, how):
-    """Every mask of Shenzhen, in both copies of the set."""
-    paths = [path for path in Path(data).rglob("*_mask.png") if path.parent.name == "masks"]
+def masks_of(data, prefix):
+    """The files of a hospital's masks, in both copies of the set."""
+    paths = sorted(Path(data).rglob(f"masks/{prefix}*.png"))
     assert paths
-    for path in paths:
-        how(path)
+    return paths
+
+
+def furthest(ones, others):
+    return max(np.abs(one - other).max() for one, other in zip(ones, others, strict=True))
 
 
 def test_the_targets_masks_play_no_part(model, spoiled_chests, tmp_path, short):
-    """There, swapped for garbage of other shapes, no picture at all, gone: the same weights."""
-    expected = weights_of(moved(model, spoiled_chests, tmp_path / "with", "adda+anchor", epochs=2))
-    start = weights_of(model)
-    assert any(not np.array_equal(one, other) for one, other in zip(expected, start, strict=True))
+    """There, garbage of another shape or no picture at all, gone: the same weights. The source's masks change them.
+
+    The same to a thousandth of the way that the furthest weight went: how threads share out a sum in float32 depends on
+    what else the machine does, and a training beside other work ended 2e-10 away.
+    """
+
+    def adapted(name):
+        return weights_of(moved(model, spoiled_chests, tmp_path / name, "adda+anchor", epochs=2))
+
+    expected = adapted("with")
+    way = furthest(expected, weights_of(model))
+    assert way > 1e-4
+    targets, sources = masks_of(spoiled_chests, "CHNCXR"), masks_of(spoiled_chests, "MCUCXR")
     garbage = np.random.default_rng(0).integers(0, 2, (7, 9), np.uint8) * 255
-    for name, how in {
-        "garbage": lambda path: Image.fromarray(garbage).save(path),
-        "no picture": lambda path: path.write_bytes(b"no picture"),
-        "gone": Path.unlink,
-    }.items():
-        spoil(spoiled_chests, how)
-        found = weights_of(moved(model, spoiled_chests, tmp_path / name, "adda+anchor", epochs=2))
-        for one, other in zip(found, expected, strict=True):
-            np.testing.assert_array_equal(one, other)
+    for number, path in enumerate(targets):
+        Image.fromarray(garbage).save(path) if number % 2 else path.write_bytes(b"no picture")
+    assert furthest(adapted("spoiled"), expected) < 1e-3 * way
+    for path in targets:
+        path.unlink()
+    assert furthest(adapted("gone"), expected) < 1e-3 * way
+    for path in sources:
+        Image.fromarray(np.asarray(Image.open(path))[::-1]).save(path)
+    assert furthest(adapted("source"), expected) > 1e-2 * way
 
 
 def test_what_comes_out_is_a_model_of_lungs(model, chests, tmp_path, short):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -19,6 +20,8 @@ from helpers.tasks.brain.commands import evaluate_brain, predict_brain, train_br
 from helpers.tasks.brain.inference import Segmenter
 from helpers.tasks.brain.training import Budget
 
+pytestmark = pytest.mark.usefixtures("shallow")
+
 
 def _quiet(_):
     pass
@@ -27,7 +30,9 @@ def _quiet(_):
 @pytest.fixture(scope="module")
 def trained(phantoms, tmp_path_factory):
     out = tmp_path_factory.mktemp("brain") / "run"
-    return train_brain(phantoms, out, size=32, filters=2, minutes=0.25, log=_quiet)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Budget, "of", lambda *_, **__: Budget(epochs=3))
+        return train_brain(phantoms, out, size=32, filters=2, minutes=0.25, log=_quiet)
 
 
 def test_folder_holds_all_that_is_needed_and_no_store(trained):
@@ -204,18 +209,23 @@ def test_folds_are_an_ensemble_that_scores_each_patient_by_the_fold_that_never_s
 
 
 def test_an_ensemble_predicts_the_mean_of_its_members(folds, phantoms, tmp_path):
+    """The first is shown the head, the second the mirrored head: predict, and the report's mean and samples."""
     patient = read_catalogue(phantoms).patients[0]
     (path,) = predict_brain(folds, [patient.folder], tmp_path, log=_quiet)
     scan = read_scan(patient, ("flair", "t1ce"))
-    both = [Segmenter.load(folds / f"fold_{fold}_of_2") for fold in (1, 2)]
-    images, centre = both[0].preprocess(scan)
-    mean = np.mean([one.network_probabilities(images) for one in both], axis=0)
+    plain, other = (replace(Segmenter.load(folds / f"fold_{fold}_of_2"), flip=False) for fold in (1, 2))
+    images, centre = plain.preprocess(scan)
+    shown = [plain.network_probabilities(images), other.network_probabilities(images[:, ::-1])[:, ::-1]]
+    mean = np.mean(shown, axis=0)
     expected = Segmenter.load(folds).native_labels(mean, scan, centre)
     written = np.asarray(nib.load(path).dataobj)
     assert np.mean(np.where(written == 4, 3, written) != expected) < 1e-4  # rounding of a mean may tip a voxel
-    average, samples = Segmenter.load(folds).mean_and_samples(images[60:70], passes=4)
-    assert len(samples) == 2
-    np.testing.assert_allclose(average, mean[60:70], atol=1e-5)
+    average, samples = Segmenter.load(folds).mean_and_samples(images[15:25], passes=4)
+    for sample, member in zip(samples, shown, strict=True):
+        np.testing.assert_allclose(sample, member[15:25], atol=1e-5)
+    np.testing.assert_allclose(average, mean[15:25], atol=1e-5)
+    other_way = np.mean([plain.network_probabilities(images), other.network_probabilities(images)], axis=0)
+    assert np.abs(other_way - mean).max() > 1e-3
 
 
 def test_an_ensemble_is_never_scored_on_whom_any_member_learned_from(folds, phantoms):

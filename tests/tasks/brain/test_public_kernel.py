@@ -24,6 +24,7 @@ from helpers.tasks.brain.public_kernel import (
 )
 
 PAIR = ("flair", "t1ce")
+pytestmark = pytest.mark.usefixtures("shallow")
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,12 @@ from helpers.learn.budget import Budget
 from helpers.tasks.finetuning import commands
 from helpers.tasks.lungs import training
 from helpers.tasks.lungs.commands import train_lungs
+from tests.tasks.small import shallow_networks
 
 
 @contextmanager
 def _shortened():
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, shallow_networks():
         patch.setattr(Budget, "of", lambda *_, **__: Budget(epochs=1))
         patch.setattr(commands, "STEPS", 2)
         patch.setattr(training.fit_lungs, "__defaults__", (*training.fit_lungs.__defaults__[:-1], 2))
@@ -23,7 +24,7 @@ def _shortened():
 
 @pytest.fixture(scope="module")
 def short():
-    """Trainings of one epoch of two steps; of the tests of one file, others need what this replaces."""
+    """Trainings of one epoch of two steps, of shallow networks; other tests of the process need what this replaces."""
     with _shortened():
         yield
 

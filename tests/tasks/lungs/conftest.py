@@ -16,8 +16,8 @@ def hospitals(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def short():
-    """Trainings of two epochs."""
+def short(shallow):
+    """Trainings of two epochs, of shallow networks."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Budget, "of", lambda *_, **__: Budget(epochs=2))
         yield
