@@ -60,12 +60,19 @@ def test_lesson_00_says_of_its_first_curve_what_it_does(capsys, curve):
 
 def test_lesson_00_says_where_the_network_has_learnt_nothing(capsys):
     none, found = np.array([1.0, 0, 0, 0]), np.array([1.0, 0.5, 0.4, 0.6])
-    said = say(capsys, "00", "verdict(", result=scored(WT=(found, none), TC=(found, none), ET=(none, none)))
+    said = say(capsys, "00", "verdict(sets", result=scored(WT=(found, none), TC=(found, none), ET=(none, none)))
     assert "Nobody beats all background: to its ET Dice" in said
     assert "WT Dice is better in 3 and worse in 0" in said
-    turned = say(capsys, "00", "verdict(", result=scored(WT=(none, none), TC=(found, none), ET=(found, none)))
+    turned = say(capsys, "00", "verdict(sets", result=scored(WT=(none, none), TC=(found, none), ET=(found, none)))
     assert "Nobody beats all background: to its WT Dice" in turned
     assert "ET Dice is better in 3 and worse in 0" in turned
+
+
+@pytest.mark.parametrize(("gain", "words"), [(0.1, "The network helped"), (-0.1, "The network hurt")])
+def test_lesson_00_says_whether_the_network_beats_brightness(capsys, gain, words):
+    result = scored(WT=(PLAIN + gain, 0 * PLAIN), TC=(PLAIN, 0 * PLAIN), ET=(PLAIN, 0 * PLAIN))
+    said = say(capsys, "00", "verdict(rivals", result=result, by_brightness=list(PLAIN + NOISE))
+    assert words in said or f"the best of 2, the network, {words.split()[-1]}" in said.lower()
 
 
 @pytest.mark.parametrize(
