@@ -17,7 +17,6 @@ SOURCES = Path(__file__).parents[2] / "notebooks/src"
 COURSE = read_manifest()
 PENDING = {
     "01",
-    "02",
     "04",
     "05",
     "06",
