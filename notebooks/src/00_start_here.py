@@ -704,7 +704,7 @@ closing_table(rows)
 # ## Where the paper is
 #
 # The course follows a paper, and each lesson takes a part of it: its sections, its figures, and its numbers wherever
-# they can be had again.
+# they can be had again. [The map of the paper](PAPER.md) goes the other way, from each figure to the cell that answers it.
 
 # %%
 from helpers.lessons.manifest import read_manifest

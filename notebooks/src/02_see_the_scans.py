@@ -882,8 +882,8 @@ style.alt(
 
 # %% [markdown]
 # A mask says what is cell, and not which: cells that touch become one lump. Ronneberger and colleagues did not change the
-# network for that. They changed what a mistake costs: background between two cells weighs most where the gap is
-# narrowest, in the last panel. Our tumours have no such neighbours, but lesson 05 weighs classes in the same spirit.
+# network for that. They changed what a mistake costs, by **border weights**: background between two cells weighs most
+# where the gap is narrowest, as in the last panel. Our tumours have no such neighbours, but lesson 05 weighs classes in the same spirit.
 #
 # ## What we tried
 
