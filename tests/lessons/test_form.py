@@ -16,10 +16,6 @@ from .test_build import cells, tagged
 SOURCES = Path(__file__).parents[2] / "notebooks/src"
 COURSE = read_manifest()
 PENDING = {
-    "00",
-    "01",
-    "02",
-    "03",
     "04",
     "05",
     "06",

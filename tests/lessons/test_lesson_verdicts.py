@@ -60,12 +60,57 @@ def test_lesson_00_says_of_its_first_curve_what_it_does(capsys, curve):
 
 def test_lesson_00_says_where_the_network_has_learnt_nothing(capsys):
     none, found = np.array([1.0, 0, 0, 0]), np.array([1.0, 0.5, 0.4, 0.6])
-    said = say(capsys, "00", "verdict(", result=scored(WT=(found, none), TC=(found, none), ET=(none, none)))
+    said = say(capsys, "00", "verdict(sets", result=scored(WT=(found, none), TC=(found, none), ET=(none, none)))
     assert "Nobody beats all background: to its ET Dice" in said
     assert "WT Dice is better in 3 and worse in 0" in said
-    turned = say(capsys, "00", "verdict(", result=scored(WT=(none, none), TC=(found, none), ET=(found, none)))
+    turned = say(capsys, "00", "verdict(sets", result=scored(WT=(none, none), TC=(found, none), ET=(found, none)))
     assert "Nobody beats all background: to its WT Dice" in turned
     assert "ET Dice is better in 3 and worse in 0" in turned
+
+
+@pytest.mark.parametrize(("gain", "words"), [(0.1, "The network helped"), (-0.1, "The network hurt")])
+def test_lesson_00_says_whether_the_network_beats_brightness(capsys, gain, words):
+    result = scored(WT=(PLAIN + gain, 0 * PLAIN), TC=(PLAIN, 0 * PLAIN), ET=(PLAIN, 0 * PLAIN))
+    said = say(capsys, "00", "verdict(rivals", result=result, by_brightness=list(PLAIN + NOISE))
+    assert words in said or f"the best of 2, the network, {words.split()[-1]}" in said.lower()
+
+
+@pytest.mark.parametrize("lacking", [True, False])
+def test_lesson_01_says_which_side_lacks_a_grade(capsys, lacking):
+    grades = ["HGG", "LGG"] * 3 if not lacking else ["HGG", "LGG", "HGG", "HGG", "HGG", "LGG"]
+    ids = [f"p{n}" for n in range(6)]
+    split = SimpleNamespace(train=ids[:2], validation=ids[2:4], test=ids[4:])
+    patients = [SimpleNamespace(id=name, grade=grade) for name, grade in zip(ids, grades, strict=True)]
+    tools = {"make_split": lambda *_: split, "patients": patients, "SEED": 0, "pd": pd}
+    text = next(SOURCES.glob("01_*.py")).read_text(encoding="utf-8")
+    cell = next(cell for cell in text.split("# %%") if 'print("in this split:"' in cell)
+    exec(cell.partition("\n")[2].replace("import load_split, make_split, save_split", "import load_split"), tools)
+    said = capsys.readouterr().out
+    assert ("no LGG in validation" in said) == lacking
+    assert ("both grades on every side" in said) != lacking
+
+
+@pytest.mark.parametrize(("told", "words"), [(0.9, "FLAIR, brighter in 90%"), (0.2, "FLAIR, darker in 80%")])
+def test_lesson_02_says_which_modality_tells_a_tissue_and_how(capsys, told, words):
+    rows = [("the rest of the tumour", "enhancing"), ("other brain", "core")]
+    names = ["FLAIR", "T1", "T1ce", "T2"]
+    table = pd.DataFrame(
+        [[told, 0.5, 0.5, 0.6], [0.5, 0.5, 0.3, 0.5]], columns=names, index=pd.MultiIndex.from_tuples(rows)
+    )
+    said = say(capsys, "02", "modalities are the best somewhere", table=table, my_guess_rim="flair")
+    assert f"enhancing against the rest of the tumour: {words}" in said
+    assert "The modality that tells the rim best is FLAIR, as you guessed." in said
+    assert "core against other brain: T1ce, darker in 70%" in said
+    assert "2 modalities are the best somewhere, of 4" in said
+
+
+@pytest.mark.parametrize(("moved", "overlap"), [(0.5, 0.97), (4.0, 0.97), (0.5, 0.90)])
+def test_lesson_03_says_whether_soft_labels_come_back_better(capsys, moved, overlap):
+    planted = {"dice": lambda *_: overlap, "moved_mm": lambda _: moved, "nearest_mm": 3.0, "nearest_dice": 0.94}
+    said = say(capsys, "03", "On this slice soft labels", labels=PLAIN, from_soft=PLAIN, **planted)
+    assert ("move the tumour less," in said) == (moved < 3)
+    assert ("come closer to the mask" in said) == (overlap > 0.94)
+    assert ("not closer to the mask" in said) == (overlap <= 0.94)
 
 
 @pytest.mark.parametrize(
