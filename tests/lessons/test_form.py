@@ -26,7 +26,6 @@ PENDING = {
     "07",
     "09",
     "10",
-    "11",
     "12",
 }
 """Lessons that are still to be brought into the form."""
