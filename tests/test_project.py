@@ -46,7 +46,10 @@ WITHOUT_KERAS = {
     "tasks": {
         "commands", "curve", "ladder", "outline_first", "prediction", "prediction_record", "recipe", "results", "tools"
     },
-    "apply": {"dicom", "export", "gate_ablation", "model_card", "report", "run_onnx", "system", "uncertainty"},
+    "apply": {
+        "dicom", "export", "gate_ablation", "model_card", "recorded_scores", "report", "run_onnx", "system",
+        "uncertainty",
+    },
 }  # fmt: skip
 HEAVY = {"tensorflow", "keras", "jax", "torch", "seaborn"}
 

@@ -8,7 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from helpers.apply.page import PURPOSE, new_folder, origin, picture, render, without_roots, written_whole
+from helpers.apply.recorded_scores import recorded_scores
 from helpers.apply.system import SegmentationResult, System, needed
 from helpers.data.brats import Patient
 from helpers.data.patients import Selection, select_patients
@@ -35,6 +38,7 @@ def report(
 ) -> dict[str, Any]:
     """Segment every patient in the folders, and write `<patient>_seg.nii.gz`, `report.json` and `report.html`.
 
+    Beside a patient's volumes stand the scores that were measured on the network's test patients, or that none were.
     The report is atomic: it is written beside `out` and moved there at the end. A patient that cannot be segmented is
     named in the report with the reason, and gets no mask.
 
@@ -49,8 +53,8 @@ def report(
         The contents of `report.json`.
 
     Raises:
-        DataError: a patient is given twice, or none can be segmented; `out` is a patient's folder or may not be written
-            to; the disk is full.
+        DataError: a patient is given twice, or none can be segmented; a model's folder holds no finished training, or
+            damaged scores; `out` is a patient's folder or may not be written to; the disk is full.
         FileExistsError: `out` is not empty; nothing is overwritten.
         KeyboardInterrupt: Ctrl-C; nothing is written.
     """
@@ -58,6 +62,7 @@ def report(
     runs = [read_run(model_dir, "brain"), read_run(gate_dir, "gate")]
     for model in (model_dir, gate_dir):
         check_network(model)
+    scores = recorded_scores(model_dir)
     brain, gate = (run["parameters"] for run in runs)
     selection = select_patients(folders, needed(needed_modalities(brain), gate["modalities"]), out)
     if not selection.patients:
@@ -67,7 +72,8 @@ def report(
     for note in selection.notes:
         log(note)
     with written_whole(out) as folder:
-        result = _write(system, selection, folder, folders, {"gate": gate_dir, "outline": model_dir}, log)
+        models = {"gate": gate_dir, "outline": model_dir}
+        result = _write(system, selection, folder, folders, models, scores, log)
     log(f"Report: {out / 'report.html'}")
     return result
 
@@ -78,6 +84,7 @@ def _write(
     folder: Path,
     roots: Sequence[str | os.PathLike],
     models: Mapping[str, str | os.PathLike],
+    scores: dict[str, Any] | None,
     log: Callable[[str], None],
 ) -> dict[str, Any]:
     """Write the report into an empty folder, and return what `report.json` holds.
@@ -105,6 +112,7 @@ def _write(
         "versions": versions(),
         "device": device(),
         "models": {name: origin(model) for name, model in models.items()},
+        "scores": scores,
         "passes": system.samples,
         "patients": [without_roots(entry, roots) for entry in entries],
     }
@@ -140,7 +148,8 @@ def _one(system: System, patient: Patient, folder: Path) -> tuple[dict[str, Any]
         "mask": mask.name,
         "modalities": [modality for modality in system.segmenter.modalities if modality in scan.modalities],
         "volumes_ml": {
-            region: {key: round(ml, 2) for key, ml in volume.items()} for region, volume in result.volumes_ml.items()
+            region: {key: np.round(ml, 2).tolist() for key, ml in volume.items()}
+            for region, volume in result.volumes_ml.items()
         },
         "agreement": {region: round(value, 3) for region, value in result.agreement.items()},
         "slices": {

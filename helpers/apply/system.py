@@ -38,7 +38,8 @@ class SegmentationResult:
         passed: (slices,) bool, the slices that passed the gate and were segmented.
         gate: (slices,) float32, the gate's probability of tumour; None without a gate.
         entropy: (rows, columns, slices) float32 in bits, of the mean of all predictions; 0 in slices that did not pass.
-        volumes_ml: per region the volume `ml`, and its range `low` and `high` over the prediction and all passes.
+        volumes_ml: per region the volume `ml`, that of each pass as `passes`, and `low` and `high`, the lowest and the
+            highest of them all.
         agreement: per region the mean Dice between the prediction and each pass.
         warnings: sentences on what is out-of-distribution about the patient.
         seconds: wall time per step.
@@ -48,7 +49,7 @@ class SegmentationResult:
     passed: np.ndarray
     gate: np.ndarray | None
     entropy: np.ndarray
-    volumes_ml: dict[str, dict[str, float]]
+    volumes_ml: dict[str, dict[str, float | list[float]]]
     agreement: dict[str, float]
     warnings: list[str]
     seconds: dict[str, float] = field(default_factory=dict)
@@ -198,11 +199,11 @@ def _into(scan: Scan, passed: np.ndarray, values: np.ndarray) -> np.ndarray:
     return whole
 
 
-def _volumes(segmentations: list[np.ndarray], spacing: tuple[float, ...]) -> dict[str, dict[str, float]]:
-    """Volume per region in millilitres of the first segmentation, and its range over all of them."""
+def _volumes(segmentations: list[np.ndarray], spacing: tuple[float, ...]) -> dict[str, dict[str, float | list[float]]]:
+    """Volume per region in millilitres of the first segmentation, of each of the others, and the range of all."""
     voxel = float(np.prod(spacing)) / 1000
     result = {}
     for region in REGIONS:
         ml = [voxel * int(mask(labels, region).sum()) for labels in segmentations]
-        result[region] = {"ml": ml[0], "low": min(ml), "high": max(ml)}
+        result[region] = {"ml": ml[0], "low": min(ml), "high": max(ml), "passes": ml[1:]}
     return result

@@ -33,7 +33,7 @@ from helpers.learn.public_names import pseudonyms, with_pseudonyms, without_fold
 from helpers.learn.run_folder import check_network, member_folders, read_metrics, read_run, read_split, write_signed
 from helpers.runtime.disk import atomic_path, explain_full_disk, write_json
 from helpers.runtime.errors import DataError
-from helpers.runtime.json_files import check_json
+from helpers.runtime.json_files import check_json, read_json
 from helpers.runtime.machine import versions
 from helpers.runtime.outputs import scratch_folder, writable_file, writable_folder
 from helpers.runtime.settings import expanded
@@ -170,6 +170,32 @@ def open_weights(file: str | os.PathLike, out: str | os.PathLike) -> dict[str, A
                 out.rmdir()
             building.replace(out)
     return passport | {"sha256": _sha256(file)}
+
+
+def recorded_passport(folder: str | os.PathLike) -> dict[str, Any]:
+    """The passport in a folder that `open_weights` wrote.
+
+    Args:
+        folder: of the training; a leading `~` is expanded.
+
+    Raises:
+        DataError: there is none, or it was damaged or edited since.
+    """
+    path = expanded(folder) / PASSPORT
+    return _unedited(read_json(path, _SCHEMA, _CURE, finite=False), path)
+
+
+def _unedited(passport: dict[str, Any], where: str | os.PathLike) -> dict[str, Any]:
+    """The passport, if its content is that of its digest.
+
+    Raises:
+        DataError: it is not.
+    """
+    if (made := _digest(passport)) != passport["digest"]:
+        raise DataError(
+            f"{where} was edited: digest {passport['digest']} is recorded, its content gives {made}. {_CURE}"
+        )
+    return passport
 
 
 @contextmanager
@@ -319,10 +345,7 @@ def _read_passport(file: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where} is damaged: it is no JSON ({error}). {_CURE}") from error
     check_json(passport, where, _SCHEMA, _CURE, finite=False)
-    if (made := _digest(passport)) != passport["digest"]:
-        raise DataError(
-            f"{where} was edited: digest {passport['digest']} is recorded, its content gives {made}. {_CURE}"
-        )
+    _unedited(passport, where)
     if (listed := {PASSPORT, *passport["files"]}) != {*names}:
         beyond, missing = sorted({*names} - listed), sorted(listed - {*names})
         what = f"holds {beyond[0]}, which is not in its passport" if beyond else f"lacks {missing[0]}"

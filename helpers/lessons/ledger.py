@@ -3,6 +3,7 @@
 The honest Dice is that of each patient's masks, so a row can be compared with the one above it, patient by patient.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -122,14 +123,37 @@ class Ledger:
         """Those of the rows whose masks are new, in their order."""
         return [row.said for row in self.rows if row.said is not None]
 
-    def summary(self) -> str:
-        """What scoring changed and what training changed, in two sentences."""
+    def tried(self, costs: Mapping[str, str]) -> list[tuple[str, str, str, str]]:
+        """The rows of `closing_table`: each mend that changes masks, and those of the score in one.
+
+        Args:
+            costs: of a mend, by its name; the others cost no training.
+        """
+        rows = []
+        for row in self.rows:
+            if row.said is not None:
+                [one] = row.said.comparisons.values()
+                gain = f"honest Dice {one.difference:+.3f}"
+                said = row.said.title if any(one.differences) else row.against
+                rows.append((row.name, gain, costs.get(row.name, "no training"), said))
+        reported = max(self._groups(), key=len)
+        if len(reported) > 1:
+            said = f"the same masks report {reported[0]:.3f} before and {reported[-1]:.3f} after"
+            rows.append((f"the score, {len(reported) - 1} times", "honest Dice +0.000", "no training", said))
+        return rows
+
+    def _groups(self) -> list[list[float]]:
+        """What is reported of one set of masks after another."""
         groups: list[list[float]] = []
         for row in self.rows:
             if row.said is not None or not groups:
                 groups.append([])
             groups[-1].append(row.reported)
-        largest = max(groups, key=len)
+        return groups
+
+    def summary(self) -> str:
+        """What scoring changed and what training changed, in two sentences."""
+        largest = max(self._groups(), key=len)
         spread = f"{min(largest):.3f} to {max(largest):.3f}"
         helped = [row.name for row in self.rows if row.said is not None and row.said.outcome == HELPED]
         words = f"{len(helped)} helped: {', '.join(helped)}" if helped else "none can be told to have helped"

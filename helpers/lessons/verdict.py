@@ -174,6 +174,48 @@ def order_verdict(
     return Verdict(outcome, name, f"{_upper(name)} {words} ({number})", sentence, {})
 
 
+def volume_verdict(outlined: ArrayLike, true: ArrayLike, region: str = "WT", cases: str = "patients") -> Verdict:
+    """Whether too little is outlined of a region, or too much: outlined minus true volume, patient by patient.
+
+    >>> print(volume_verdict([0.0, 0.0, 0.0], [20.0, 11.0, 0.0], "ET"))
+    ET: nothing is outlined in 3 patients; 2 of them have some, 31.0 ml in all.
+    >>> print(volume_verdict([10.0, 9.0, 3.0], [20.0, 11.0, 2.0], "ET"))
+    ET: 22.0 of 33.0 ml are outlined, too little in 2 and too much in 1 of 3 patients, who are too few to tell more.
+
+    Args:
+        outlined: millilitres, (patients,).
+        true: millilitres of the same patients, (patients,).
+        region: its name, for the sentence.
+        cases: what the volumes are of, for the sentence.
+
+    Returns:
+        "hurt" where too little or too much can be told from none, else "cannot be told"; the title has what is
+        outlined.
+
+    Raises:
+        ValueError: as `helpers.measure.statistics.compare_paired`.
+    """
+    one = compare_paired(true, outlined)
+    found, wanted = float(np.sum(outlined)), float(np.sum(true))
+    title = f"{region}: {found:.1f} of {wanted:.1f} ml are outlined"
+    number = f"{one.n} {cases}"
+    if not found:
+        having = np.count_nonzero(np.asarray(true))
+        sentence = f"{region}: nothing is outlined in {number}; {having} of them have some, {wanted:.1f} ml in all."
+        return Verdict(HURT if having else UNDECIDED, region, title, sentence, {region: one})
+    signs = np.sign(one.differences)
+    counted = f"too little in {np.count_nonzero(signs < 0)} and too much in {np.count_nonzero(signs > 0)} of {number}"
+    if one.interval is None:
+        sentence = f"{title}, {counted}, who are too few to tell more."
+        return Verdict(UNDECIDED, region, title, sentence, {region: one})
+    mean = f"on average {one.difference:+.1f} ml, between {one.interval[0]:+.1f} and {one.interval[1]:+.1f}"
+    if one.is_told:
+        sentence = f"{title}, {counted}; {mean}."
+        return Verdict(HURT, region, title, sentence, {region: one})
+    sentence = f"{title}, {counted}; whether it is more or less than there is cannot be told: {mean}."
+    return Verdict(UNDECIDED, region, title, sentence, {region: one})
+
+
 def trend(values: ArrayLike, digits: int = 2) -> str:
     """What a curve does from its first point to its last, as the words after its name.
 

@@ -35,6 +35,8 @@ def test_table_and_summary_hold_all_patients_and_fit_into_json(rows):
     assert table.loc["with gate", "false positive components"] == np.mean(
         [row["with gate"]["false_positive_components"] for row in rows]
     )
+    dices = [row["with gate"]["dice"]["WT"] for row in rows]  # of three patients there is no interval
+    assert table.loc["with gate", "WT Dice"] == f"{np.mean(dices):.3f} [{min(dices):.3f}, {max(dices):.3f}]"
     result = json.loads(json.dumps(summary(rows)))
     assert result["n"] == 3
     assert result["halves"]["WT"][0] <= 1

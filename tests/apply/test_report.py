@@ -14,6 +14,7 @@ from helpers.apply import report as module
 from helpers.apply.report import PURPOSE, report
 from helpers.data.volumes import to_disk
 from helpers.learn.run_folder import save_model
+from helpers.measure.evaluate import summarise_patients
 from helpers.runtime.errors import DataError
 from helpers.runtime.interrupt import Terminated
 
@@ -94,6 +95,67 @@ def test_page_is_self_contained_and_states_its_purpose(written, patients):
     assert patients[0].id in page
     assert str(patients[0].folder) not in page
     assert "somebody" not in page + (written[0] / "report.json").read_text()
+
+
+def _scored(model, tmp_path, n, **changed):
+    """A copy of a model's folder, with the scores of `n` test patients, in whom no enhancing tumour is found."""
+    rng = np.random.default_rng(0)
+    region = {"jaccard": 0.5, "hd95_mm": 4.0}
+    rows = []
+    for number in range(n):
+        found = {
+            name: {**region, "dice": float(rng.uniform(0.5, 0.9)), "volume_error_ml": float(rng.normal(-5, 1))}
+            for name in ("WT", "TC", "ET")
+        }
+        nothing = {name: {**region, "dice": 0.0, "hd95_mm": 99.0, "volume_error_ml": -30.0} for name in found}
+        rows.append({"id": f"P{number}", "regions": found | {"ET": nothing["ET"]}, "trivial": nothing})
+    folder = shutil.copytree(model, tmp_path / "scored")
+    scores = summarise_patients(rows) | {"run": {}} | changed
+    (folder / "metrics.json").write_text(json.dumps(scores))
+    return folder, scores
+
+
+def test_without_scores_the_page_says_that_none_were_measured(written):
+    page = (written[0] / "report.html").read_text(encoding="utf-8")
+    assert written[1]["scores"] is None
+    assert "How well this model outlines was not measured" in page
+    assert page.count('<td class="number">not measured</td>') == 3
+    assert "Dice on" not in page
+
+
+@pytest.mark.parametrize(("n", "words"), [(10, "its 95 % interval"), (3, "the lowest and the highest")])
+def test_measured_scores_stand_beside_the_volumes(models, patients, tmp_path, n, words):
+    folder, scores = _scored(models[1], tmp_path, n)
+    result = report([patients[0].folder], models[0], folder, tmp_path / "out", _quiet)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    for region in ("WT", "TC", "ET"):
+        [row] = re.findall(rf"\({region}\)</td>(.*?)</tr>", page[: page.index("How much the network")], re.DOTALL)
+        for name, digits in (("dice", ".2f"), ("volume_error_ml", "+.1f")):
+            score = scores["regions"][region][name]
+            low, high = score["ci95"] if n >= 8 else score["range"]
+            assert f"{score['mean']:{digits}}" in row
+            assert f"[{low:{digits}} to {high:{digits}}]" in row
+        assert ("the very scores of a model that outlines nothing" in row) == (region == "ET")
+    assert words in page
+    assert f"Dice on {n} test patients" in page
+    assert "not measured</td>" not in page
+    assert result["scores"]["regions"]["ET"]["finds_none"]
+
+
+def test_passes_are_listed_one_by_one_and_never_as_a_range(written):
+    entry, page = written[1]["patients"][0], (written[0] / "report.html").read_text(encoding="utf-8")
+    volume = entry["volumes_ml"]["WT"]
+    assert len(volume["passes"]) == written[1]["passes"]
+    assert " · ".join(f"{ml:.1f}" for ml in volume["passes"]) in page
+    assert f"{volume['low']:.1f} to {volume['high']:.1f}" not in page
+    assert "no interval" in page
+
+
+def test_damaged_scores_are_refused_before_anybody_is_outlined(models, patients, tmp_path):
+    folder, _ = _scored(models[1], tmp_path, 3, regions={"WT": {}})
+    with pytest.raises(DataError, match=r"metrics\.json: regions.WT lacks dice.*Score the model again"):
+        report([patients[0].folder], models[0], folder, tmp_path / "out", _quiet)
+    assert not (tmp_path / "out").exists()
 
 
 def test_nothing_is_overwritten(models, patients, tmp_path):

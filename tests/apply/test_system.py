@@ -36,7 +36,8 @@ def test_volumes_are_those_of_the_labels_and_lie_in_their_range(scan, outlined):
     for region, labels in {"WT": (1, 2, 3), "TC": (1, 3), "ET": (3,)}.items():
         volume = outlined.volumes_ml[region]
         assert volume["ml"] == pytest.approx(np.isin(outlined.labels, labels).sum() * voxel)
-        assert volume["low"] <= volume["ml"] <= volume["high"]
+        assert volume["low"] == min(volume["ml"], *volume["passes"])
+        assert volume["high"] == max(volume["ml"], *volume["passes"])
     assert outlined.volumes_ml["WT"]["low"] < outlined.volumes_ml["WT"]["high"]
 
 
@@ -56,7 +57,7 @@ def test_mirrored_pass_of_a_symmetric_rule_is_the_pass_itself(certain, scan):
 def test_without_passing_slices_the_segmentation_is_empty(system, scan):
     shut = replace(system, gate=replace(system.gate, threshold=1.1)).predict(scan)
     assert not shut.labels.any()
-    assert shut.volumes_ml["WT"] == {"ml": 0, "low": 0, "high": 0}
+    assert shut.volumes_ml["WT"] == {"ml": 0, "low": 0, "high": 0, "passes": [0, 0, 0]}
 
 
 def test_training_patient_is_in_distribution_and_an_exchanged_one_is_not(system, scan, outlined):

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from helpers.apply.recorded_scores import recorded_scores
 from helpers.cli import app
 from helpers.data.brats import read_catalogue
 from helpers.data.splits import Split
@@ -161,6 +162,19 @@ def test_the_passport_has_licence_split_scores_with_intervals_and_versions_and_n
     assert (
         passport["files"]["model.keras"]["sha256"] == hashlib.sha256((trained / "model.keras").read_bytes()).hexdigest()
     )
+
+
+def test_scores_of_an_opened_model_are_those_of_its_passport_if_nobody_edited_it(trained, opened, tmp_path):
+    mine, theirs = (recorded_scores(folder) for folder in (trained, opened))
+    assert mine["regions"]["WT"].pop("finds_none") is True  # the rows of this training are those of its trivial model
+    assert theirs["regions"]["WT"].pop("finds_none") is None  # each patient's own scores stayed behind
+    assert mine["regions"]["WT"] == theirs["regions"]["WT"]
+    folder = shutil.copytree(opened, tmp_path / "edited")
+    (folder / PASSPORT).write_bytes(_edited((folder / PASSPORT).read_bytes()))
+    with pytest.raises(DataError, match=r"passport\.json was edited: digest"):
+        recorded_scores(folder)
+    (folder / PASSPORT).unlink()
+    assert recorded_scores(folder) is None
 
 
 def test_the_same_training_gives_the_same_bytes_and_the_hash_is_that_of_the_file(trained, packed, tmp_path):

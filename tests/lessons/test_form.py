@@ -20,10 +20,8 @@ PENDING = {
     "05",
     "06",
     "07",
-    "08",
     "09",
     "10",
-    "11",
     "12",
 }
 """Lessons that are still to be brought into the form."""

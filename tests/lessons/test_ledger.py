@@ -66,3 +66,21 @@ def test_a_row_that_cannot_be_paired_is_refused():
         book(PLAIN).add("row 0", PLAIN)
     with pytest.raises(ValueError, match="11 patients in a ledger of 12"):
         book(PLAIN).add("loss", PLAIN[:11])
+
+
+@pytest.mark.parametrize(("gain", "word"), [(0.1, "helped"), (-0.1, "hurt"), (0.0, "cannot tell")])
+def test_the_closing_table_has_each_mend_with_its_verdict_and_the_score_in_one_row(gain, word):
+    made = book(PLAIN)
+    for reported in (0.9, 0.5):
+        made.add(f"score {reported}", None, reported, 0.0)
+    made.add("loss mended", PLAIN + gain + NOISE - NOISE.mean())
+    mend, score = made.tried({"loss mended": "a training"})
+    assert (mend[0], mend[2]) == ("loss mended", "a training")
+    assert float(mend[1].removeprefix("honest Dice ")) == pytest.approx(gain, abs=1e-3)
+    assert word in mend[3]
+    assert score == (
+        "the score, 2 times", "honest Dice +0.000", "no training",
+        f"the same masks report {PLAIN.mean():.3f} before and 0.500 after",
+    )  # fmt: skip
+    made.add("the same again", made.rows[-1].honest)
+    assert made.tried({})[1][1:] == ("honest Dice +0.000", "no training", "no mask changed its score")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from helpers.lessons.record import record
-from helpers.lessons.verdict import order_verdict, trend, verdict
+from helpers.lessons.verdict import order_verdict, trend, verdict, volume_verdict
 from helpers.measure import regions
 from helpers.measure.classification import auc
 from helpers.show import style
@@ -27,6 +27,7 @@ def say(capsys, lesson, marker, **planted):
     titles = []
     draw = lambda *_, title=None, **__: titles.append(title)  # noqa: E731
     tools = {"np": np, "record": record, "verdict": verdict, "trend": trend, "order_verdict": order_verdict}
+    tools |= {"volume_verdict": volume_verdict, "outlined": SimpleNamespace(volumes=draw)}
     tools |= {"style": style, "regions": regions, "auc": auc}
     tools |= {"scores": SimpleNamespace(curves=draw, regions=draw), "certainty": SimpleNamespace()}
     tools["certainty"].confidence_and_error = draw
@@ -180,6 +181,21 @@ def test_lesson_11_says_whether_confidence_knows_anything(capsys, sign, words):
     shuffled = RNG.permutation([case["agreement"]["WT"] for case in cases])
     cases = [{**case, "agreement": {"WT": float(one)}} for case, one in zip(cases, shuffled, strict=True)]
     assert "cannot tell what agreement knows" in say(capsys, "11", "order_verdict(", cases=cases)
+
+
+@pytest.mark.parametrize(("region", "share"), [("ET", 0.2), ("WT", 0.4)])
+def test_lesson_11_has_the_region_of_which_least_is_outlined_in_its_title(capsys, region, share):
+    outlined = {one: (share if one == region else 1.0) for one in REGIONS}
+    cases = [
+        {
+            "true_ml": dict.fromkeys(REGIONS, 50 * dice),
+            "volumes_ml": {one: {"ml": 50 * dice * outlined[one]} for one in REGIONS},
+        }
+        for dice in PLAIN
+    ]
+    whole = 50 * PLAIN.sum()
+    said = say(capsys, "11", "volume_verdict(", cases=cases)
+    assert said.endswith(f"{region}: {share * whole:.1f} of {whole:.1f} ml are outlined")
 
 
 def at_a_new_hospital(count, over_nothing, over_before, forgets, rehearsed):

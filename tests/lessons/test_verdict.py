@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from helpers.lessons.verdict import HELPED, HURT, NOBODY, UNDECIDED, order_verdict, trend, verdict
+from helpers.lessons.verdict import HELPED, HURT, NOBODY, UNDECIDED, order_verdict, trend, verdict, volume_verdict
 
 RNG = np.random.default_rng(0)
 PLAIN = RNG.uniform(0.5, 0.9, 20)
@@ -144,3 +144,23 @@ def test_a_curve_is_said_to_do_what_it_does(curve, words):
 def test_a_curve_of_no_points_is_refused():
     with pytest.raises(ValueError, match="one number per epoch"):
         trend([])
+
+
+@pytest.mark.parametrize(("off", "outcome"), [(-0.3, "hurt"), (0.3, "hurt"), (0.0, "cannot be told")])
+def test_too_little_too_much_and_neither_are_told_apart(off, outcome):
+    rng = np.random.default_rng(3)
+    true = rng.uniform(10, 60, 12)
+    noise = rng.normal(0, 0.2, 12)
+    said = volume_verdict(true * (1 + off) + noise - noise.mean(), true, "ET")
+    assert said.outcome == outcome
+    [one] = said.comparisons.values()
+    assert f"{one.difference:+.1f} ml" in str(said)
+    assert ("cannot be told" in str(said)) == (outcome != "hurt")
+    words = {-0.3: "too little in 12 and too much in 0", 0.3: "too little in 0 and too much in 12"}
+    assert words.get(off, "") in str(said)
+    assert "of 12 patients" in str(said)
+
+
+def test_a_region_without_any_is_no_fault():
+    assert volume_verdict([0.0] * 9, [0.0] * 9).outcome == "cannot be told"
+    assert volume_verdict([0.0] * 9, [1.0] * 9).outcome == "hurt"

@@ -141,6 +141,7 @@ class Arm:
     seed: int
     folder: Path
     _predicted: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    _honest: dict[tuple[str, bool, bool], np.ndarray] = field(default_factory=dict)
 
     @cached_property
     def history(self) -> pd.DataFrame:
@@ -228,5 +229,7 @@ class Arm:
             nearest: as in `masks`.
             cut: as in `masks`.
         """
-        pairs = zip(self.tested, self.masks(choice, nearest, cut), strict=True)
-        return np.array([honest_dice(case.seg, labels) for case, labels in pairs])
+        if (key := (choice, nearest, cut)) not in self._honest:
+            pairs = zip(self.tested, self.masks(choice, nearest, cut), strict=True)
+            self._honest[key] = np.array([honest_dice(case.seg, labels) for case, labels in pairs])
+        return self._honest[key]

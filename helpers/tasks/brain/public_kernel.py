@@ -179,6 +179,7 @@ def compiled_network(size: int, channels: int, filters: int, faults: Collection[
     network = unet(size, channels, filters=filters)
     loss = CrossEntropy() if "loss" in faults else DiceCrossEntropy()
     network.compile(keras.optimizers.Adam(LEARNING_RATE), loss, metrics=["accuracy"])
+    network.optimizer.build(network.trainable_variables)  # or Keras complains where weights of a training are loaded
     return network
 
 
@@ -197,7 +198,6 @@ def restart(network: keras.Model, seed: int) -> None:
     for layer in network.layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.seed_generator.state.assign([seed, 0])
-    network.optimizer.build(network.trainable_variables)
     for variable in network.optimizer.variables:
         if variable is not network.optimizer.learning_rate:
             variable.assign(keras.ops.zeros_like(variable))
