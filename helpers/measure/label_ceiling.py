@@ -28,7 +28,7 @@ def schools(
     Args:
         one: masks of a model that learned elsewhere, each (rows, columns) bool.
         other: masks of a model that learned from the truth's own outliners, on the same images.
-        truths: ground-truth masks of these images.
+        truths: ground-truth masks of these images, each (rows, columns) bool.
 
     Returns:
         Means over the images: `one` and `other`, Dice with the truth; `each_other`, Dice of the two; `most`, 1 - J(one,
@@ -68,7 +68,7 @@ def best_margin(
 
     Args:
         outlines: masks of a model, each (rows, columns) bool.
-        truths: ground-truth masks of the same images.
+        truths: ground-truth masks of the same images, each (rows, columns) bool.
         margins: to choose from, pixels; nothing is moved where 0 is as good.
 
     Returns:
