@@ -83,7 +83,7 @@ def _tasks() -> dict:
         "brain": ({**grid, "modalities": ["flair", "t1ce"], "filters": 4}, brain.build_network, brain.Segmenter, 2),
         "gate": ({**grid, "modalities": list(gate.MODALITIES), "network": "compact"}, gate.build_network, gate.Gate, 3),
         "lungs": (
-            {"size": 32, "filters": 4, "normalise": True, "site": "both"},
+            {"size": 32, "filters": 4, "normalisation": "batch", "site": "both"},
             lungs.build_network,
             lungs.LungSegmenter,
             1,

@@ -172,7 +172,7 @@ def train_lungs_command(
     size: Annotated[
         int, typer.Option(min=16, callback=_sixteenths, help="Pixels along each side of the square that is seen.")
     ] = 128,
-    normalise: Annotated[bool, typer.Option("--normalise", help="With batch normalisation.")] = False,
+    normalisation: Annotated[str, choice(NORMALISATIONS, "lungs", "What follows a convolution.")] = "none",
     loss: Loss = "dice+cross-entropy",
     augmentation: XRayAugmentation = "xray",
     seed: int = 0,
@@ -190,7 +190,7 @@ def train_lungs_command(
     settings = {
         "size": size,
         "filters": filters,
-        "normalise": normalise,
+        "normalisation": normalisation,
         "augmentation": augmentation,
         "loss": loss,
         "minutes": minutes,

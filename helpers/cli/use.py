@@ -271,8 +271,12 @@ def ladder(
 
     names = list(EXPERIMENTS) if experiments is None else _listed(experiments)
     table = run_ladder(data, out, _listed(directions), names, seeds, minutes, epochs, size=size, filters=filters)
+    from helpers.tasks.adaptation.label_ceiling import ladder_label_ceiling, sentences
+
     for direction, rows in table.items():
         ladder_table(direction, rows)
+        if found := ladder_label_ceiling(out, data, direction):
+            print(*sentences(found, *direction.split("-")), sep="\n")
 
 
 @app.command()

@@ -153,6 +153,15 @@ class UnlabelledStore:
         """
         return np.array([self.patients[identity]["first"] for identity in ids], int)
 
+    def subset(self, ids: Sequence[str]) -> "UnlabelledStore":
+        """The store of some radiographs; their images stay where they are.
+
+        Args:
+            ids: radiograph ids.
+        """
+        some = [entry for entry in self.manifest["patients"] if entry["id"] in set(ids)]
+        return UnlabelledStore({**self.manifest, "patients": some}, self.images)
+
 
 def open_unlabelled(
     root: str | os.PathLike,

@@ -292,6 +292,8 @@ def _renamed(run: dict) -> dict:
     for entries in (parameters, adapted, _entry(adapted, "model")):
         if entries.get("augmentation") == "films":
             entries["augmentation"] = "xray"
+        if isinstance(entries.get("normalise"), bool):
+            entries["normalisation"] = "batch" if entries.pop("normalise") else "none"
     return run
 
 

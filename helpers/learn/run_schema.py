@@ -117,9 +117,10 @@ def _run(parameters: Mapping[str, Any], needed: tuple[str, ...], further: Mappin
     return _object({**_TOP, "parameters": inner, **further}, "task", "parameters", *top, description="a training")
 
 
+_NORMALISATION = {"enum": list(NORMALISATIONS), "description": f"one of {', '.join(NORMALISATIONS)}"}
 _RECIPE = _object(
     {
-        "normalisation": {"enum": list(NORMALISATIONS), "description": f"one of {', '.join(NORMALISATIONS)}"},
+        "normalisation": _NORMALISATION,
         "decision": {"enum": list(DECISIONS), "description": f"one of {', '.join(DECISIONS)}"},
         "residual": {"type": "boolean", "description": "true or false"},
         "reach": {"type": "integer", "minimum": 0, "maximum": 4, "description": "a whole number from 0 to 4"},
@@ -195,7 +196,8 @@ RUN: dict[str, dict[str, Any]] = {
         {
             "site": {"enum": [*SITES.values(), "both"], "description": f"{', '.join(SITES.values())} or both"},
             "filters": _FILTERS,
-            "normalise": {"type": "boolean", "description": "true or false"},
+            "normalise": {"type": "boolean", "description": "true or false"},  # of older versions; see `read_run`
+            "normalisation": _NORMALISATION,
             "adapted": {"type": "object", "description": "how the model was adapted"},
         },
         ("size",),

@@ -103,11 +103,14 @@ METHODS = {
     "statistics": Option(
         "batch statistics of the target (AdaBN)", "helpers.tasks.adaptation.batch_statistics:adapt_statistics"
     ),
+    "tent": Option("the normalisations learn to be sure at the target", f"{_METHODS}:TENT"),
+    "fourier": Option("the source's radiographs in the target's style", f"{_METHODS}:FOURIER"),
     "reversal": Option("gradient reversal (DANN)", f"{_METHODS}:REVERSAL"),
     "adda": Option("adversarial discriminative adaptation", f"{_METHODS}:ADDA_FREE"),
     "adda+anchor": Option("ADDA, anchored by the source's masks", f"{_METHODS}:ADDA_ANCHORED"),
     "output": Option("adversary on outputs (AdaptSegNet)", f"{_METHODS}:OUTPUT"),
     "mean-teacher": Option("consistency with an EMA teacher", f"{_METHODS}:MEAN_TEACHER"),
+    "sure-teacher": Option("the same, from sure pixels and plausible outlines alone", f"{_METHODS}:SURE_TEACHER"),
 }
 """Methods of adaptation, from the plainest on; those that train are a `helpers.tasks.adaptation.methods.Method`."""
 

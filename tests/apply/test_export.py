@@ -97,7 +97,7 @@ def gates(phantoms, sides, tmp_path_factory):
 def lung_model(chests, tmp_path_factory):
     split = split_radiographs(read_chest(chests).xrays, seed=0)
     learned = [one for one in (*split.train, *split.validation) if one.startswith("MCU")]
-    parameters = {"size": 32, "filters": 2, "normalise": True, "site": "montgomery"}
+    parameters = {"size": 32, "filters": 2, "normalisation": "batch", "site": "montgomery"}
     out = _folder(tmp_path_factory.mktemp("lungs") / "run", "lungs", lungs.build_network, parameters, split, learned)
     from PIL import Image
 

@@ -49,7 +49,7 @@ def _model() -> Path:
         "site": "both",
         "size": 32,
         "filters": 2,
-        "normalise": False,
+        "normalisation": "none",
         "augmentation": "none",
         "loss": "dice",
         "minutes": None,

@@ -93,7 +93,7 @@ def _trained(task: str) -> Path:
             **common,
             "site": "montgomery",
             "filters": 2,
-            "normalise": False,
+            "normalisation": "none",
             "augmentation": "xray",
             "loss": "dice+cross-entropy",
             "epochs": None,
@@ -867,7 +867,7 @@ _SETTINGS = [
         "adapt statistics that it has not",
         "settings",
         _command(*ADAPT, "--method", "statistics"),
-        "has no batch normalisation.*--normalise",
+        "has no batch normalisation.*--normalisation batch",
     ),
     Fault(
         "adapt from where it was not trained",

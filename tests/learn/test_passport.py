@@ -211,7 +211,7 @@ def test_a_model_of_lungs_is_packed_and_opened_with_its_mean_mask(tmp_path):
     ids = [f"MCUCXR_000{n}_0" for n in range(4)]
     split = Split(tuple(ids[:2]), tuple(ids[2:3]), tuple(ids[3:]), seed=0)
     row = {"id": ids[3], "site": "montgomery", "dice": 0.9, "jaccard": 0.8, "assd_px": 2.0}
-    parameters = {"size": 16, "filters": 1, "normalise": False, "site": "montgomery"}
+    parameters = {"size": 16, "filters": 1, "normalisation": "none", "site": "montgomery"}
     scores = by_site([row | {"trivial": row}])
     known = {name: {"image": name[::-1]} for name in ids[:3]}
     folder = _write(tmp_path / "lungs", "lungs", parameters, split, lungs.build_network, scores, known)

@@ -64,6 +64,16 @@ def test_names_of_older_versions_are_those_of_today(folder):
     assert read_run(folder)["statistics"]["ranges"] == {"head": part}
 
 
+@pytest.mark.parametrize(("old", "new"), [(True, "batch"), (False, "none")])
+def test_normalise_of_older_versions_is_a_normalisation(tmp_path, old, new):
+    before = {"size": 32, "filters": 2, "normalise": old}
+    write_run(tmp_path, "lungs", {**before, "adapted": {"model": before}}, SPLIT, HASHES)
+    parameters = read_run(tmp_path)["parameters"]
+    for entries in (parameters, parameters["adapted"]["model"]):
+        assert entries["normalisation"] == new
+        assert "normalise" not in entries
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

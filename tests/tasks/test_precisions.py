@@ -56,7 +56,7 @@ def brain(home, policy, phantoms):
 
 @pytest.fixture(scope="module")
 def lungs(home, policy, chests):
-    settings = {"site": "montgomery", "size": SIZE, "filters": 2, "normalise": True}
+    settings = {"site": "montgomery", "size": SIZE, "filters": 2, "normalisation": "batch"}
     return _trained_in(train_lungs(chests, home / "lungs", **settings, log=quiet), policy)
 
 

@@ -25,7 +25,7 @@ def adapt_statistics(network: keras.Model, images: np.ndarray) -> None:
     if not norms:
         raise DataError(
             f"{network.name} has no batch normalisation, so it has no statistics that could be adapted. Train a "
-            "model that has it (train lungs --normalise), or choose another method."
+            "model that has it (train lungs --normalisation batch), or choose another method."
         )
     for norm in norms:
         before_norm = keras.Model(network.input, norm.input)

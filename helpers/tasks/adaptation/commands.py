@@ -42,6 +42,8 @@ from helpers.tasks.lungs.commands import admit, evaluate_lungs, read_mean_mask
 from helpers.tasks.lungs.shape import ShapeCheck
 
 if TYPE_CHECKING:
+    import keras
+
     from helpers.tasks.adaptation.model_selection import ModelSelector
 
 BATCH = 16
@@ -154,9 +156,11 @@ def adapt(
                     step = implementation.build(network, **(settings or {}))
             except TypeError as error:
                 raise DataError(f"settings {dict(settings or {})} do not fit {method}: {error}") from error
+            shape = selector.shape if implementation.plausible else None
+            teaching = _plausible(target, network, shape, log) if shape else target
             ids = [xray.id for xray in trained_on]
             transforms = augmentation or implementation.augmentation
-            batches = partial(adaptation_batches, source, ids, target, BATCH, seed, transforms, shuffled)
+            batches = partial(adaptation_batches, source, ids, teaching, BATCH, seed, transforms, shuffled)
             fit_adaptation(step, batches, implementation, budget, selector, out, log, checkpoint)
             network.set_weights(step.ema_network.get_weights())
         else:
@@ -199,10 +203,15 @@ def _check(
         )
     if "adapted" in run["parameters"]:
         raise DataError(f"{model_dir} is an adaptation itself; start from the model that it came from.")
-    if method == "statistics" and run["parameters"].get("normalise") is False:
+    if method == "tent" and run["parameters"].get("normalisation") == "none":
+        raise DataError(
+            f"{model_dir} has no normalisation, which is all that tent moves. Train a model that has it (train lungs "
+            "--normalisation batch), or choose another method."
+        )
+    if method == "statistics" and run["parameters"].get("normalisation", "batch") != "batch":
         raise DataError(
             f"{model_dir} has no batch normalisation, so it has no statistics that could be adapted. Train a model "
-            "that has it (train lungs --normalise), or choose another method."
+            "that has it (train lungs --normalisation batch), or choose another method."
         )
     split = read_split(model_dir)
     if not _at_site(target_site, split.train):
@@ -215,6 +224,24 @@ def _check(
 def _at_site(site: str, ids: Sequence[str]) -> list[str]:
     """The ids of a hospital, recognised by their prefix; no file is opened."""
     return [identity for identity in ids if identity.startswith(PREFIXES[site])]
+
+
+def _plausible(
+    target: UnlabelledStore, network: "keras.Model", shape: ShapeCheck, log: Callable[[str], None]
+) -> UnlabelledStore:
+    """The radiographs of which a network's outlines are plausible, but no fewer than half of all.
+
+    A teacher's outline that is no pair of lungs would be learned by heart. The model that one starts from decides, as
+    later errors are those that it was taught.
+    """
+    from helpers.tasks.adaptation.model_selection import lung_probabilities
+    from helpers.tasks.lungs.inference import THRESHOLD
+
+    faults = np.array([len(shape.faults(one > THRESHOLD)) for one in lung_probabilities(network, target.images)])
+    kept = np.argsort(faults, kind="stable")[: max((faults == 0).sum(), -(-len(faults) // 2))]
+    log(f"The outlines of {(faults > 0).sum()} of {len(faults)} radiographs are implausible; {len(kept)} teach.")
+    rows = np.sort(kept)
+    return target.subset([identity for number, identity in enumerate(target.ids) if number in set(rows)])
 
 
 def _selector(

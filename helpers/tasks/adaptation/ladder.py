@@ -1,6 +1,6 @@
 """The ladder of domain adaptation experiments between two hospitals: each one idea, one training, one row of a table.
 
-out/<hospital>/seed_<k>/<recipe>/        trained on one hospital's masks; both directions use it
+out/<hospital>/seed_<k>/<recipe>/        trained on the masks of one hospital, or of both; both directions use it
 out/<from>-<to>/seed_<k>/<experiment>/   adapted from one to the other
 out/ladder.json                          the table so far, written anew after every experiment
 
@@ -9,6 +9,7 @@ A finished folder is not trained again, so the same command resumes, and the tab
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from helpers.data.chest import PREFIXES, SITES, list_radiographs, read_chest
 from helpers.data.radiographs import split_radiographs
 from helpers.data.splits import Split, shuffled
 from helpers.learn.budget import Budget
+from helpers.learn.run_folder import write_ensemble
 from helpers.learn.run_schema import IMAGES, SCORES
 from helpers.runtime import options
 from helpers.runtime.disk import write_text
@@ -28,7 +30,7 @@ from helpers.runtime.settings import check_filters, check_names, check_size, che
 from helpers.tasks.adaptation.commands import adapt
 from helpers.tasks.adaptation.results import summarise
 from helpers.tasks.finetuning.commands import finetune
-from helpers.tasks.lungs.commands import evaluate_lungs, train_lungs
+from helpers.tasks.lungs.commands import BOTH, evaluate_lungs, train_lungs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,8 +49,11 @@ class Experiment:
         start: the experiment whose model it begins with; None: it is trained from scratch.
         method: of `helpers.tasks.adaptation.commands.adapt`; None: it learns from masks, by
             `helpers.tasks.lungs.commands.train_lungs`, with a start by `helpers.tasks.finetuning.commands.finetune`.
-        at: "source" or "target", the hospital whose radiographs it learns from, or is adapted to.
+        at: "source" or "target", the hospital whose radiographs it learns from, or is adapted to; or "both".
         settings: further arguments of either; `labelled`, from how many of the hospital's radiographs it learns.
+        members: how many trainings make one model, the mean of theirs: the start, and others like it of other seeds.
+        among: the experiments of which one is chosen without masks of the target, see
+            `helpers.tasks.adaptation.choice`.
     """
 
     name: str
@@ -57,6 +62,8 @@ class Experiment:
     method: str | None = None
     at: str = "target"
     settings: Mapping[str, Any] = field(default_factory=dict)
+    members: int = 1
+    among: tuple[str, ...] = ()
 
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -69,8 +76,16 @@ EXPERIMENTS: dict[str, Experiment] = {
         Experiment("xray", "and rotation, scaling, shift, noise and black bands", at="source",
                    settings={"augmentation": "xray"}),
         Experiment("normalised", "the source's radiographs, batch normalisation", at="source",
-                   settings={"augmentation": "none", "normalise": True}),
+                   settings={"augmentation": "none", "normalisation": "batch"}),
         Experiment("statistics", "the target's own batch statistics", "normalised", "statistics"),
+        Experiment("tent", "its normalisations learn to be sure at the target", "normalised", "tent"),
+        Experiment("instance", "the source's radiographs, instance normalisation", at="source",
+                   settings={"augmentation": "none", "normalisation": "instance"}),
+        Experiment("group", "the source's radiographs, group normalisation", at="source",
+                   settings={"augmentation": "none", "normalisation": "group"}),
+        Experiment("ensemble", "three augmented models of other seeds, their mean", "xray", at="source", members=3,
+                   settings={"augmentation": "xray"}),
+        Experiment("fourier", "the source's radiographs in the target's style, augmented", "source", "fourier"),
         Experiment("reversal", "a discriminator, its gradient reversed", "source", "reversal"),
         Experiment("adda-bottleneck", "ADDA on the bottleneck alone", "source", "adda",
                    settings={"settings": {"levels": [4]}}),
@@ -79,12 +94,16 @@ EXPERIMENTS: dict[str, Experiment] = {
         Experiment("output", "a discriminator of the predicted masks", "source", "output"),
         Experiment("mean-teacher", "a mean teacher's pseudo-labels at the target", "source", "mean-teacher"),
         Experiment("xray-mean-teacher", "the same, from the augmented model", "xray", "mean-teacher"),
+        Experiment("xray-sure-teacher", "and from sure pixels and plausible outlines alone", "xray", "sure-teacher"),
+        Experiment("chosen", "of some of these the one with most plausible outlines at the target", among=(
+            "source", "histogram", "xray", "ensemble", "fourier", "adda", "adda+anchor", "xray-sure-teacher")),
         *(
             Experiment(f"labelled-{k}", f"fine-tuned on {k} target radiograph{'s' * (k > 1)} with masks", "source",
                        settings={"augmentation": "xray", "labelled": k})
             for k in (1, 5, 10, 20)
         ),
         Experiment("target", "trained on the target's masks: the ceiling", settings={"augmentation": "xray"}),
+        Experiment("both", "trained on the masks of both hospitals", at=BOTH, settings={"augmentation": "xray"}),
         Experiment("longer", "check: the source's radiographs for as long again", "source", at="source",
                    settings={"augmentation": "none"}),
         Experiment("itself", "check: ADDA from the source to itself", "source", "adda", at="source"),
@@ -141,7 +160,7 @@ def run_ladder(
     data, out = expanded(data), writable_folder(out)
     split = split or split_radiographs(list_radiographs(data), seed=0)
     made = {"minutes": minutes, "epochs": epochs, "split": split.digest, **network}
-    wanted = set(experiments) | {EXPERIMENTS[name].start for name in experiments}
+    wanted = _with_needed(experiments)
     for seed in range(seeds):
         for experiment in (experiment for name, experiment in EXPERIMENTS.items() if name in wanted):
             for direction in directions:
@@ -165,9 +184,11 @@ def run_folder(out: str | os.PathLike, direction: str, name: str, seed: int = 0)
         seed: of the training.
     """
     experiment = EXPERIMENTS[name]
-    if experiment.start:
+    if experiment.start or experiment.among:
         return Path(out) / direction / f"seed_{seed}" / name
-    recipe = experiment.settings["augmentation"] + ("-normalised" if experiment.settings.get("normalise") else "")
+    normalisation = experiment.settings.get("normalisation", "none")
+    called = {"none": "", "batch": "-normalised"}.get(normalisation, f"-{normalisation}")  # batch: its oldest name
+    recipe = experiment.settings["augmentation"] + called
     return Path(out) / _site(direction, experiment.at) / f"seed_{seed}" / recipe
 
 
@@ -234,12 +255,31 @@ def _run(
 ) -> None:
     folder, site = run_folder(out, direction, experiment.name, seed), _site(direction, experiment.at)
     start = run_folder(out, direction, experiment.start, seed) if experiment.start else None
-    if start and not experiment.method:
+    if experiment.among:
+        from helpers.tasks.adaptation.choice import choose_model
+
+        candidates = {name: run_folder(out, direction, name, seed) for name in experiment.among}
+        choose_model(candidates, data, *direction.split("-"), training["split"], folder, common["log"])
+    elif experiment.members > 1:
+        _train_ensemble(start, experiment.members, data, folder, site, {**training, **common})
+    elif start and not experiment.method:
         _fine_tune(start, data, folder, site, training["split"], **common)
     elif experiment.method:
         adapt(start, data, _site(direction, "source"), site, experiment.method, folder, **common)
     else:
         train_lungs(data, folder, site, **training, **common)
+
+
+def _train_ensemble(
+    start: Path, members: int, data: str | os.PathLike, folder: Path, site: str, settings: Mapping[str, Any]
+) -> None:
+    """Train `members` models as one: the start, and others that differ from it by their seeds."""
+    folders = [folder / f"member_{number}" for number in range(1, members + 1)]
+    shutil.copytree(start, folders[0], ignore=shutil.ignore_patterns("scores.json", "slices"), dirs_exist_ok=True)
+    for number, member in enumerate(folders[1:], start=1):
+        train_lungs(data, member, site, **{**settings, "seed": settings["seed"] + 1000 * number})
+    write_ensemble(folder, folders)
+    evaluate_lungs(folder, data, "test", json_path=folder / "metrics.json", log=settings["log"])
 
 
 def _fine_tune(
@@ -299,5 +339,16 @@ def _is_scored(folder: Path, made: Mapping[str, Any]) -> bool:
     return True
 
 
+def _with_needed(experiments: Sequence[str]) -> set[str]:
+    """The experiments, and all that they start from or choose among."""
+    needed: set[str] = set()
+    waiting = list(experiments)
+    while waiting:
+        experiment = EXPERIMENTS[waiting.pop()]
+        needed.add(experiment.name)
+        waiting += [name for name in (experiment.start, *experiment.among) if name and name not in needed]
+    return needed
+
+
 def _site(direction: str, at: str) -> str:
-    return direction.split("-")[("source", "target").index(at)]
+    return BOTH if at == BOTH else direction.split("-")[("source", "target").index(at)]

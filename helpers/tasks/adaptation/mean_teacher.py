@@ -44,11 +44,15 @@ class MeanTeacher(AdaptationModel):
         network: trained at the source; it becomes the student.
         strength: weight of the consistency loss (`agreement`) beside the segmentation loss.
         momentum: decay of the teacher's weights, a step.
+        sure: the probability, of either class, that a pixel of the teacher needs to teach; with 0.5 all do. A pixel
+            that it doubts teaches the student its own doubt, or its error (French et al. 2018, arXiv 1706.05208).
     """
 
-    def __init__(self, network: keras.Model, strength: float = 1.0, momentum: float = EMA_DECAY) -> None:
+    def __init__(
+        self, network: keras.Model, strength: float = 1.0, momentum: float = EMA_DECAY, sure: float = 0.5
+    ) -> None:
         super().__init__(network, {"segmentation": 1.0, "agreement": strength}, momentum)
-        self.student, self.segmentation_loss = network, DiceCrossEntropy()
+        self.student, self.sure, self.segmentation_loss = network, sure, DiceCrossEntropy()
 
     def terms(self, batch: Mapping[str, keras.KerasTensor], training: bool) -> dict[str, keras.KerasTensor]:
         """The segmentation loss at the source and the consistency loss at the target, each (batch,)."""
@@ -56,6 +60,9 @@ class MeanTeacher(AdaptationModel):
         pseudo_labels = with_background(self.ema_network(ops.cast(radiographs["images"], "float32"), training=False))
         images, soft_labels = augment_pseudo_labelled(radiographs, ops.stop_gradient(pseudo_labels))
         predicted = with_background(self.student(images, training=training))
+        if self.sure > 0.5:  # what is 0 in both adds nothing to Dice or cross-entropy
+            teaches = ops.cast(ops.max(soft_labels, axis=-1, keepdims=True) >= self.sure, "float32")
+            soft_labels, predicted = teaches * soft_labels, teaches * predicted
         return {
             "segmentation": segmentation_loss(self.student, batch, self.segmentation_loss, training),
             "agreement": self.segmentation_loss.call(soft_labels, predicted),

@@ -18,6 +18,8 @@ from helpers.learn.training_loop import fit
 from helpers.runtime.disk import atomic_path
 from helpers.tasks.adaptation.adversarial import ADDA, GradientReversal, OutputAlignment
 from helpers.tasks.adaptation.base import AdaptationModel, AdaptationSchedule, LayerwiseAdam
+from helpers.tasks.adaptation.entropy import Tent
+from helpers.tasks.adaptation.fourier import FourierStyle
 from helpers.tasks.adaptation.mean_teacher import MeanTeacher
 
 STEPS_PER_EPOCH = 20
@@ -42,6 +44,8 @@ class Method:
         augmentation: a name in `helpers.runtime.options.AUGMENTATIONS`, for the radiographs of both hospitals.
         momentum: Adam's beta_1; 0.5 for adversarial training, whose gradients change direction (Radford et al. 2015).
         adversarial: whether it has a discriminator.
+        plausible: whether it learns only from radiographs of the target of which the first model's outlines are
+            plausible, see `helpers.tasks.lungs.shape`.
     """
 
     build: Callable[..., AdaptationModel]
@@ -50,13 +54,19 @@ class Method:
     augmentation: str = "none"
     momentum: float = 0.5
     adversarial: bool = True
+    plausible: bool = False
 
 
 REVERSAL = Method(GradientReversal, 3e-4)
 ADDA_FREE = Method(ADDA, 3e-5, {"discriminator": 10})  # a low rate is all that limits the encoder's drift
 ADDA_ANCHORED = Method(partial(ADDA, anchor=1.0, strength=0.1), 3e-4)
 OUTPUT = Method(OutputAlignment, 3e-4)
+FOURIER = Method(FourierStyle, 3e-4, augmentation="xray", momentum=0.9, adversarial=False)
+TENT = Method(Tent, 1e-3, momentum=0.9, adversarial=False)
 MEAN_TEACHER = Method(MeanTeacher, 3e-4, augmentation="xray", momentum=0.9, adversarial=False)
+SURE_TEACHER = Method(
+    partial(MeanTeacher, sure=0.9), 3e-4, augmentation="xray", momentum=0.9, adversarial=False, plausible=True
+)
 
 
 def fit_adaptation(

@@ -143,7 +143,7 @@ def _gate_settings(parameters: Parameters) -> dict[str, Any]:
 
 
 def _lungs_settings(parameters: Parameters) -> dict[str, Any]:
-    names = ("size", "filters", "normalise", "augmentation", "loss")
+    names = ("size", "filters", "normalisation", "augmentation", "loss")
     return {name: parameters[name] for name in names if parameters.get(name) is not None}
 
 
@@ -193,7 +193,7 @@ TOOLS: dict[str, Tools] = {
     "lungs": Tools(
         "X-rays",
         "Dice",
-        ("size", "filters", "normalise"),
+        ("size", "filters", "normalisation"),
         _xrays,
         lambda xray, parameters: radiograph_hash(read_image(xray.image)),
         _lungs_settings,

@@ -62,7 +62,7 @@ def train_lungs(
     site: str = BOTH,
     size: int = 128,
     filters: int = 16,
-    normalise: bool = False,
+    normalisation: str = "none",
     augmentation: str = "xray",
     loss: str = "dice+cross-entropy",
     minutes: float | None = None,
@@ -87,7 +87,7 @@ def train_lungs(
         site: "montgomery", "shenzhen" or "both".
         size: pixels along each side of the network's square input.
         filters: features of the U-Net's first level.
-        normalise: with batch normalisation.
+        normalisation: a name in `helpers.runtime.options.NORMALISATIONS`.
         augmentation: a name in `helpers.runtime.options.AUGMENTATIONS`.
         loss: a name in `helpers.runtime.options.LOSSES`.
         minutes: wall time from `started` until the folder is finished.
@@ -118,6 +118,7 @@ def train_lungs(
     parse_devices(devices)
     budget = Budget.of(minutes, EPOCHS if epochs is None else epochs, started)
     options.check(options.LOSSES, loss, "loss")
+    options.check(options.NORMALISATIONS, normalisation, "normalisation")
     options.check(options.AUGMENTATIONS, augmentation, "augmentation")
     augmentation = options.current_name(augmentation)
     asked = None if site == BOTH else site
@@ -134,7 +135,7 @@ def train_lungs(
         "site": site,
         "size": size,
         "filters": filters,
-        "normalise": normalise,
+        "normalisation": normalisation,
         "augmentation": augmentation,
         "loss": loss,
         "minutes": minutes,

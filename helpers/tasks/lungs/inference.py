@@ -32,10 +32,9 @@ def build_network(parameters: Mapping[str, Any]) -> keras.Model:
     """The untrained U-Net that the parameters of a `train lungs` describe.
 
     Args:
-        parameters: of its `run.json`: size, filters, normalise.
+        parameters: of its `run.json`: size, filters, normalisation.
     """
-    normalisation = "batch" if parameters["normalise"] else "none"
-    return unet(parameters["size"], 1, 1, parameters["filters"], normalisation=normalisation)
+    return unet(parameters["size"], 1, 1, parameters["filters"], normalisation=parameters["normalisation"])
 
 
 @dataclass(frozen=True)

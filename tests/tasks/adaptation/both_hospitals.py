@@ -10,17 +10,20 @@ from helpers.learn.losses import PrecomputedLoss
 from helpers.models.unet import unet
 from helpers.tasks.adaptation.adversarial import ADDA, GradientReversal, OutputAlignment
 from helpers.tasks.adaptation.base import LayerwiseAdam
+from helpers.tasks.adaptation.fourier import FourierStyle
 from helpers.tasks.adaptation.mean_teacher import MeanTeacher
 from tests.tasks.small import shallow_networks
 
 SIZE = 32
-COMPARED = ("reversal", "adda+anchor", "output", "mean-teacher")  # "adda" is a part of the second
+COMPARED = ("reversal", "adda+anchor", "output", "fourier", "sure-teacher")  # "adda" is a part of the second
 STEPS = {
     "reversal": GradientReversal,
     "adda": ADDA,
     "adda+anchor": lambda network: ADDA(network, anchor=1.0),
     "output": lambda network: OutputAlignment(network, strength=0.1),
+    "fourier": FourierStyle,
     "mean-teacher": lambda network: MeanTeacher(network, momentum=0.9),
+    "sure-teacher": lambda network: MeanTeacher(network, momentum=0.9, sure=0.6),
 }
 
 

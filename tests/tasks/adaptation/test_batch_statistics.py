@@ -22,5 +22,5 @@ def test_every_layer_has_the_statistics_of_what_it_now_sees(rng):
 
 
 def test_without_normalisation_there_is_nothing_to_adapt():
-    with pytest.raises(DataError, match="train lungs --normalise"):
+    with pytest.raises(DataError, match="train lungs --normalisation batch"):
         adapt_statistics(unet(16, 1, 1, filters=2), np.zeros((1, 16, 16, 1)))

@@ -25,17 +25,17 @@ from tests.tasks.adaptation.both_hospitals import COMPARED, ready, ten_steps
 
 pytestmark = pytest.mark.usefixtures("shallow")
 SIZE = 32
-PARAMETERS = {"site": "montgomery", "size": SIZE, "filters": 2, "normalise": False, "seed": 0}
+PARAMETERS = {"site": "montgomery", "size": SIZE, "filters": 2, "normalisation": "none", "seed": 0}
 
 
-def model_folder(root, data, normalise=False):
+def model_folder(root, data, normalisation="none"):
     """What `train lungs` leaves, with an untrained network."""
     keras.utils.set_random_seed(0)
     split = split_radiographs(list_radiographs(data), seed=0)
     ids = [identity for identity in (*split.train, *split.validation) if identity.startswith("MCUCXR")]
     learned_from = {identity: {"radiograph": identity} for identity in ids}
-    write_run(root, "lungs", {**PARAMETERS, "normalise": normalise, "split": split.digest}, split, learned_from)
-    save_model(unet(SIZE, 1, 1, filters=2, normalisation="batch" if normalise else "none"), root / "model.keras")
+    write_run(root, "lungs", {**PARAMETERS, "normalisation": normalisation, "split": split.digest}, split, learned_from)
+    save_model(unet(SIZE, 1, 1, filters=2, normalisation=normalisation), root / "model.keras")
     Image.fromarray(np.full((SIZE, SIZE), 200, np.uint8)).save(root / "mean_mask.png")
     return root
 
@@ -154,7 +154,7 @@ def test_statistics_are_refused_by_a_network_that_has_none(model, chests, tmp_pa
 
 def test_statistics_change_no_weight_that_learns(chests, tmp_path):
     (tmp_path / "model").mkdir()
-    model = model_folder(tmp_path / "model", chests, normalise=True)
+    model = model_folder(tmp_path / "model", chests, normalisation="batch")
     out = moved(model, chests, tmp_path / "out", "statistics")
     before, after = (keras.models.load_model(f / "model.keras", compile=False) for f in (model, out))
     for one, other in zip(before.trainable_variables, after.trainable_variables, strict=True):

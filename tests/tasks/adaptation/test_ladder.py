@@ -2,7 +2,8 @@
 
 import inspect
 import json
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -70,12 +71,11 @@ def quiet(text):
     pass
 
 
-def test_every_experiment_starts_from_one_below_it():
+def test_every_experiment_starts_from_or_chooses_among_those_below_it():
     names = list(EXPERIMENTS)
-    assert all(
-        experiment.start is None or names.index(experiment.start) < names.index(name)
-        for name, experiment in EXPERIMENTS.items()
-    )
+    for name, experiment in EXPERIMENTS.items():
+        needed = [*experiment.among, *([experiment.start] if experiment.start else [])]
+        assert all(names.index(one) < names.index(name) for one in needed)
     assert {"source", "target", "adda", "itself", "shuffled"} <= set(names)
 
 
@@ -109,6 +109,58 @@ def test_a_few_labels_are_those_of_the_target(workshop, tmp_path):
     run_ladder("data", tmp_path, DIRECTIONS[1:], ["labelled-5"], log=quiet)
     (start, *_), (_, site, settings) = workshop.done
     assert (site, settings["labelled"], settings["start"]) == ("montgomery", 5, start)
+
+
+def test_an_ensemble_is_the_start_and_others_of_other_seeds(workshop, tmp_path, monkeypatch):
+    made = {}
+    monkeypatch.setattr(ladder, "write_ensemble", lambda out, members: made.update({out: members}))
+    score = workshop.evaluate
+
+    def evaluate(folder, data, split, site="both", json_path=None, log=quiet):
+        result = {"images": [row for one in RADIOGRAPHS for row in score(folder, data, split, one, log)["images"]]}
+        json_path.write_text(json.dumps(result))
+        return result
+
+    monkeypatch.setattr(ladder, "evaluate_lungs", evaluate)
+    run_ladder("data", tmp_path, DIRECTIONS[:1], ["ensemble"], seeds=2, log=quiet)
+    for seed in (0, 1):
+        folder = run_folder(tmp_path, DIRECTIONS[0], "ensemble", seed)
+        assert made[folder] == [folder / f"member_{number}" for number in (1, 2, 3)]
+    trained = [(where, settings["seed"]) for out, where, settings in workshop.done if "member" in out.name]
+    assert trained == [("montgomery", seed) for seed in (1000, 2000, 1001, 2001)]
+
+
+def test_what_is_chosen_among_is_trained_first_and_the_choice_knows_no_mask_of_the_target(
+    workshop, tmp_path, monkeypatch
+):
+    asked = []
+
+    def choose(candidates, data, source, target, split, out, log):
+        asked.append((list(candidates), source, target))
+        assert all((folder / "metrics.json").exists() for folder in candidates.values())
+        shutil.copytree(candidates["xray"], out)
+
+    monkeypatch.setattr("helpers.tasks.adaptation.choice.choose_model", choose)
+    few = replace(EXPERIMENTS["chosen"], among=("source", "xray", "adda"))
+    monkeypatch.setitem(EXPERIMENTS, "chosen", few)
+    table = run_ladder("data", tmp_path, DIRECTIONS[:1], ["chosen"], log=quiet)[DIRECTIONS[0]]
+    assert asked == [(["source", "xray", "adda"], "montgomery", "shenzhen")]
+    assert [row["experiment"] for row in table] == ["source", "xray", "adda", "chosen"]
+
+
+def test_a_model_of_both_hospitals_serves_both_directions(workshop, tmp_path):
+    table = run_ladder("data", tmp_path, DIRECTIONS, ["both"], log=quiet)
+    assert [(out, where) for out, where, _ in workshop.done] == [(tmp_path / "both" / "seed_0" / "xray", "both")]
+    assert {direction: [row["experiment"] for row in rows] for direction, rows in table.items()} == {
+        direction: ["both"] for direction in DIRECTIONS
+    }
+
+
+def test_each_recipe_has_a_folder_of_its_own():
+    trained = [one.name for one in EXPERIMENTS.values() if not (one.start or one.among)]
+    folders = {str(run_folder("out", DIRECTIONS[0], name)) for name in trained}
+    assert len(folders) == len(trained)
+    assert str(run_folder("out", DIRECTIONS[0], "normalised")).endswith("none-normalised")  # as it always was
 
 
 def test_the_check_adapts_the_source_to_itself(workshop, tmp_path):

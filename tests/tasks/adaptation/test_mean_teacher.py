@@ -41,3 +41,16 @@ def test_agreement_needs_no_mask(step):
     assert np.abs(np.asarray(terms["segmentation"]) - np.asarray(other["segmentation"])).max() > 0.1
     brighter = step(batch | {"target_images": 20 * batch["target_images"]}, training=False)
     assert np.abs(np.asarray(terms["agreement"]) - np.asarray(brighter["agreement"])).max() > 1e-3
+
+
+def test_pixels_that_the_teacher_doubts_teach_nothing(step):
+    """With an untrained teacher nothing is sure at 0.999, so nothing is learned at the target."""
+    batch = radiographs(0)
+    careful = MeanTeacher(start(), sure=0.999)
+    other = batch | {"target_images": 2 * batch["target_images"]}
+    found = [np.asarray(careful(one, training=False)["agreement"]) for one in (batch, other)]
+    np.testing.assert_allclose(*found, atol=1e-6)
+    everything = MeanTeacher(start(), sure=0.5)
+    np.testing.assert_allclose(
+        everything(batch, training=False)["agreement"], step(batch, training=False)["agreement"], rtol=1e-6
+    )
