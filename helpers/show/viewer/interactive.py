@@ -36,10 +36,12 @@ def with_still(widget: W, draw: Callable[[], Figure]) -> W:
     show = widget._repr_mimebundle_
 
     def bundle(**options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        shown = show(**options)
+        widget_data, about = shown if isinstance(shown, tuple) else (shown, {})  # anywidget gives a pair
         if _on_a_page():
-            return show(**options), {}
+            return widget_data, about
         data, metadata = draw()._repr_mimebundle_()
-        return {**data, **show(**options)}, metadata
+        return {**data, **widget_data}, {**metadata, **about}
 
     widget._repr_mimebundle_ = bundle
     return widget

@@ -58,3 +58,15 @@ def test_a_page_that_shows_widgets_does_not_wait_for_a_picture(monkeypatch):
     assert metadata == {}
     parent["metadata"].clear()
     assert "image/png" in with_still(VBox(), lambda: alt(Figure(), "Nothing."))._repr_mimebundle_()[0]
+
+
+def test_a_widget_that_gives_its_metadata_too_keeps_it():
+    """As those of anywidget do, among them the body that can be turned."""
+
+    class Pair(VBox):
+        def _repr_mimebundle_(self, **_):
+            return {"application/vnd.jupyter.widget-view+json": {}}, {"widget": {"of": "anywidget"}}
+
+    data, metadata = with_still(Pair(), lambda: alt(Figure(), "Nothing."))._repr_mimebundle_()
+    assert {"application/vnd.jupyter.widget-view+json", "image/png"} <= data.keys()
+    assert metadata == {"image/png": {"alt": "Nothing."}, "widget": {"of": "anywidget"}}
