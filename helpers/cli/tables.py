@@ -173,7 +173,7 @@ def ladder_table(direction: str, rows: list[dict]) -> None:
     where = direction.replace("-", " to ")
     scores, rest = ["seeds", "Dice, source", "Dice, target"], ["gap closed", "change at home", "oracle"]
     print_table(
-        f"{where}: means over test radiographs, 95 % intervals",
+        f"{where}: means over test radiographs, and 95 % intervals from {MIN_PATIENTS} radiographs on",
         ("experiment", *scores),
         frame[scores].itertuples(name=None),
     )

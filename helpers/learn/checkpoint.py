@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
+from helpers.learn.older_versions import current_parameters
 from helpers.runtime.backend import POLICIES
 from helpers.runtime.disk import atomic_path
 from helpers.runtime.errors import DataError
@@ -195,7 +196,7 @@ class Checkpoint:
         state, cure = json.loads(file["state"].tobytes()), "Delete the file; the training then begins anew."
         check_json(state, f"{self.path} is damaged", _STATE, cure, finite=False)
         check_json({**state, "history": []}, f"{self.path} is damaged", cure=cure)  # rows may hold what is not finite
-        if differ := differences(state["parameters"], self.parameters):
+        if differ := differences(current_parameters(state["parameters"]), self.parameters):
             raise DataError(
                 f"{self.path} keeps a training with other parameters ({differ}). Choose another folder, or delete the "
                 "file."

@@ -26,6 +26,7 @@ from helpers.data.splits import Split, load_split, save_split
 from helpers.data.store import Store
 from helpers.learn.budget import Budget
 from helpers.learn.checkpoint import Checkpoint, differences
+from helpers.learn.older_versions import current_parameters
 from helpers.learn.run_schema import METRICS, RUN, TASKS
 from helpers.runtime.disk import atomic_path, write_json
 from helpers.runtime.errors import DataError
@@ -287,13 +288,8 @@ def _renamed(run: dict) -> dict:
     for entries, old, new in zip(parts, ("familiar", "greys"), ("ranges", "histogram"), strict=True):
         if old in entries:
             entries[new] = entries.pop(old)
-    parameters = _entry(run, "parameters")
-    adapted = _entry(parameters, "adapted")
-    for entries in (parameters, adapted, _entry(adapted, "model")):
-        if entries.get("augmentation") == "films":
-            entries["augmentation"] = "xray"
-        if isinstance(entries.get("normalise"), bool):
-            entries["normalisation"] = "batch" if entries.pop("normalise") else "none"
+    if isinstance(run.get("parameters"), dict):
+        run["parameters"] = current_parameters(run["parameters"])
     return run
 
 

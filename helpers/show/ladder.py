@@ -16,6 +16,7 @@ from helpers.show.style import SITE_COLOURS, alt, styled
 if TYPE_CHECKING:
     import pandas as pd
 
+_SOURCE, _MASKS, _WITHOUT, _CHECK = "#D55E00", "#009E73", "#0072B2", "#777777"
 _ORACLE = {"marker": "D", "color": "white", "markeredgecolor": "#CC79A7", "markeredgewidth": 1.5, "markersize": 6}
 
 
@@ -23,7 +24,10 @@ _ORACLE = {"marker": "D", "color": "white", "markeredgecolor": "#CC79A7", "marke
 def ladder(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> Figure:
     """Every experiment's Dice at the target with its 95 % interval, and the fraction of the gap that it closes.
 
-    Dashed lines: the network trained on the source alone, and the one trained on the target (the ceiling).
+    Where radiographs are too few for an interval each is a small dot.
+
+    Dashed lines: the network trained on the source alone, and the one trained on the target (the ceiling). What learned
+    from masks of the target has the ceiling's colour, so that nobody takes it for adaptation; checks are grey.
 
     Args:
         rows: of one direction, as `helpers.tasks.adaptation.results.summarise` gives them; the first is drawn on top.
@@ -32,15 +36,15 @@ def ladder(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> Figur
     figure = Figure(figsize=(8, 0.34 * len(rows) + 1.0 + 0.3 * (title is not None)))
     ax = figure.subplots()
     ends = {row["experiment"]: row["target"]["mean"] for row in rows}
-    for name, colour, label in (("source", "#D55E00", "source only"), ("target", "#009E73", "ceiling")):
+    for name, colour, label in (("source", _SOURCE, "source only"), ("target", _MASKS, "ceiling")):
         if name in ends:
             ax.axvline(ends[name], color=colour, linestyle="--", linewidth=1.2, label=label, zorder=1)
     for height, row in enumerate(rows):
-        score = row["target"]
-        colour = (
-            "#D55E00" if row["experiment"] == "source" else "#009E73" if row["experiment"] == "target" else "#0072B2"
-        )
-        ax.plot(score["ci95"], [height] * 2, color=colour, linewidth=3, alpha=0.45, solid_capstyle="butt")
+        score, colour = row["target"], _colour(row["experiment"])
+        if score["ci95"] is None:
+            ax.plot(score["by_radiograph"], [height] * score["n"], "o", color=colour, markersize=3, alpha=0.45)
+        else:
+            ax.plot(score["ci95"], [height] * 2, color=colour, linewidth=3, alpha=0.45, solid_capstyle="butt")
         if len(score["by_seed"]) > 1:
             ax.plot(score["by_seed"], [height] * len(score["by_seed"]), "|", color=colour, markersize=9)
         ax.plot(score["mean"], height, "o", color=colour, markersize=6)
@@ -52,9 +56,13 @@ def ladder(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> Figur
     ax.annotate("gap\nclosed", (1.02, -0.75), xycoords=("axes fraction", "data"), va="bottom", annotation_clip=False)
     if any(row["oracle"] is not None for row in rows):
         ax.plot([], [], linestyle="", label="checkpoint selected by labels", **_ORACLE)
+    for colour, label in ((_WITHOUT, "no mask of the target"), (_MASKS, "masks of the target"), (_CHECK, "check")):
+        if colour in {_colour(row["experiment"]) for row in rows}:
+            ax.plot([], [], "o", color=colour, markersize=6, label=label)
     ax.set_yticks(range(len(rows)), [row["experiment"] for row in rows])
     ax.set_ylim(len(rows) - 0.4, -0.6)
-    ax.set_xlabel("Dice at the target, mean over radiographs and 95 % CI")
+    spread = "each of them" if rows[0]["target"]["ci95"] is None else "95 % CI"
+    ax.set_xlabel(f"Dice at the target, mean of {rows[0]['target']['n']} radiographs, and {spread}")
     ax.grid(axis="y", visible=False)
     if ax.get_legend_handles_labels()[0]:
         figure.legend(loc="outside lower center", ncols=3)
@@ -62,6 +70,15 @@ def ladder(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> Figur
         figure.suptitle(title)
     listed = ", ".join(f"{name} {value:.3f}" for name, value in ends.items())
     return alt(figure, f"Mean Dice at the target hospital: {listed}.")
+
+
+def _colour(experiment: str) -> str:
+    """The colour of a row, by the masks that its experiment learned from."""
+    if experiment in ("longer", "itself", "shuffled"):
+        return _CHECK
+    if experiment in ("target", "both") or experiment.startswith("labelled"):
+        return _MASKS
+    return _SOURCE if experiment == "source" else _WITHOUT
 
 
 @styled

@@ -463,6 +463,12 @@ _RUN = [
         'network is "resnet"; expected one of compact',
     ),
     Fault(
+        "an unknown normalisation",
+        "run.json",
+        _edited("lungs", _parameter("normalisation", "layer")),
+        'normalisation is "layer"; expected one of none, batch, instance, group',
+    ),
+    Fault(
         "normalise as text",
         "run.json",
         _edited("lungs", _parameter("normalise", "no")),

@@ -15,7 +15,7 @@ HISTORY = pd.DataFrame(
 def row(name, dice, closed, oracle=None, seeds=(0.8,)):
     return {
         "experiment": name,
-        "target": {"mean": dice, "ci95": [dice - 0.02, dice + 0.02], "by_seed": list(seeds)},
+        "target": {"mean": dice, "ci95": [dice - 0.02, dice + 0.02], "by_seed": list(seeds), "n": 12},
         "gap": {"share": closed},
         "oracle": oracle and {"mean": oracle},
     }
@@ -37,7 +37,7 @@ def words(ax):
 
 def test_every_experiment_stands_at_its_dice_with_its_gap_closed(rows):
     ax = show.ladder(rows).axes[0]
-    dots = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"]
+    dots = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o" and len(line.get_xdata())]
     assert dots == [row["target"]["mean"] for row in rows]
     assert [text.get_text() for text in ax.get_yticklabels()] == [row["experiment"] for row in rows]
     assert words(ax) == ["0%", "60%", "100%", "-", "gap\nclosed"]
@@ -53,6 +53,31 @@ def test_source_and_ceiling_are_lines(rows):
     ax = show.ladder(rows).axes[0]
     assert [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == "--"] == [0.8, 0.9]
     assert not [line for line in show.ladder(rows[1:2]).axes[0].lines if line.get_linestyle() == "--"]
+
+
+def test_what_learned_from_masks_of_the_target_looks_like_the_ceiling_and_checks_like_neither(rows):
+    names = ("source", "adda", "target", "both", "labelled-5", "longer", "shuffled")
+    figure = show.ladder([row(name, 0.8, None) for name in names])
+    dots = [line for line in figure.axes[0].lines if line.get_marker() == "o" and len(line.get_xdata())]
+    colours = dict(zip(names, [line.get_color() for line in dots], strict=True))
+    assert colours["target"] == colours["both"] == colours["labelled-5"]
+    assert colours["longer"] == colours["shuffled"]
+    assert len({colours[name] for name in ("source", "adda", "target", "longer")}) == 4
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["source only", "ceiling", "no mask of the target", "masks of the target", "check"]
+
+
+def test_the_figure_says_how_many_radiographs(rows):
+    assert "mean of 12 radiographs, and 95 % CI" in show.ladder(rows).axes[0].get_xlabel()
+
+
+def test_too_few_radiographs_are_dots_and_no_interval(rows):
+    for one in rows:
+        one["target"] |= {"ci95": None, "n": 3, "by_radiograph": [0.7, 0.8, 0.9]}
+    ax = show.ladder(rows).axes[0]
+    assert not [line for line in ax.lines if line.get_linewidth() == 3]
+    assert sum(list(line.get_xdata()) == [0.7, 0.8, 0.9] for line in ax.lines) == len(rows)
+    assert "3 radiographs, and each of them" in ax.get_xlabel()
 
 
 def test_the_oracle_is_drawn_only_where_there_is_one(rows):

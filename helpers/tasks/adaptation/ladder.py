@@ -31,6 +31,7 @@ from helpers.tasks.adaptation.commands import adapt
 from helpers.tasks.adaptation.results import summarise
 from helpers.tasks.finetuning.commands import finetune
 from helpers.tasks.lungs.commands import BOTH, evaluate_lungs, train_lungs
+from helpers.tasks.lungs.shape import MIN_MASKS, ShapeCheck
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,7 +128,8 @@ def run_ladder(
 ) -> dict[str, list[dict]]:
     """Train, adapt and score the experiments, and those that they start from.
 
-    All models are scored on the same radiographs, the test radiographs of the split in both hospitals.
+    An experiment for which a hospital has too few masks is left out, and a line of the log says so. All models are
+    scored on the same radiographs, the test radiographs of the split in both hospitals.
 
     Args:
         data: holds the X-rays of both hospitals.
@@ -165,7 +167,11 @@ def run_ladder(
         for experiment in (experiment for name, experiment in EXPERIMENTS.items() if name in wanted):
             for direction in directions:
                 folder = run_folder(out, direction, experiment.name, seed)
-                if not _is_scored(folder, made):
+                if _is_scored(folder, made):
+                    continue
+                if lacking := _lacking(experiment, data, out, direction, seed, split):
+                    log(f"{direction}, {experiment.name}, seed {seed}: left out, for {lacking}.")
+                else:
                     log(f"{direction}, {experiment.name}, seed {seed}: {folder}")
                     common = {"minutes": minutes, "epochs": epochs, "seed": seed, "log": log, **experiment.settings}
                     _run(experiment, data, out, direction, seed, common, {"split": split, **network})
@@ -292,20 +298,32 @@ def _fine_tune(
     labelled: int | None = None,
     **common: Any,
 ) -> None:
-    """Go on with a model on the first `labelled` training radiographs of a hospital in the seed's order, or on all.
-
-    Raises:
-        DataError: there are fewer than that.
-    """
-    train = [identity for identity in split.train if identity.startswith(PREFIXES[site])]
-    masks = {xray.id for xray in read_chest(data, site).require(site)}
-    train = sorted((one for one in train if one in masks), key=lambda identity: shuffled(identity, seed))
-    if labelled is not None and labelled > len(train):
-        raise DataError(
-            f"{labelled} X-rays of {site} to learn from were asked for; the training side has {len(train)}."
-        )
+    """Go on with a model on the first `labelled` training radiographs of a hospital in the seed's order, or on all."""
+    train = _masked(data, site, split, seed)
     sides = Split(tuple(sorted(train[:labelled])), (), split.test, split.seed)
     finetune(start, data, folder, layers="whole", site=site, split=sides, seed=seed, **common)
+
+
+def _masked(data: str | os.PathLike, site: str, split: Split, seed: int) -> list[str]:
+    """The training radiographs of a hospital that have masks, in the seed's order."""
+    masks = {xray.id for xray in read_chest(data, site).require(site)}
+    train = [identity for identity in split.train if identity.startswith(PREFIXES[site]) and identity in masks]
+    return sorted(train, key=lambda identity: shuffled(identity, seed))
+
+
+def _lacking(
+    experiment: Experiment, data: str | os.PathLike, out: str | os.PathLike, direction: str, seed: int, split: Split
+) -> str | None:
+    """What an experiment needs and does not have here, in words; None where it can be run."""
+    wanted, site = experiment.settings.get("labelled"), _site(direction, experiment.at)
+    if wanted is not None and (found := len(_masked(data, site, split, seed))) < wanted:
+        return f"it learns from {wanted} X-rays of {site} with masks, and {found} are on the training side"
+    if experiment.among and ShapeCheck.load(run_folder(out, direction, experiment.among[0], seed)) is None:
+        return (
+            f"the model {experiment.among[0]!r} was saved without the shape of its masks, which is what is chosen by "
+            f"(fewer than {MIN_MASKS} masks, or trained by an older version: then delete its folder)"
+        )
+    return None
 
 
 def _score(folder: Path, data: str | os.PathLike, target: str, made: Mapping[str, Any], log: Log) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from helpers.measure.gap_closed import gap_closed
-from helpers.measure.statistics import bootstrap_ci
+from helpers.measure.statistics import MIN_PATIENTS, mean_interval
 from helpers.runtime.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ def summarise(scores: "pd.DataFrame", source: str, target: str) -> list[dict[str
         target: the hospital that was adapted to.
 
     Returns:
-        For each `experiment` its `seeds`; `source` and `target`, the Dice in both hospitals, as `mean`, `ci95` and
-        `by_seed`; `gap`, the `share` of the gap closed and its `ci95`, or None twice and a `note` that says why;
-        `source_change`, the change in the source hospital against the experiment `source`, and `oracle`, both as `mean`
-        and `ci95`, or None. Intervals are over radiographs; where there are several seeds, of each radiograph's mean
-        over them. Experiments are compared over the seeds that all of them have: trainings differ by as much as methods
-        do.
+        For each `experiment` its `seeds`; `source` and `target`, the Dice in both hospitals, as `mean`, `ci95`, `n`
+        radiographs, `by_radiograph` and `by_seed`; `gap`, the `share` of the gap closed and its `ci95`, or None twice
+        and a `note` that says why; `source_change`, the change in the source hospital against the experiment `source`,
+        and `oracle`, both as `mean`, `ci95` and `n`, or None. Intervals are over radiographs, and None below
+        `MIN_PATIENTS` of them; where there are several seeds, of each radiograph's mean over them. Experiments are
+        compared over the seeds that all of them have: trainings differ by as much as methods do.
 
     Raises:
         DataError: the experiments were not all scored on the same radiographs, or not in both hospitals.
@@ -55,8 +55,8 @@ def summarise(scores: "pd.DataFrame", source: str, target: str) -> list[dict[str
             {
                 "experiment": name,
                 "seeds": sorted(map(int, own["seed"].unique())),
-                "source": {**_mean(wide.loc[source, name]), "by_seed": by_seed[source].tolist()},
-                "target": {**_mean(wide.loc[target, name]), "by_seed": by_seed[target].tolist()},
+                "source": _at_hospital(wide.loc[source, name], by_seed[source]),
+                "target": _at_hospital(wide.loc[target, name], by_seed[target]),
                 "gap": _gap(scores, name, target),
                 "source_change": _source_change(scores, name, source),
                 "oracle": _oracle(own[own["site"] == target]),
@@ -66,7 +66,7 @@ def summarise(scores: "pd.DataFrame", source: str, target: str) -> list[dict[str
 
 
 def as_frame(rows: Sequence[dict[str, Any]]) -> "pd.DataFrame":
-    """Rows as a table to print: means with 95 % intervals, a dash where there is no value.
+    """Rows as a table to print: means, 95 % intervals where radiographs suffice, a dash where there is no value.
 
     Args:
         rows: as `summarise` gives them.
@@ -84,6 +84,8 @@ def as_frame(rows: Sequence[dict[str, Any]]) -> "pd.DataFrame":
     def formatted(entry: dict | None, key: str, form: str) -> str:
         if entry is None or entry[key] is None:
             return "-"
+        if entry["ci95"] is None:
+            return f"{entry[key]:{form}}"
         low, high = entry["ci95"]
         return f"{entry[key]:{form}} [{low:{form}}, {high:{form}}]"
 
@@ -116,7 +118,7 @@ def _gap(scores: "pd.DataFrame", name: str, target: str) -> dict[str, Any]:
         share, interval = gap_closed(at_target[SOURCE], at_target[name], at_target[CEILING])
     except ValueError as error:
         return {"share": None, "ci95": None, "note": str(error)}
-    return {"share": share, "ci95": list(interval)}
+    return {"share": share, "ci95": list(interval) if len(at_target) >= MIN_PATIENTS else None}
 
 
 def _source_change(scores: "pd.DataFrame", name: str, source: str) -> dict[str, Any] | None:
@@ -133,5 +135,10 @@ def _oracle(own: "pd.DataFrame") -> dict[str, Any] | None:
     return _mean(known.groupby("radiograph")["oracle"].mean())
 
 
+def _at_hospital(dice: "pd.Series", by_seed: "pd.Series") -> dict[str, Any]:
+    return {**_mean(dice), "by_radiograph": dice.tolist(), "by_seed": by_seed.tolist()}
+
+
 def _mean(values: ArrayLike) -> dict[str, Any]:
-    return {"mean": float(np.mean(values)), "ci95": list(bootstrap_ci(values))}
+    interval = mean_interval(values)
+    return {"mean": float(np.mean(values)), "ci95": interval and list(interval), "n": int(np.size(values))}

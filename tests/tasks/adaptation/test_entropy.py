@@ -13,7 +13,7 @@ from tests.tasks.adaptation.both_hospitals import SIZE, radiographs, start
 
 def network(normalisation):
     keras.utils.set_random_seed(0)
-    return unet(SIZE, 1, 1, filters=2, dropout=0.0, normalisation=normalisation)
+    return unet(SIZE, 1, 1, filters=2, depth=1, dropout=0.0, normalisation=normalisation)
 
 
 def test_entropy_is_its_formula():

@@ -61,6 +61,7 @@ def workshop(monkeypatch):
         ("adapt", shop.adapt),
         ("evaluate_lungs", shop.evaluate),
         ("list_radiographs", lambda data: ()),
+        ("_masked", lambda data, site, split, seed: ["a"] * 10),
         ("split_radiographs", lambda xrays, seed: Split(("a",), ("b",), ("c",), seed)),
     ):
         monkeypatch.setattr(ladder, name, stand_in)
@@ -111,6 +112,18 @@ def test_a_few_labels_are_those_of_the_target(workshop, tmp_path):
     assert (site, settings["labelled"], settings["start"]) == ("montgomery", 5, start)
 
 
+def test_what_lacks_masks_is_left_out_with_a_word_and_the_rest_is_run(workshop, tmp_path, monkeypatch):
+    monkeypatch.setattr(ladder.ShapeCheck, "load", lambda folder: None)
+    monkeypatch.setitem(EXPERIMENTS, "chosen", replace(EXPERIMENTS["chosen"], among=("source", "xray")))
+    lines = []
+    wanted = ["labelled-10", "labelled-20", "chosen", "target"]
+    table = run_ladder("data", tmp_path, DIRECTIONS[:1], wanted, log=lines.append)[DIRECTIONS[0]]
+    assert [row["experiment"] for row in table] == ["source", "xray", "labelled-10", "target"]
+    few, shapeless = sorted(line for line in lines if "left out" in line)[::-1]
+    assert "labelled-20, seed 0: left out, for it learns from 20 X-rays of shenzhen with masks, and 10 are" in few
+    assert "chosen, seed 0: left out, for the model 'source' was saved without the shape" in shapeless
+
+
 def test_an_ensemble_is_the_start_and_others_of_other_seeds(workshop, tmp_path, monkeypatch):
     made = {}
     monkeypatch.setattr(ladder, "write_ensemble", lambda out, members: made.update({out: members}))
@@ -141,6 +154,7 @@ def test_what_is_chosen_among_is_trained_first_and_the_choice_knows_no_mask_of_t
         shutil.copytree(candidates["xray"], out)
 
     monkeypatch.setattr("helpers.tasks.adaptation.choice.choose_model", choose)
+    monkeypatch.setattr(ladder.ShapeCheck, "load", lambda folder: "a shape")
     few = replace(EXPERIMENTS["chosen"], among=("source", "xray", "adda"))
     monkeypatch.setitem(EXPERIMENTS, "chosen", few)
     table = run_ladder("data", tmp_path, DIRECTIONS[:1], ["chosen"], log=quiet)[DIRECTIONS[0]]

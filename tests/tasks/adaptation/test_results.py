@@ -45,6 +45,15 @@ def test_the_interval_is_over_radiographs_not_over_trainings(scores):
     assert row["target"]["ci95"] == pytest.approx(bootstrap_ci(adda))
 
 
+def test_few_radiographs_get_no_interval_and_stand_one_by_one(scores):
+    few = scores[scores["radiograph"].str.contains(r"[ab][0-6]$")]
+    row = summarise(few, "a", "b")[1]
+    assert [row[part]["ci95"] for part in ("source", "target", "gap", "source_change")] == [None] * 4
+    assert row["target"]["n"] == len(row["target"]["by_radiograph"]) == 7
+    assert np.mean(row["target"]["by_radiograph"]) == pytest.approx(row["target"]["mean"])
+    assert as_frame([row]).loc["adda", "Dice, target"] == f"{row['target']['mean']:.3f}"
+
+
 def test_the_gap_is_closed_from_source_to_target(scores):
     shares = [row["gap"]["share"] for row in summarise(scores, "a", "b")]
     assert shares == [0, pytest.approx(0.6, abs=0.05), 1]
@@ -59,7 +68,7 @@ def test_the_order_of_the_radiographs_makes_no_difference(scores):
 
 def test_change_at_the_source_is_against_the_source_model(scores):
     rows = summarise(scores, "a", "b")
-    assert rows[0]["source_change"] == {"mean": 0.0, "ci95": [0.0, 0.0]}
+    assert rows[0]["source_change"] == {"mean": 0.0, "ci95": [0.0, 0.0], "n": 20}
     assert rows[1]["source_change"]["mean"] == pytest.approx(rows[1]["source"]["mean"] - rows[0]["source"]["mean"])
 
 

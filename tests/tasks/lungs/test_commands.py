@@ -163,7 +163,7 @@ def test_test_radiographs_that_are_not_there_are_named(trained, hospitals, tmp_p
     assert evaluate_lungs(trained, root, site="montgomery", log=lambda _: None)["n"] == 3
 
 
-def test_stopped_training_goes_on_where_it_was(trained, hospitals, tmp_path, monkeypatch):
+def _stop_after_an_epoch(monkeypatch):
     real = training.validation_scores
     calls = []
 
@@ -174,10 +174,43 @@ def test_stopped_training_goes_on_where_it_was(trained, hospitals, tmp_path, mon
         return real(*arguments)
 
     monkeypatch.setattr(training, "validation_scores", stop)
+
+
+def test_stopped_training_goes_on_where_it_was(trained, hospitals, tmp_path, monkeypatch):
+    _stop_after_an_epoch(monkeypatch)
     with pytest.raises(RuntimeError, match="power cut"):
         train_lungs(hospitals, tmp_path / "run", "montgomery", **SETTINGS)
     assert (tmp_path / "run" / "checkpoint.npz").exists()
     train_lungs(hospitals, tmp_path / "run", "montgomery", **SETTINGS)
+    one, other = (LungSegmenter.load(folder).network.get_weights() for folder in (trained, tmp_path / "run"))
+    for mine, theirs in zip(one, other, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-6)
+    assert len(pd.read_csv(tmp_path / "run" / "history.csv")) == 2
+
+
+def _without_normalisation_but_normalise(path):
+    """A checkpoint as versions wrote it whose parameter was `normalise`, true or false."""
+    with np.load(path) as file:
+        arrays = dict(file)
+    state = json.loads(arrays["state"].tobytes())
+    state["parameters"]["normalise"] = state["parameters"].pop("normalisation") == "batch"
+    arrays["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
+    np.savez(path, **arrays)
+
+
+def test_training_that_an_older_version_began_goes_on_where_it_was(trained, hospitals, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        _stop_after_an_epoch(patch)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train_lungs(hospitals, tmp_path / "run", "montgomery", **SETTINGS)
+    path = tmp_path / "run" / "checkpoint.npz"
+    _without_normalisation_but_normalise(path)
+    with pytest.raises(DataError, match=r"normalisation 'none' there, 'batch' now.*Choose another folder, or delete"):
+        train_lungs(hospitals, tmp_path / "run", "montgomery", normalisation="batch", **SETTINGS)
+    lines = []
+    train_lungs(hospitals, tmp_path / "run", "montgomery", **{**SETTINGS, "log": lines.append})
+    assert "Going on after 1 epoch." in lines
+    assert not path.exists()
     one, other = (LungSegmenter.load(folder).network.get_weights() for folder in (trained, tmp_path / "run"))
     for mine, theirs in zip(one, other, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-6)
