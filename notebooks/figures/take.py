@@ -10,7 +10,11 @@ from pathlib import Path
 from helpers.lessons.pictures import pictures
 
 WANTED = {  # file: lesson, the heading above the picture, and words of its alternative text
-    "outline": ("00_start_here", "The whole way, one step at a time", "ground truth, prediction, and their agreement"),
+    "outline": (
+        "00_start_here",
+        "The whole way, one step at a time",
+        "their agreement",
+    ),
     "ledger": ("08_measure_honestly", "The whole ledger", "honest"),
 }
 
@@ -22,11 +26,17 @@ def main() -> None:
     for name, (lesson, heading, words) in WANTED.items():
         notebook = Path(sys.argv[1]) / lesson / f"{lesson}.ipynb"
         if not notebook.is_file():
-            sys.exit(f"{notebook} is missing: python -m helpers run {lesson[:2]} --out {sys.argv[1]}")
+            sys.exit(
+                f"{notebook} is missing: python -m helpers run {lesson[:2]} --out {sys.argv[1]}"
+            )
         shown = pictures(json.loads(notebook.read_text(encoding="utf-8")))
-        found = [one for one in shown if one["caption"] == heading and words in one["alt"]]
+        found = [
+            one for one in shown if one["caption"] == heading and words in one["alt"]
+        ]
         if not found:
-            sys.exit(f"{notebook} has no picture of '{words}' below '{heading}'; run the lesson again.")
+            sys.exit(
+                f"{notebook} has no picture of '{words}' below '{heading}'; run the lesson again."
+            )
         Path(__file__).with_name(f"{name}.png").write_bytes(found[-1]["png"])
         print(f"{name}: {found[-1]['alt']}")
 
