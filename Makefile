@@ -16,7 +16,7 @@ IN_IMAGE := tensorflow-cpu keras numpy scipy pandas scikit-image scikit-learn ni
 	protobuf simpleitk safetensors filelock jsonschema ipywidgets papermill 'ipykernel>=6.17'
 
 .DEFAULT_GOAL := help
-.PHONY: help env course book test faults test-browser lessons kaggle build lint format lab lock clean
+.PHONY: help env course book test faults test-browser lessons kaggle build lint format lab publish lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -79,6 +79,13 @@ format: env ## let ruff mend and format code, then write the notebooks again
 
 lab: env ## open the lessons in JupyterLab
 	$(RUN) -m jupyterlab notebooks
+
+publish: env ## write the name of your repository wherever it stands: make publish ACCOUNT/NAME
+	$(RUN) -m helpers publish '$(filter-out $@,$(MAKECMDGOALS))'
+
+ifeq (publish,$(firstword $(MAKECMDGOALS)))
+.DEFAULT: ; @: # the name is a word of the command, and no target
+endif
 
 lock: env ## resolve constraints/lock.txt anew, for Python 3.11 to 3.13 on Linux, macOS and Windows
 	$(RUN) -m uv pip compile --universal --python-version 3.11 --upgrade --extra dev --no-annotate \

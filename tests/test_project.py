@@ -187,6 +187,48 @@ def test_readme_takes_three_minutes():
     assert not re.search(r"python -c", words)
 
 
+def test_readme_shows_pictures_first_each_described_and_small():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.findall(r"!\[(.*?)\]\(([^)]+)\)", readme.partition("\n## ")[0])
+    assert 2 <= len(found) <= 3
+    for alt, path in found:
+        assert len(alt) > 20, path
+        assert (ROOT / path).read_bytes().startswith(b"\x89PNG"), path
+        assert (ROOT / path).stat().st_size < 200_000, path
+    assert {Path(path).name for _, path in found} == {path.name for path in (ROOT / "notebooks/figures").glob("*.png")}
+    assert "python notebooks/figures/take.py" in readme
+
+
+def test_readmes_links_to_github_name_the_course():
+    """`publish` writes the course's repository into each of them."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    repository = yaml.safe_load((ROOT / "helpers/lessons/course.yml").read_text(encoding="utf-8"))["repository"]
+    links = re.findall(r"https://(?:github\.com|codespaces\.new)/([\w.-]+/[\w.-]*[\w-])", readme)
+    assert set(links) == {repository}
+    assert f"git clone https://github.com/{repository} " in readme
+
+
+def test_the_pictures_of_the_readme_are_below_headings_that_the_lessons_have():
+    tree = syntax(ROOT / "notebooks/figures/take.py")
+    table = next(node.value for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "WANTED")
+    for lesson, heading, _ in ast.literal_eval(table).values():
+        assert f"\n# ## {heading}\n" in (ROOT / f"notebooks/src/{lesson}.py").read_text(encoding="utf-8")
+
+
+def test_the_dev_container_has_a_python_of_the_course_and_installs_it_with_make():
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text(encoding="utf-8"))
+    assert container["image"] == "mcr.microsoft.com/devcontainers/python:3.12"
+    assert SpecifierSet(PROJECT["requires-python"]).contains("3.12")
+    make, target = container["postCreateCommand"].split()
+    assert make == "make"
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    known = {"name", "image", "hostRequirements", "postCreateCommand", "customizations"}  # of its schema
+    assert container.keys() == known
+    assert container["hostRequirements"].keys() == {"cpus", "memory", "storage"}
+    editor = container["customizations"]["vscode"]
+    assert editor["settings"]["python.defaultInterpreterPath"].endswith("/.venv/bin/python")
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text(encoding="utf-8")):

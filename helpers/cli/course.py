@@ -143,6 +143,22 @@ def compare_runs_command(
 
 
 @app.command()
+def publish(
+    repository: Annotated[str, typer.Argument(help="Account and name on GitHub, such as someone/course.")],
+) -> None:
+    """Write the name of the course's repository wherever it stands: badges, set-up cells, links, citation."""
+    import helpers
+    from helpers.lessons.publish import publish as publish_course
+
+    changed = publish_course(repository)
+    for path in changed:
+        print(f"Wrote {path}")
+    print(f"Every file names {repository}{'' if changed else ' already'}, and nothing names another.")
+    tag = f"v{helpers.__version__}"
+    print(f"Kaggle and Colab install the tag {tag}: commit, `git tag {tag}`, push both.")
+
+
+@app.command()
 def push(
     user: Annotated[str, typer.Option(help="Your name on Kaggle.")],
     lessons: Annotated[list[str] | None, typer.Argument(help="Numbers or names; all without.")] = None,

@@ -178,8 +178,7 @@ def assemble(cells: list[dict], lesson: Lesson, course: Course, variant: Variant
 
 
 def header(lesson: Lesson, course: Course) -> str:
-    """Write what stands above a lesson: title, badge, question, objectives, time and data needed, links."""
-    kaggle = f"https://kaggle.com/kernels/welcome?src={course.notebook_url(lesson)}"
+    """Write what stands above a lesson: title, badges, question, objectives, time and data needed, links."""
     minutes = lesson.minutes["read"] + lesson.minutes["work"]
     quick = read_profile(QUICK, course)
     seconds, disk = quick.seconds.get(lesson.name), quick.disk_mb.get(lesson.name)
@@ -192,7 +191,7 @@ def header(lesson: Lesson, course: Course) -> str:
     return "\n\n".join(
         [
             f"# {lesson.number} · {lesson.title}",
-            f"[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)]({kaggle})",
+            _badges(lesson, course),
             f"**{lesson.question}**",
             "After this lesson you can\n\n" + "\n".join(f"- {objective}" for objective in lesson.objectives),
             f"*{' · '.join(notes)}*",
@@ -214,6 +213,17 @@ def _metadata(names: list[str]) -> dict:
     """Of a cell with these tags; the set-up cell is shown folded, for a learner has to run it and not to read it."""
     folded_away = {"jupyter": {"source_hidden": True}} if "setup" in names else {}
     return ({"tags": names} if names else {}) | folded_away
+
+
+def _badges(lesson: Lesson, course: Course) -> str:
+    """Links that open the lesson at Kaggle and at Colab."""
+    at = course.notebook_path(lesson)
+    kaggle = f"https://kaggle.com/kernels/welcome?src=https://github.com/{at}"
+    colab = f"https://colab.research.google.com/github/{at}"
+    return (
+        f"[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)]({kaggle}) "
+        f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab})"
+    )
 
 
 def _links(lesson: Lesson, course: Course) -> str:

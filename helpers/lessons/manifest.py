@@ -9,6 +9,8 @@ import yaml
 
 MANIFEST = Path(__file__).with_name("course.yml")
 DATA_SETS = ("brats", "chest", "none")
+PLACEHOLDER = "OWNER/REPO"
+"""What stands in `course.yml` while the course has no repository."""
 
 
 class LessonError(ValueError):
@@ -79,9 +81,14 @@ class Course:
         before = self.lessons[i - 1] if i > 0 else None
         return before, self.lessons[i + 1] if i + 1 < len(self.lessons) else None
 
-    def notebook_url(self, lesson: Lesson) -> str:
-        """Give the address of the lesson's notebook on GitHub."""
-        return f"https://github.com/{self.repository}/blob/{self.branch}/notebooks/{lesson.name}.ipynb"
+    @property
+    def published(self) -> bool:
+        """Whether the course has a repository, to which badges can lead."""
+        return self.repository != PLACEHOLDER
+
+    def notebook_path(self, lesson: Lesson) -> str:
+        """Give the place of the lesson's notebook below github.com."""
+        return f"{self.repository}/blob/{self.branch}/notebooks/{lesson.name}.ipynb"
 
 
 def read_manifest(path: Path = MANIFEST) -> Course:

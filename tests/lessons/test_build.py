@@ -38,6 +38,7 @@ def test_header_and_footer_come_from_the_manifest(workshop):
         "https://kaggle.com/kernels/welcome?src=https://github.com/someone/course/blob/main/notebooks/03_second.ipynb"
         in top
     )
+    assert "(https://colab.research.google.com/github/someone/course/blob/main/notebooks/03_second.ipynb)" in top
     assert "Before this: [00 First](00_first.ipynb), patience." in top
     assert "Previous: [00 First](00_first.ipynb) · This is the last lesson." in bottom
     assert "- three" in bottom

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import nbformat
 import pytest
 
 from helpers.lessons.manifest import LessonError
-from helpers.lessons.setup_cell import setup_cell
+from helpers.lessons.setup_cell import lacking, setup_cell
 from helpers.lessons.source import parameters
 from helpers.lessons.stage import complaints, stage
 
@@ -94,6 +95,56 @@ def test_the_first_cell_leaves_an_installed_course_alone(tmp_path):
         cwd=ROOT,
     )
     assert answer.stdout.strip() == "True", answer.stderr
+
+
+@pytest.fixture(scope="module")
+def tagged_repository(tmp_path_factory):
+    """A git repository with what the package is built from, at the tag that the first cell names."""
+    import helpers
+
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    folder = tmp_path_factory.mktemp("repository")
+    for name in ("pyproject.toml", "README.md", "LICENSE", "LICENSE-lessons"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "helpers", folder / "helpers", ignore=shutil.ignore_patterns("__pycache__"))
+    identity = ["-c", "user.name=someone", "-c", "user.email=someone@example.org"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "all"], ["tag", f"v{helpers.__version__}"]):
+        subprocess.run(["git", *identity, *words], cwd=folder, check=True)
+    return folder
+
+
+def test_the_first_cell_installs_the_tag_of_the_repository_where_there_is_no_kaggle(tagged_repository, tmp_path):
+    """As on Colab; git is told that github.com/someone/course lies on this machine."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {
+        "PIP_TARGET": str(tmp_path / "site"),
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip's way of saying: without isolation, for which it would need an index
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.{tagged_repository.as_uri()}.insteadOf",
+        "GIT_CONFIG_VALUE_0": "https://github.com/someone/course",
+    }
+    cell = setup_cell("someone/course").replace("found is None", "True")
+    found = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, 'site')\n{cell}\nprint(_.__file__)"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+    )
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.splitlines()[-1] == str(tmp_path / "site" / "helpers" / "__init__.py")
+
+
+def test_what_the_course_needs_is_lacking_only_where_no_version_of_it_is_there(tmp_path, monkeypatch):
+    record = tmp_path / "some_course-1.0.dist-info"
+    record.mkdir()
+    wanted = ["numpy>=999", "no.such-package >=2,<3", "jupyterlab>=999", "nor-this; extra == 'more'"]
+    lines = ["Metadata-Version: 2.1", "Name: some-course", "Version: 1.0", *(f"Requires-Dist: {it}" for it in wanted)]
+    (record / "METADATA").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    assert lacking("some-course") == ["no.such-package >=2,<3"]
 
 
 def run_cell_in(folder: Path, path: Path | None = None) -> subprocess.CompletedProcess:

@@ -16,9 +16,6 @@ from helpers.lessons.report import METRICS, read_metrics
 from helpers.runtime.errors import DataError
 from helpers.runtime.json_files import read_json
 
-PLACEHOLDER = "OWNER/REPO"
-"""What stands in `course.yml` while the course has no repository."""
-
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _BADGE = re.compile(r"\[!\[([^\]]*)\]\(https?://[^)\s]+\)\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"\.ipynb#([^)\s]+)")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 
-from helpers.lessons.book.notebooks import PLACEHOLDER, ExecutedLesson, page_notebook, page_text
+from helpers.lessons.book.notebooks import ExecutedLesson, page_notebook, page_text
 from helpers.lessons.manifest import Course
 from helpers.lessons.pictures import pictures
 from helpers.lessons.report import clock
@@ -28,7 +28,7 @@ PAGES = {
 """Pages of the checkout, and how the menu names them."""
 
 _FILES = ("LICENSE", "LICENSE-lessons", "CITATION.cff")
-_FOLDERS = ("notebooks/src",)  # which the pages link to
+_FOLDERS = ("notebooks/src", "notebooks/figures")  # which the pages link to
 _THUMBNAIL = 480  # pixels: sharp at the 240 that it is shown at
 
 
@@ -41,16 +41,15 @@ def write_sources(lessons: Sequence[ExecutedLesson], folder: Path, checkout: Pat
         checkout: the folder with README.md and `notebooks/`.
         course: the manifest.
     """
-    published = course.repository != PLACEHOLDER
     pages = {name: title for name, title in PAGES.items() if (checkout / name).is_file()}
     for name in pages:
-        write_text(page_text((checkout / name).read_text(encoding="utf-8"), published), folder / name)
+        write_text(page_text((checkout / name).read_text(encoding="utf-8"), course.published), folder / name)
     for name in filter(lambda name: (checkout / name).is_file(), _FILES):
         shutil.copy(checkout / name, folder / name)
     for name in filter(lambda name: (checkout / name).is_dir(), _FOLDERS):
         shutil.copytree(checkout / name, folder / name)
     for executed in lessons:
-        text = json.dumps(page_notebook(executed, published))
+        text = json.dumps(page_notebook(executed, course.published))
         write_text(text, folder / "notebooks" / f"{executed.lesson.name}.ipynb")
         _write_thumbnail(executed, folder)
     write_text(_index(lessons, pages, folder, course), folder / "index.md")
