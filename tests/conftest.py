@@ -25,9 +25,12 @@ MODALITIES = ("flair", "t1ce")
 LONGEST = (
     "tests/tasks/test_precisions.py",
     "tests/learn/test_devices.py",
-    "tests/tasks/adaptation/test_adversarial.py",
     "tests/tasks/adaptation/test_commands.py",
     "tests/faults/test_faults.py",
+    "tests/models/test_unet.py",
+    "tests/tasks/finetuning/test_curve.py",
+    "tests/tasks/finetuning/test_commands.py",
+    "tests/tasks/adaptation/test_adversarial.py",
     "tests/tasks/lungs/test_commands.py",
     "tests/learn/test_checkpoint.py",
     "tests/tasks/gate/test_commands.py",

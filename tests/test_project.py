@@ -506,7 +506,7 @@ def test_git_keeps(path):
 
 
 @pytest.mark.parametrize(
-    "path", ["data/phantoms/a.nii", "runs/quick/report.html", "build/a.ipynb", ".venv/a", "kaggle.json"]
+    "path", ["data/phantoms/a.nii", "runs/quick/report.html", "build/a.ipynb", ".venv", "kaggle.json"]
 )
 def test_git_ignores(path):
     assert git("check-ignore", "--no-index", "--quiet", path).returncode == 0

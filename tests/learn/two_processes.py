@@ -25,7 +25,7 @@ def main(slices: str, split: str, folder: Path, devices: str) -> None:
     configure(devices)
     keras.utils.set_random_seed(0)
     with scope():
-        network = unet(32, 2, filters=2, depth=1, dropout=0.0)
+        network = unet(32, 2, filters=2, depth=2, dropout=0.0)
     rng = np.random.default_rng(0)
     network.set_weights([rng.normal(0, 0.2, weight.shape) for weight in network.get_weights()])
     start = network.get_weights()
@@ -36,7 +36,7 @@ def main(slices: str, split: str, folder: Path, devices: str) -> None:
             opened(Path(slices), read_manifest(Path(slices))),
             load_split(split),
             folder,
-            Budget(4),
+            Budget(12),
             recipe,
             checkpoint=checkpoint,
         )
