@@ -245,20 +245,24 @@ def holding(place) -> int:
 
 searched = {"as exported": holding(archive), "PatientName emptied": holding(blanked)}
 still = searched["PatientName emptied"]
-print(compare_guess(f"Of {len(files)} files, those with a name", my_guess, still))
+print(compare_guess(f"Of {len(files)} files the number with a name", my_guess, still))
 
 # %% [markdown]
 # The second number is what one emptied tag is worth. And bytes are not all: here is one of the files as a person sees
 # it.
 
 # %%
-from PIL import Image as Picture
+from matplotlib.figure import Figure
 
 captured = next(series for series in study.series if series.kind == "derived")
-screen = pydicom.dcmread(captured.first.path).pixel_array  # (rows, columns)
-picture = Picture.fromarray(screen.astype(np.uint8))
-print(f"a picture of {screen.shape[1]} x {screen.shape[0]} pixels: letters, and no tag")
-picture
+figure = Figure(figsize=(5, 2.7))
+ax = figure.subplots()
+ax.imshow(pydicom.dcmread(captured.first.path).pixel_array, cmap="gray")
+ax.set_axis_off()
+figure.suptitle("A name that no search for bytes finds")
+style.alt(
+    figure, "A screen save: white letters on black spell a name and a date of birth."
+)
 
 # %% [markdown]
 # So there is a standard for it, DICOM PS3.15 Annex E, which has a line for each tag. `helpers.data.deidentify` keeps
