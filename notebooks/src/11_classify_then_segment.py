@@ -72,10 +72,13 @@ recipe = Recipe(augmentation="none", batch_size=BATCH)
 data = {"data": store.manifest["checksums"], "split": split.digest, "seed": SEED}
 
 
+quiet = {"seed": SEED, "log": lambda text: None}
+
+
 def train_unet(place):
     keras.utils.set_random_seed(SEED)
     network = unet(SIZE, len(MODALITIES), filters=FILTERS)
-    fit_brain(network, store, split, place, Budget(epochs=EPOCHS), recipe, SEED)
+    fit_brain(network, store, split, place, Budget(epochs=EPOCHS), recipe, **quiet)
 
 
 # %%
@@ -112,7 +115,7 @@ def train_gate(place):
         return {"val_auc": auc(truth, found)}
 
     budget = Budget(epochs=GATE_EPOCHS)
-    fit_gate(network, store, split, budget, validate, "none", seed=SEED)
+    fit_gate(network, store, split, budget, validate, "none", **quiet)
     network.save(place / "model.keras")
 
 
@@ -726,7 +729,7 @@ captions = [
     f"{len(one.warnings)} warnings"
     for one in answers
 ]
-heading = f"Outlined by the system, which knew no truth. {knows.title}"
+heading = f"Outlined by the system, which knew no truth\n{knows.title}"
 outlined.patients(handful, [one.labels for one in answers], captions, title=heading)
 
 # %% [markdown]

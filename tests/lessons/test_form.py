@@ -22,7 +22,6 @@ PENDING = {
     "07",
     "09",
     "10",
-    "12",
 }
 """Lessons that are still to be brought into the form."""
 

@@ -8,13 +8,17 @@ import pytest
 
 from helpers.apply.report import report
 from helpers.data.brats import read_catalogue
+from helpers.data.splits import Split
 from helpers.learn import precision
 from helpers.learn.budget import Budget
+from helpers.learn.run_folder import read_split
 from helpers.runtime import options
 from helpers.runtime.errors import DataError
 from helpers.tasks.adaptation import methods
 from helpers.tasks.adaptation.commands import adapt
 from helpers.tasks.brain.commands import evaluate_brain, predict_brain, train_brain
+from helpers.tasks.finetuning import commands as finetuning
+from helpers.tasks.finetuning.commands import finetune
 from helpers.tasks.gate.commands import evaluate_gate, train_gate
 from helpers.tasks.lungs import training as lungs_training
 from helpers.tasks.lungs.commands import evaluate_lungs, train_lungs
@@ -35,6 +39,7 @@ def home(policy, tmp_path_factory):
         patch.setenv("COURSE_PRECISION", policy)
         patch.setattr(Budget, "of", lambda *_, **__: Budget(epochs=1))
         patch.setattr(methods, "STEPS_PER_EPOCH", 2)
+        patch.setattr(finetuning, "STEPS", 2)
         patch.setattr(lungs_training.fit_lungs, "__defaults__", (*lungs_training.fit_lungs.__defaults__[:-1], 2))
         precision.select_policy.cache_clear()
         yield tmp_path_factory.mktemp(policy)
@@ -83,6 +88,23 @@ def test_a_patient_is_reported(home, policy, phantoms, brain, gate):
     patient = next(one for one in read_catalogue(phantoms).patients if one.seg is None)
     result = report([patient.folder], gate, brain, home / "report", quiet)
     assert result["patients"][0]["status"] in ("outlined", "no tumour found")
+
+
+@pytest.mark.parametrize("policy", precision.POLICIES, scope="module")
+@pytest.mark.parametrize("task", ["brain", "gate", "lungs"], scope="module")
+def test_a_model_of_each_task_is_fine_tuned_and_scored(home, policy, phantoms, chests, task, request):
+    model = request.getfixturevalue(task)
+    if task == "lungs":
+        data, whom = chests, {"site": "shenzhen", "patients": 2, "test": 2}
+    else:
+        unseen = read_split(model).test
+        data, whom = phantoms, {"split": Split(unseen[:1], (), unseen[1:2], 0)}
+    tuned = finetune(model, data, home / f"tuned_{task}", layers="graded", epochs=1, log=quiet, **whom)
+    weights = keras.models.load_model(_trained_in(tuned, policy) / "model.keras", compile=False).get_weights()
+    assert all(np.isfinite(weight).all() for weight in weights)
+    after = json.loads((tuned / "finetuning.json").read_text())["new"]["after"]
+    assert set(after) == set(read_split(tuned).test)
+    assert all(0 <= score <= 1 for score in after.values())
 
 
 @POLICIES
