@@ -860,15 +860,17 @@ from helpers.show.attention import attention_of
 weights = attention_weights(compact, slice_)  # (blocks, 1, tokens, tokens)
 side = SIZE // plain.patch  # patches along each side
 tiles = inside[surest].reshape(side, plain.patch, side, plain.patch).sum(axis=(1, 3))
+head_ = slice_[0].any(axis=-1).reshape(side, plain.patch, side, plain.patch)
+brain_patches = head_.mean(axis=(1, 3)).ravel() >= 0.5
 column = int(tiles.sum(axis=0).argmax())  # file order: shown as a row
 walk = [row * side + column for row in range(side)]
+walk = [patch for patch in walk if brain_patches[patch]]
+walk.append(int(tiles.argmax()))  # it ends where most tumour is
 title = "Last block: a patch, and what it listens to"
 attention_of(slice_[0, :, :, 0], weights[-1, 0], walk, view, title)
 
 # %%
 tumour = tiles.ravel() >= plain.patch**2 / 2
-head_ = slice_[0].any(axis=-1).reshape(side, plain.patch, side, plain.patch)
-brain_patches = head_.mean(axis=(1, 3)).ravel() >= 0.5
 listening = weights[-1, 0, 1:, 1:]
 to_tumour = {"of tumour": tumour, "of other brain": brain_patches & ~tumour}
 for name, which in to_tumour.items():
