@@ -32,16 +32,34 @@ def rollout(model: keras.Model, images: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: the model is no `transformer`.
     """
+    blocks = attention_weights(model, images)
+    flow = ops.eye(blocks.shape[-1])
+    for attention in blocks:  # (n, tokens, tokens)
+        flow = ops.matmul(0.5 * (attention + ops.eye(attention.shape[-1])), flow)
+    weights = flow[:, 0, 1:]  # of each patch in the class token
+    return _image(weights / ops.sum(weights, axis=-1, keepdims=True), images.shape[1])
+
+
+def attention_weights(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """What each token listens to in each block, averaged over the block's heads.
+
+    Args:
+        model: a `transformer`.
+        images: (n, size, size, channels) float32, preprocessed as in training.
+
+    Returns:
+        (blocks, n, tokens, tokens) float32: a row for each token that listens, which sums to 1; the class token comes
+        first, then the patches, row by row.
+
+    Raises:
+        ValueError: the model is no `transformer`.
+    """
     attentions = _attentions(model)
     taps = keras.Model(model.input, [layer.input for layer in attentions])
     tokens = taps(ops.convert_to_tensor(images, "float32"))
     tokens = tokens if isinstance(tokens, list) else [tokens]  # Keras unpacks a list of one
-    flow = ops.eye(tokens[0].shape[1])
-    for layer, inputs in zip(attentions, tokens, strict=True):
-        attention = ops.cast(ops.mean(layer.weigh(inputs), axis=1), "float32")  # (n, tokens, tokens)
-        flow = ops.matmul(0.5 * (attention + ops.eye(attention.shape[-1])), flow)
-    weights = flow[:, 0, 1:]  # of each patch in the class token
-    return _image(weights / ops.sum(weights, axis=-1, keepdims=True), images.shape[1])
+    weights = [ops.mean(layer.weigh(inputs), axis=1) for layer, inputs in zip(attentions, tokens, strict=True)]
+    return np.stack([ops.convert_to_numpy(ops.cast(one, "float32")) for one in weights])
 
 
 def grad_cam(model: keras.Model, images: np.ndarray, column: int = 1) -> np.ndarray:

@@ -16,10 +16,6 @@ from .test_build import cells, tagged
 SOURCES = Path(__file__).parents[2] / "notebooks/src"
 COURSE = read_manifest()
 PENDING = {
-    "04",
-    "05",
-    "06",
-    "07",
     "09",
     "10",
 }

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from helpers.lessons.guess import compare_guess
 from helpers.lessons.record import record
 from helpers.lessons.verdict import order_verdict, trend, verdict, volume_verdict
 from helpers.measure import regions
@@ -18,6 +19,7 @@ REGIONS = ("WT", "TC", "ET")
 RNG = np.random.default_rng(0)
 PLAIN = RNG.uniform(0.4, 0.7, 12)
 NOISE = RNG.normal(0, 0.01, 12)
+IMBALANCE = 'trivial="all background"'
 
 
 def say(capsys, lesson, marker, **planted):
@@ -28,7 +30,7 @@ def say(capsys, lesson, marker, **planted):
     draw = lambda *_, title=None, **__: titles.append(title)  # noqa: E731
     tools = {"np": np, "record": record, "verdict": verdict, "trend": trend, "order_verdict": order_verdict}
     tools |= {"volume_verdict": volume_verdict, "outlined": SimpleNamespace(volumes=draw)}
-    tools |= {"style": style, "regions": regions, "auc": auc}
+    tools |= {"pd": pd, "compare_guess": compare_guess, "style": style, "regions": regions, "auc": auc}
     tools |= {"scores": SimpleNamespace(curves=draw, regions=draw), "certainty": SimpleNamespace()}
     tools["certainty"].confidence_and_error = draw
     exec(cell.partition("\n")[2], tools | planted)
@@ -114,6 +116,59 @@ def test_lesson_03_says_whether_soft_labels_come_back_better(capsys, moved, over
     assert ("not closer to the mask" in said) == (overlap <= 0.94)
 
 
+@pytest.mark.parametrize(("gain", "words"), [(0.3, "Skips helped"), (-0.3, "Skips hurt"), (0.0, "cannot tell skips")])
+def test_lesson_04_says_what_skips_are_worth_and_answers_by_it(capsys, gain, words):
+    arms = {"nothing": np.zeros(12), "no skips": PLAIN, "skips": PLAIN + gain + NOISE - NOISE.mean()}
+    scored = {name: pd.DataFrame(dict.fromkeys(REGIONS, values)) for name, values in arms.items()}
+    said = say(capsys, "04", 'arms, "no skips", "nothing"', scored=scored, REGIONS=REGIONS, my_guess=0.5)
+    assert said.count(words) == 3
+    answer = say(capsys, "04", "print(drawn)", worth={"WT": verdict(arms, "no skips", "nothing", "WT Dice")})
+    assert ("It draws along edges" in answer) == (gain > 0)
+    assert ("does not show that it needs its skips" in answer) == (gain <= 0)
+
+
+@pytest.mark.parametrize(("gain", "words"), [(0.3, "helped"), (-0.3, "hurt"), (0.0, "cannot tell")])
+def test_lesson_04_says_whether_sharper_skips_help(capsys, gain, words):
+    arms = {"nothing": np.zeros(12), "no skips": PLAIN, "skips": PLAIN}
+    arms["sharpened skips"] = PLAIN + gain + NOISE - NOISE.mean()
+    scored = {name: pd.DataFrame(dict.fromkeys(REGIONS, values)) for name, values in arms.items()}
+    assert say(capsys, "04", "sharper, compared", scored=scored, REGIONS=REGIONS).count(words) == 3
+
+
+@pytest.mark.parametrize(("lasting", "words"), [(0.5, "leaves some noise"), (0.1, "takes more than was planted")])
+def test_lesson_05_says_what_the_filter_took(lasting, words):
+    """The noise of three volumes: as it came, 0.3, with more planted, and filtered."""
+    text = next(SOURCES.glob("05_*.py")).read_text(encoding="utf-8")
+    [line] = [line for line in text.splitlines() if line.startswith("lasting = ")]
+    [outcome] = [line for line in text.splitlines() if line.startswith("outcome = ")]
+    scope = {"levels": {"as it is": 0.3, "noisy": 0.9, "filtered": lasting}}
+    exec(f"{line}\n{outcome}", scope)
+    assert scope["outcome"] == words
+
+
+@pytest.mark.parametrize(("alone", "together"), [(-0.2, 0.0), (0.1, 0.1), (0.0, -0.1)])
+def test_lesson_05_tells_a_remedy_that_hurts_from_one_that_training_does_not_know(capsys, alone, together):
+    gains = {"neither": 0.0, "CLAHE at the test alone": alone, "CLAHE at both": together}
+    both_ways = {name: PLAIN + gain + (NOISE - NOISE.mean()) * (name != "neither") for name, gain in gains.items()}
+    first, second = say(capsys, "05", "alone = verdict(", both_ways=both_ways, names=list(gains)).splitlines()
+    for sentence, gain in ((first, alone), (second, together)):
+        assert ("helped" in sentence, "hurt" in sentence) == (gain > 0, gain < 0)
+
+
+@pytest.mark.parametrize("cost", [{"noise": -0.1, "uneven field": -0.3}, {"noise": -0.3, "uneven field": 0.1}])
+def test_lesson_05_names_the_fault_that_costs_most(capsys, cost):
+    twins = ("trained as it is", "trained with augmentation")
+    changes = {("as it is", "nothing"): 0.0, ("as it is", "median"): -0.01}
+    changes |= {(fault, "nothing"): change for fault, change in cost.items()}
+    rows = [
+        (*pair, twin, f"p{n}", 0.7 + change) for twin in twins for n in range(4) for pair, change in changes.items()
+    ]
+    tried = pd.DataFrame(rows, columns=["fault", "remedy", "twin", "patient", "dice"])
+    said = say(capsys, "05", "costliest = min", tried=tried, twins=twins, meant_for=cost, my_guess="noise")
+    assert f"The fault that costs most is {min(cost, key=cost.get)}" in said
+    assert said.count("costliest remedy on a sound scan: median -0.01") == 2
+
+
 @pytest.mark.parametrize(
     ("gain", "words"),
     [(0.1, "dice, half helped: "), (-0.1, "dice, half hurt: "), (0.0, "cannot tell dice, half from ce, half")],
@@ -123,7 +178,7 @@ def test_lesson_05_says_what_a_loss_did_against_imbalance(capsys, gain, words):
     arms = {"ce, half": PLAIN, "dice, half": PLAIN + gain + NOISE - NOISE.mean(), "all background": np.zeros(12)}
     rows = [{"": arm, **dict.fromkeys(tissues, value)} for arm, values in arms.items() for value in values]
     compared = pd.DataFrame(rows).groupby("", sort=False)
-    said = say(capsys, "05", "verdict(", compared=compared, names=dict.fromkeys(list(arms)[:2]))
+    said = say(capsys, "05", IMBALANCE, compared=compared, names=dict.fromkeys(list(arms)[:2]))
     assert said.lower().count(words) == 3
 
 
@@ -132,7 +187,7 @@ def test_lesson_05_says_that_no_loss_finds_the_smallest_class(capsys):
     without = (np.arange(12) < 4).astype(float)
     rows = [{"": arm, **dict.fromkeys(tissues, v)} for arm in ("ce", "dice", "all background") for v in without]
     compared = pd.DataFrame(rows).groupby("", sort=False)
-    said = say(capsys, "05", "verdict(", compared=compared, names={"ce": 0, "dice": 0})
+    said = say(capsys, "05", IMBALANCE, compared=compared, names={"ce": 0, "dice": 0})
     assert said.count("Nobody beats all background") == 3
 
 
@@ -142,9 +197,86 @@ def test_lesson_06_says_whether_the_helps_helped(capsys, theirs, words):
     truth = np.arange(40) < 20
     gains = {"as in the paper": 0.6, "warm-up, cosine, weights": 0.6, "stem, and patches asked": 0.6 + theirs}
     noise = np.random.default_rng(1).normal(size=(12, 40))
-    by_patient = lambda gain: [(truth, gain * 2 * truth + row) for row in noise]  # noqa: E731
-    said = say(capsys, "06", "verdict(", predictors=gains, by_patient=by_patient)
+    by_patient = lambda name: [(truth, gains[name] * 2 * truth + row) for row in noise]  # noqa: E731
+    said = say(capsys, "06", "helped = verdict(", predictors=gains, by_patient=by_patient)
     assert f"Stem, and patches asked {words}: AUC " in said
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [("helped", "It helped here"), ("hurt", "It is worse here"), ("cannot be told", "It has not shown here")],
+)
+def test_lesson_06_says_with_what_gate_it_goes_on(capsys, outcome, words):
+    each = {"as in the paper": [0.6, 0.7], "stem, and patches asked": [0.8, 0.9]}
+    planted = {"each": each, "predictors": each, "helped": SimpleNamespace(outcome=outcome), "my_guess": "neither"}
+    said = say(capsys, "06", "best = max(predictors", **planted)
+    assert words in said
+    assert "highest mean AUC is stem, and patches asked; you guessed neither" in said
+
+
+@pytest.mark.parametrize(("tested", "word"), [([0.9, 0.8, 0.7], "kept"), ([0.9, 0.2, 0.1], "broken")])
+def test_lesson_06_says_whether_its_promise_was_kept(capsys, tested, word):
+    """Three slices with tumour and three without; the threshold comes from patients whose tumours have 0.6."""
+    truth, chosen = np.arange(12) % 2 == 0, np.arange(12)
+    real, probabilities = np.arange(6) < 3, np.array([*tested, 0.1, 0.0, 0.05])
+    last = "stem, and patches asked"
+    planted = {
+        "truth": truth,
+        "chosen": chosen,
+        "last": last,
+        "predictors": {last: lambda rows: np.where(truth[rows], 0.6, 0.1)},
+        "by_patient": lambda _: [(real, probabilities)],
+        "interval": lambda *_, **__: (0.0, 1.0),
+        "split": SimpleNamespace(validation=("p1", "p2")),
+    }
+    said = say(capsys, "06", "promised = 0.98", **planted)
+    assert f"the promise is {word}" in said
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        ("helped", "By rollout: more on the tumour than that of shuffled weights"),
+        ("hurt", "By rollout: less on the tumour than that of shuffled weights"),
+        ("cannot be told", "By rollout: not to be told from that of shuffled weights"),
+    ],
+)
+def test_lesson_06_answers_its_question_by_what_the_maps_were_worth(capsys, outcome, words):
+    gain = {"helped": 0.3, "hurt": -0.3, "cannot be told": 0.0}[outcome]
+    lifts = {"weights shuffled": {"rollout": PLAIN}, "the gate": {"rollout": PLAIN + gain + NOISE - NOISE.mean()}}
+    text = next(SOURCES.glob("06_*.py")).read_text(encoding="utf-8")
+    [cell] = [cell for cell in text.split("# %%") if "looked, words = " in cell]
+    rows = np.arange(12)
+    scope = {"explain": ["rollout"], "lifts": lifts, "owner": rows, "pd": pd, "verdict": verdict, "record": record}
+    exec(cell[cell.index("looked, words") :], scope)
+    capsys.readouterr()
+    planted = {"looked": scope["looked"], "words": scope["words"], "here": {"rollout": 1.3}}
+    said = say(capsys, "06", "words[one.outcome]}; on the surest", **planted)
+    assert words in said
+    assert "on the surest slice 1.3 times an even map" in said
+
+
+@pytest.mark.parametrize(
+    ("advised", "ratios", "words"),
+    [
+        ("float32", [0.8, 1.7], "the network says otherwise"),
+        ("float32", [0.8, 0.9], "the network agrees"),
+        ("mixed_bfloat16", [0.8, 1.7], "the network agrees"),
+        ("mixed_bfloat16", [1.1, 0.9], "the network says otherwise"),
+    ],
+)
+def test_lesson_07_says_whether_the_trial_of_the_chip_was_right(capsys, advised, ratios, words):
+    planted = {"BATCHES": (2, 16), "ratios": np.array(ratios), "half": "mixed_bfloat16", "advised": advised}
+    said = say(capsys, "07", "fits = (advised", **planted)
+    assert f"batch  16: mixed_bfloat16 is {ratios[1]:.2f} times as fast" in said
+    assert words in said
+
+
+@pytest.mark.parametrize(("accuracy", "words"), [([0.9, 0.8], "keep 2 different models"), ([0.8, 0.9], "agree")])
+def test_lesson_07_says_whether_the_rules_keep_the_same_model(capsys, accuracy, words):
+    dice = [0.1, 0.2]
+    history = pd.DataFrame({"epoch": [1, 2], "val_dice": dice, "val_dice_wt": dice, "val_accuracy": accuracy})
+    assert words in say(capsys, "07", "rules = {", history=history)
 
 
 @pytest.mark.parametrize("found", [True, False])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import zoom
 
-from helpers.models.attention import grad_cam, rollout, shuffled
+from helpers.models.attention import attention_weights, grad_cam, rollout, shuffled
 from helpers.models.transformer import Shape, transformer
 from helpers.models.unet import unet
 
@@ -138,3 +138,16 @@ def test_shuffled_keeps_every_tensors_values_and_leaves_the_model_alone(model):
 def test_a_network_without_attention_is_refused(saliency):
     with pytest.raises(ValueError, match="no attention layers"):
         saliency(unet(16, 3, filters=2, depth=1), np.zeros((1, 16, 16, 3), np.float32))
+
+
+def test_each_token_shares_its_attention_among_all(model, images):
+    weights = attention_weights(model, images)
+    assert weights.shape == (3, 3, 17, 17)
+    np.testing.assert_allclose(weights.sum(axis=-1), 1, rtol=1e-5)
+    set_even(even := keras.models.clone_model(model))
+    np.testing.assert_allclose(attention_weights(even, images), 1 / 17, rtol=1e-5)
+
+
+def test_a_network_without_attention_has_no_weights(images):
+    with pytest.raises(ValueError, match="has no attention layers"):
+        attention_weights(unet(32, 3, filters=2), images)
