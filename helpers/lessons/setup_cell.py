@@ -25,7 +25,7 @@ if found is None or found.origin is None:  # a bare folder of that name is no pa
     kaggle = Path("/kaggle/input")
     wheels = [*kaggle.glob("*/biomedseg_course-*.whl"), *kaggle.glob("datasets/*/*/biomedseg_course-*.whl")]
     source = ["--no-index", str(wheels[0])] if wheels else ["git+https://github.com/{repository}@v{version}"]
-    pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-warn-conflicts"]
     if subprocess.run([*pip, "--no-deps", *source]).returncode:
         raise ModuleNotFoundError("Attach the data set {dataset} (Add Input), or switch Internet on.")
     importlib.invalidate_caches()
