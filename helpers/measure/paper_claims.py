@@ -47,6 +47,12 @@ CLAIMS = (
 )
 """What the paper prints, section by section. 99.31 % of the conclusion is the accuracy that 6.4 prints of lungs."""
 
+LUNGS = {
+    "training": {"loss": 0.0147, "dice": 0.9831, "accuracy": 0.9931},
+    "validation": {"loss": 0.0899, "dice": 0.9574, "accuracy": 0.9789},
+}
+"""What section 6.4 prints of its last epoch on chest X-rays."""
+
 
 def readings(claim: Claim, foreground: str | None = None) -> list[Explanation]:
     """All definitions under which the claim's numbers fit together.

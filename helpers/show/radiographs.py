@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 TRUTH = "#F0E442"
 _LUNG_COLOURS = ("#56B4E9", "#E69F00")
 _MAX_PIXELS = 480  # along a side; more would only make the figure's file larger
+_PADDING = "#0072B2"
 PANELS = {"loss": "loss", "accuracy": "accuracy", "dice": "Dice", "jaccard": "Jaccard"}
 _SIDES = {"": ("training", "#0072B2"), "val_": ("validation", "#D55E00")}
 
@@ -105,6 +106,60 @@ def outlined(radiograph: np.ndarray, lungs: Mapping[str, np.ndarray], title: str
     if title is not None:
         figure.suptitle(title)
     return alt(figure, f"A chest radiograph as it is, and with {' and '.join(lungs) or 'nothing'} outlined.")
+
+
+@styled
+def squares(
+    radiographs: Sequence[np.ndarray],
+    squeezed: Sequence[np.ndarray],
+    padded: Sequence[np.ndarray],
+    title: str | None = None,
+) -> Figure:
+    """Radiographs as they are, squeezed into a square, and padded to one, a row each; the padding is blue.
+
+    So the padding is told from the black of the radiograph's own background.
+
+    Args:
+        radiographs: each (rows, columns) uint8.
+        squeezed: each (size, size) uint8.
+        padded: each (size, size) float, z-scored, the radiograph in the middle.
+        title: heading of the figure.
+    """
+    figure = Figure(figsize=(8, 2.6 * len(radiographs) + 0.3 * (title is not None)))
+    rows = figure.subplots(len(radiographs), 3, squeeze=False)
+    for row, radiograph, narrow, letterboxed in zip(rows, radiographs, squeezed, padded, strict=True):
+        show_radiograph(row[0], radiograph)
+        row[1].imshow(narrow, vmin=0, vmax=255)
+        row[2].imshow(letterboxed, vmin=-2.5, vmax=2.5)
+        paint = np.zeros((*letterboxed.shape, 4))
+        paint[beside(radiograph.shape, len(letterboxed))] = colors.to_rgba(_PADDING)
+        row[2].imshow(paint)
+        for ax in row[1:]:
+            ax.set_axis_off()
+    for ax, name in zip(rows[0], ("the radiograph", "squeezed", "padded: what the network sees"), strict=True):
+        ax.set_title(name)
+    figure.legend(handles=[Patch(facecolor=_PADDING, label="padding: no radiograph there")], loc="outside lower center")
+    if title is not None:
+        figure.suptitle(title)
+    return alt(
+        figure,
+        f"{len(radiographs)} chest radiographs, each as it is, squeezed into a square, and padded to one in blue.",
+    )
+
+
+def beside(shape: tuple[int, int], size: int) -> np.ndarray:
+    """Where a square is padding: the pixels whose middle lies beside the radiograph.
+
+    Args:
+        shape: (rows, columns) of the radiograph, which stands in the middle of the square.
+        size: pixels along each side of the square.
+
+    Returns:
+        (size, size) bool.
+    """
+    middles = (np.arange(size) + 0.5) / size * max(shape)  # in the radiograph's pixels
+    inside = [np.abs(middles - max(shape) / 2) < n / 2 for n in shape]
+    return ~np.outer(*inside)
 
 
 @styled

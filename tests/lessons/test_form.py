@@ -16,7 +16,6 @@ from .test_build import cells, tagged
 SOURCES = Path(__file__).parents[2] / "notebooks/src"
 COURSE = read_manifest()
 PENDING = {
-    "09",
     "10",
 }
 """Lessons that are still to be brought into the form."""

@@ -290,6 +290,15 @@ def test_lesson_08_says_whether_its_model_finds_enhancing_tumour(capsys, found):
     assert ("Nobody beats all background: to its ET Dice" in said) != found
 
 
+@pytest.mark.parametrize(("sign", "words"), [(1, "Its own network helped"), (-1, "Its own network hurt")])
+def test_lesson_09_says_whether_the_own_network_is_ahead(capsys, sign, words):
+    sites = ("montgomery", "shenzhen")
+    at = lambda site, learnt: PLAIN + 0.05 * sign * (site == learnt) + 0.1 * NOISE * (site == learnt)  # noqa: E731
+    said = say(capsys, "09", "verdict(pair", at=at, sites=sites, directions=(sites, sites[::-1]))
+    for site, other in (sites, sites[::-1]):
+        assert f"At {site.title()}. {words}: Dice {0.05 * sign:+.3f} against the network of {other.title()}" in said
+
+
 @pytest.mark.parametrize(("gain", "words"), [(0.05, "helped"), (-0.05, "hurt"), (0, "have the same")])
 def test_lesson_11_says_what_the_gate_did(capsys, gain, words):
     cases = [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers.measure.paper_claims import CLAIMS, Claim, definitions, readings
+from helpers.measure.paper_claims import CLAIMS, LUNGS, Claim, definitions, readings
 
 BY_TEXT = {(claim.where, claim.text): claim for claim in CLAIMS}
 
@@ -44,3 +44,9 @@ def test_an_accuracy_has_one_definition():
 def test_every_claim_is_a_number_that_can_be_read(claim):
     assert claim.metric in ("accuracy", "iou", "dice")
     assert readings(claim)
+
+
+def test_the_lungs_of_the_last_epoch_are_those_of_the_claims():
+    for side, numbers in LUNGS.items():
+        claim = BY_TEXT[f"6.4, lungs, {side}", f"{numbers['dice']:.4f}".lstrip("0")]
+        assert claim.beside == (("accuracy", f"{numbers['accuracy']:.4f}".lstrip("0")),)

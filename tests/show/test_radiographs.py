@@ -6,6 +6,7 @@ import pytest
 from matplotlib import colors
 from matplotlib.figure import Figure
 
+from helpers.data.radiographs import preprocess
 from helpers.measure.overlap import dice
 from helpers.show import radiographs as show
 from helpers.show.style import AGREEMENT_COLOURS
@@ -93,3 +94,19 @@ def test_every_model_stands_at_its_mean_in_each_hospital():
 def test_no_scores_are_refused(models):
     with pytest.raises(ValueError, match="no scores to draw"):
         show.site_comparison(models)
+
+
+@pytest.mark.parametrize("shape", [(40, 60), (60, 40), (50, 50)])
+def test_the_padding_is_what_preprocess_leaves_beside_the_radiograph(shape):
+    radiograph = np.random.default_rng(0).integers(1, 255, shape).astype(np.uint8)
+    assert np.array_equal(show.beside(shape, 20), preprocess(radiograph, 20)[..., 0] == 0)
+
+
+def test_padding_is_painted_and_the_radiographs_own_black_is_not():
+    black = np.zeros((40, 60), np.uint8)
+    seen = np.zeros((20, 20))
+    figure = show.squares([black], [seen.astype(np.uint8)], [seen], "padding")
+    paint = figure.axes[2].images[1].get_array()
+    assert np.array_equal(paint[..., 3] == 1, show.beside(black.shape, 20))
+    assert 0 < (paint[..., 3] == 1).mean() < 0.5
+    assert figure.get_suptitle() == "padding"
