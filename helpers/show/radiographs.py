@@ -109,6 +109,49 @@ def outlined(radiograph: np.ndarray, lungs: Mapping[str, np.ndarray], title: str
 
 
 @styled
+def row(radiographs: Mapping[str, np.ndarray], title: str | None = None) -> Figure:
+    """Radiographs side by side, each under its name.
+
+    Args:
+        radiographs: by name, each (rows, columns) uint8; their shapes may differ.
+        title: heading of the figure.
+    """
+    across = 8 / len(radiographs)
+    tall = across * max(radiograph.shape[0] / radiograph.shape[1] for radiograph in radiographs.values())
+    figure = Figure(figsize=(8, tall + 0.3 + 0.3 * (title is not None)))
+    axes = figure.subplots(1, len(radiographs), squeeze=False)[0]
+    for ax, (name, radiograph) in zip(axes, radiographs.items(), strict=True):
+        show_radiograph(ax, radiograph, marks=ax is axes[0])
+        ax.set_title(name)
+    if title is not None:
+        figure.suptitle(title)
+    return alt(figure, f"Chest radiographs side by side: {'; '.join(radiographs)}.")
+
+
+@styled
+def greys(inputs: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str | None = None) -> Figure:
+    """How often each grey occurs inside and outside the lungs, a panel for each hospital; padding is left out.
+
+    Args:
+        inputs: by hospital the z-scored radiographs, (radiographs, size, size, 1), 0 in the padding, and where they are
+            lung, (radiographs, size, size) bool.
+        title: heading of the figure.
+    """
+    figure = Figure(figsize=(8, 2.6))
+    axes = figure.subplots(1, len(inputs), sharey=True, squeeze=False)[0]
+    bins = np.linspace(-2.5, 2.5, 60)
+    for ax, (site, (images, lungs)) in zip(axes, inputs.items(), strict=True):
+        exposed = images[..., 0] != 0
+        for part, colour, name in ((lungs, "#0072B2", "lungs"), (~lungs, "#9A9A9A", "the rest of the radiograph")):
+            ax.hist(images[part & exposed, 0], bins, density=True, alpha=0.6, color=colour, label=name)
+        ax.set(title=site.title(), xlabel="grey, after the z-score", yticks=[])
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
+    if title is not None:
+        figure.suptitle(title)
+    return alt(figure, "Histograms of z-scored greys inside and outside the lungs, one panel a hospital.")
+
+
+@styled
 def squares(
     radiographs: Sequence[np.ndarray],
     squeezed: Sequence[np.ndarray],
@@ -200,6 +243,47 @@ def compare(
     return alt(
         figure, f"{len(radiographs)} chest radiographs, ground-truth lungs above, predicted lungs below; Dice {listed}."
     )
+
+
+@styled
+def by_model(
+    radiographs: Sequence[np.ndarray],
+    truths: Sequence[np.ndarray],
+    drawn: Mapping[str, Sequence[np.ndarray]],
+    title: str | None = None,
+) -> Figure:
+    """What several models outline on the same radiographs: a row for each radiograph, a column for each model.
+
+    Args:
+        radiographs: each (rows, columns) uint8.
+        truths: ground-truth masks, each (rows, columns) bool, on its radiograph's grid.
+        drawn: by model the predicted masks, each (rows, columns) bool, in the radiographs' order.
+        title: heading of the figure.
+
+    Raises:
+        ValueError: a model has not one mask for each radiograph.
+    """
+    for name, masks in drawn.items():
+        if len(masks) != len(radiographs):
+            raise ValueError(f"{name} outlines {len(masks)} radiographs; expected {len(radiographs)}, one mask each")
+    across = 8 / len(drawn)
+    tall = sum(across * radiograph.shape[0] / radiograph.shape[1] + 0.3 for radiograph in radiographs)
+    figure = Figure(figsize=(8, tall + 0.9 + 0.3 * (title is not None)))
+    rows = figure.subplots(len(radiographs), len(drawn), squeeze=False)
+    scores = {
+        name: [dice(truth, mask) for truth, mask in zip(truths, masks, strict=True)] for name, masks in drawn.items()
+    }
+    for index, (row, radiograph, truth) in enumerate(zip(rows, radiographs, truths, strict=True)):
+        for ax, (name, masks) in zip(row, drawn.items(), strict=True):
+            show_radiograph(ax, radiograph, truth, masks[index], marks=ax is rows[0, 0])
+            score = f"Dice {scores[name][index]:.3f}"
+            ax.set_title(score if index else f"{name}\n{score}")
+    parts = [Patch(facecolor=colour, edgecolor="#555555", label=name) for name, colour in AGREEMENT_COLOURS.items()]
+    figure.legend(handles=parts, loc="outside lower center", ncols=3)
+    if title is not None:
+        figure.suptitle(title)
+    listed = "; ".join(f"{name} {', '.join(f'{one:.2f}' for one in many)}" for name, many in scores.items())
+    return alt(figure, f"Lungs of {len(radiographs)} chest radiographs by {len(drawn)} models; Dice of {listed}.")
 
 
 @styled

@@ -544,7 +544,7 @@ pd.DataFrame(
 # The four X-rays from above, now with the network's outlines. (The paper's figure 15 shows such a row after adversarial
 # training, which is lesson 10's subject; this is the network by itself.)
 
-# %% tags=["paper: figure 15"]
+# %%
 radiographs, by_hand = zip(*(read_xray(xray) for xray in four), strict=True)
 drawn = [both.predict(radiograph) for radiograph in radiographs]
 show.compare(radiographs, by_hand, drawn, names, "Now somebody has looked")

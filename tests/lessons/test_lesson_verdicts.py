@@ -299,6 +299,40 @@ def test_lesson_09_says_whether_the_own_network_is_ahead(capsys, sign, words):
         assert f"At {site.title()}. {words}: Dice {0.05 * sign:+.3f} against the network of {other.title()}" in said
 
 
+@pytest.mark.parametrize(("gain", "words"), [(0.05, "Histogram helped"), (-0.05, "Histogram hurt")])
+def test_lesson_10_says_what_an_experiment_did_at_the_target(capsys, gain, words):
+    names = {"source": PLAIN, "histogram": PLAIN + gain + 0.1 * NOISE}
+    rows = [
+        {"experiment": name, "seed": 0, "site": site, "radiograph": n, "dice": value}
+        for name, values in names.items()
+        for site, sign in (("shenzhen", 1), ("montgomery", -1))
+        for n, value in enumerate(PLAIN + sign * (values - PLAIN))
+    ]
+    table = pd.DataFrame(columns=["Dice, target", "gap closed"])
+    planted = {"runs": "", "DIRECTION": "", "TO": "shenzhen", "results": lambda *_: [], "as_frame": lambda _: table}
+    said = say(capsys, "10", "def judged(", radiograph_scores=lambda *_: pd.DataFrame(rows), **planted)
+    assert f"{words}: Dice" in said
+    assert "12 radiographs" in said
+
+
+@pytest.mark.parametrize(("ahead", "words"), [(0.01, "one odd outline could turn it"), (0.3, "could not")])
+def test_lesson_10_says_whether_one_outline_decides_the_checkpoint(capsys, ahead, words):
+    saved = pd.DataFrame({"selection_score": [0.5, 0.5 - ahead]})
+    said = say(capsys, "10", "hangs =", saved=saved, chest=[SimpleNamespace(site="there")] * 10, TO="there")
+    assert "one odd outline of 10 moves the score by 0.100" in said
+    assert words in said
+
+
+@pytest.mark.parametrize(("fault", "words"), [(-0.2, "the fault cost Dice"), (0.2, "here the fault cost nothing")])
+def test_lesson_10_says_what_the_planted_fault_did(capsys, fault, words):
+    row = {"experiment": "adda", "target": {"mean": 0.8}}
+    planted = {"rows": [row, row], "floor": 0.7, "costs": {}, "judged": lambda *_: "told", "planted": object()}
+    tables = []
+    say(capsys, "10", "gained = ", lost=fault, won=0.1, closing_table=tables.append, **planted)
+    assert tables[0][-1][-1] == words
+    assert tables[0][0] == ("adda", "Dice +0.100", "see the ladder", "told")
+
+
 @pytest.mark.parametrize(("gain", "words"), [(0.05, "helped"), (-0.05, "hurt"), (0, "have the same")])
 def test_lesson_11_says_what_the_gate_did(capsys, gain, words):
     cases = [

@@ -110,3 +110,35 @@ def test_padding_is_painted_and_the_radiographs_own_black_is_not():
     assert np.array_equal(paint[..., 3] == 1, show.beside(black.shape, 20))
     assert 0 < (paint[..., 3] == 1).mean() < 0.5
     assert figure.get_suptitle() == "padding"
+
+
+def test_each_models_outline_stands_in_its_column_with_its_dice(radiograph):
+    picture, lungs, drawn = radiograph
+    figure = show.by_model([picture] * 2, [lungs] * 2, {"exact": [lungs] * 2, "one off": [drawn, lungs]}, "who?")
+    titles = [ax.get_title("left") for ax in figure.axes]
+    assert titles == ["exact\nDice 1.000", f"one off\nDice {dice(lungs, drawn):.3f}", "Dice 1.000", "Dice 1.000"]
+    painted = figure.axes[1].images[1].get_array()
+    assert (painted[drawn & ~lungs][:, :3] == colors.to_rgb(AGREEMENT_COLOURS["false positive"])).all()
+
+
+def test_a_model_that_leaves_a_radiograph_out_is_refused(radiograph):
+    picture, lungs, _ = radiograph
+    with pytest.raises(ValueError, match="one outlines 1 radiographs; expected 2"):
+        show.by_model([picture] * 2, [lungs] * 2, {"one": [lungs]})
+
+
+def test_radiographs_of_different_shapes_stand_in_a_row_under_their_names(radiograph):
+    picture, *_ = radiograph
+    figure = show.row({"wide": picture, "tall": picture.T}, "both")
+    assert [ax.get_title("left") for ax in figure.axes] == ["wide", "tall"]
+    assert [ax.images[0].get_array().shape for ax in figure.axes] == [picture.shape, picture.T.shape]
+
+
+def test_greys_are_counted_where_they_are_and_padding_is_not():
+    images, lungs = np.full((1, 4, 4, 1), 1.5), np.zeros((1, 4, 4), bool)
+    lungs[0, 0] = True
+    images[0, 0], images[0, 3] = -1.5, 0  # lungs; padding
+    (ax,) = show.greys({"shenzhen": (images, lungs)}).axes
+    inside, outside = ([patch for patch in part if patch.get_height() > 0] for part in ax.containers)
+    assert [patch.get_x() < -1 for patch in inside] == [True]
+    assert [patch.get_x() > 1 for patch in outside] == [True]
