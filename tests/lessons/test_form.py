@@ -15,9 +15,6 @@ from .test_build import cells, tagged
 
 SOURCES = Path(__file__).parents[2] / "notebooks/src"
 COURSE = read_manifest()
-PENDING: set[str] = set()
-"""Lessons that are still to be brought into the form."""
-
 HINTS = """
 # %% [markdown] tags=["hint"]
 # What is two times two?
@@ -41,11 +38,7 @@ QUESTION = """
 
 @pytest.mark.parametrize("lesson", COURSE.lessons, ids=lambda lesson: lesson.number)
 def test_every_lesson_has_the_form(lesson):
-    found = missing(read_source(SOURCES / f"{lesson.name}.py"), lesson)
-    if lesson.number in PENDING:
-        assert found, "it has the form now: take its number out of PENDING"
-        pytest.xfail("; ".join(found))
-    assert found == []
+    assert missing(read_source(SOURCES / f"{lesson.name}.py"), lesson) == []
 
 
 def test_the_learner_meets_check_then_hints_then_solution_each_folded(workshop):
