@@ -16,7 +16,7 @@ class Profile:
         cell_timeout: seconds that a cell may take at most.
         parameters: of each lesson, by the lesson's name.
         hours: expected for each lesson, by the kind of machine.
-        seconds: that each lesson took on one core, if it was measured.
+        seconds: that each lesson took alone on two cores, if it was measured.
         disk_mb: that each lesson's run left on disk, if it was measured.
     """
 

@@ -166,7 +166,7 @@ def test_statistics_change_no_weight_that_learns(chests, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "magic"}, "method 'magic' is not known; there are histogram, statistics, tent, fourier, reversal, adda"),
+        ({"method": "magic"}, "method 'magic' is not known; there are histogram, statistics, tent, fourier, reversal"),
         ({"source_site": "shenzhen"}, "was trained at montgomery; it can be adapted from there, not from shenzhen"),
         ({"target_site": "chicago"}, "Unknown site 'chicago'; this set has montgomery and shenzhen"),
         ({"augmentation": "magic"}, "augmentation 'magic' is not known"),
