@@ -169,7 +169,7 @@ def assemble(cells: list[dict], lesson: Lesson, course: Course, variant: Variant
                 source,
                 # jupytext gives random ids, by which two builds of one source would differ.
                 id=hashlib.sha1(f"{i}{source}".encode()).hexdigest()[:8],
-                metadata=_metadata(names),
+                metadata={"tags": names} if names else {},
             )
             for i, (kind, source, names) in enumerate(parts)
         ],
@@ -207,23 +207,6 @@ def footer(lesson: Lesson, course: Course) -> str:
     if lesson.further:
         parts += ["## Go further", "\n".join(f"- {reference}" for reference in lesson.further)]
     return "\n\n".join([*parts, "---", _links(lesson, course)])
-
-
-def _metadata(names: list[str]) -> dict:
-    """Of a cell with these tags; the set-up cell is shown folded, for a learner has to run it and not to read it."""
-    folded_away = {"jupyter": {"source_hidden": True}} if "setup" in names else {}
-    return ({"tags": names} if names else {}) | folded_away
-
-
-def _badges(lesson: Lesson, course: Course) -> str:
-    """Links that open the lesson at Kaggle and at Colab."""
-    at = course.notebook_path(lesson)
-    kaggle = f"https://kaggle.com/kernels/welcome?src=https://github.com/{at}"
-    colab = f"https://colab.research.google.com/github/{at}"
-    return (
-        f"[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)]({kaggle}) "
-        f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab})"
-    )
 
 
 def _links(lesson: Lesson, course: Course) -> str:

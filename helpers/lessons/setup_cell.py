@@ -1,7 +1,4 @@
-"""The first code cell of every notebook: it installs `helpers` where it is missing, as on Kaggle and Colab.
-
-JupyterLab shows it folded to a line: a learner needs to run it, not to read it.
-"""
+"""The first code cell of every notebook: it installs `helpers` where it is missing, as on Kaggle and Colab."""
 
 import re
 from importlib.metadata import PackageNotFoundError, requires, version

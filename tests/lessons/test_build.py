@@ -55,9 +55,8 @@ def test_a_term_of_the_glossary_is_linked_where_it_is_named_first(workshop):
     assert second == "A **Soft label**, **soft labels** and **others**."
 
 
-def test_the_set_up_cell_is_folded_and_prints_nothing(workshop):
+def test_the_set_up_cell_prints_nothing(workshop):
     [cell] = tagged(workshop.build()[0], "setup")
-    assert cell["metadata"]["jupyter"] == {"source_hidden": True}
     assert cell["source"].splitlines()[-1].startswith("_ = ")
 
 
