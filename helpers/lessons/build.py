@@ -209,6 +209,17 @@ def footer(lesson: Lesson, course: Course) -> str:
     return "\n\n".join([*parts, "---", _links(lesson, course)])
 
 
+def _badges(lesson: Lesson, course: Course) -> str:
+    """Links that open the lesson at Kaggle and at Colab."""
+    at = course.notebook_path(lesson)
+    kaggle = f"https://kaggle.com/kernels/welcome?src=https://github.com/{at}"
+    colab = f"https://colab.research.google.com/github/{at}"
+    return (
+        f"[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)]({kaggle}) "
+        f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab})"
+    )
+
+
 def _links(lesson: Lesson, course: Course) -> str:
     before, after = course.neighbours(lesson)
     links = [f"Previous: [{before.label}]({before.name}.ipynb)"] if before else []
