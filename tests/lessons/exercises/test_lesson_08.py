@@ -7,26 +7,13 @@ from scipy.ndimage import binary_erosion
 from helpers.measure.overlap import dice
 
 from . import SOLUTION, answer
+from .nonsense import each_nonsense, refused
 
 DICE = "def my_dice(truth, prediction):\n    {}"
 NEVER = "def never_finds(model, nothing):\n    return {}"
 HD95 = "from scipy.spatial.distance import cdist\ndef my_hd95(truth, prediction, spacing):\n    {}"
 PAIRED = "def paired(a, b):\n    return {}"
 NEEDED = "def patients_for(first, second, difference):\n    d = np.subtract(second, first)\n    return {}"
-NONSENSE = ["{} = 'four'", "{} = None", "def {}():\n    return 1", "def {}(*_):\n    return np.zeros((3, 2))"]
-
-
-def nonsense(name, *further):
-    return pytest.mark.parametrize(
-        "code", [*(code.format(name) for code in (*NONSENSE, *further)), f"def {name}(*_): ..."]
-    )
-
-
-def refused(said, number):
-    """The check has an answer, and it is not that the exercise is solved."""
-    assert said.startswith(f"Exercise {number}, not yet: ")
-    assert len(said) > 30
-    return True
 
 
 def test_exercise_1_knows_the_right_answer():
@@ -54,7 +41,7 @@ def test_exercise_1_names_the_usual_mistake(body, words):
     assert words in answer("08", 1, DICE.format(body))
 
 
-@nonsense("my_dice")
+@each_nonsense("my_dice")
 def test_exercise_1_survives_nonsense(code):
     assert refused(answer("08", 1, code), 1)
 
@@ -125,7 +112,7 @@ def test_exercise_3_names_the_usual_mistake(body, words):
     assert words in answer("08", 3, NEVER.format(body), **FOUR)
 
 
-@nonsense("never_finds")
+@each_nonsense("never_finds")
 def test_exercise_3_survives_nonsense(code):
     assert refused(answer("08", 3, code, **FOUR), 3)
 
@@ -163,7 +150,7 @@ def test_exercise_4_names_the_usual_mistake(body, words):
     assert words in answer("08", 4, HD95.format(body), surface_points=surface_points)
 
 
-@nonsense("my_hd95")
+@each_nonsense("my_hd95")
 def test_exercise_4_survives_nonsense(code):
     assert refused(answer("08", 4, code, surface_points=surface_points), 4)
 
@@ -199,7 +186,7 @@ def test_exercise_5_names_the_usual_mistake(body, words, two):
     assert words in answer("08", 5, PAIRED.format(body), **two)
 
 
-@nonsense("paired", "def paired(a, b): return ['a', 'b']")
+@each_nonsense("paired", "def paired(a, b): return ['a', 'b']")
 def test_exercise_5_survives_nonsense(code, two):
     assert refused(answer("08", 5, code, **two), 5)
 
@@ -224,6 +211,6 @@ def test_exercise_6_names_the_usual_mistake(body, words):
     assert words in answer("08", 6, NEEDED.format(body))
 
 
-@nonsense("patients_for")
+@each_nonsense("patients_for")
 def test_exercise_6_survives_nonsense(code):
     assert refused(answer("08", 6, code), 6)
