@@ -114,7 +114,8 @@ def class_command(
     from helpers.runtime.disk import write_json, write_text
     from helpers.runtime.outputs import writable_file
 
-    files = {option: writable_file(path, option) for option, path in (("--csv", csv), ("--json", json)) if path}
+    wanted = {"--csv": csv, "--json": json}
+    files = {option: writable_file(path, option, [f".{option[2:]}"]) for option, path in wanted.items() if path}
     if execute:
         console(stderr=True).print(WARNING, style="yellow")
     read = read_class(folder, execute)
