@@ -3,13 +3,18 @@
 import csv
 import io
 import json
+import shutil
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from helpers.cli import app
 from helpers.cli.tables import class_table
 from helpers.lessons.classroom import as_csv, as_json, read_class
 from helpers.runtime.errors import DataError
 
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 NAME = "00_first.ipynb"
 SOLVED = "def double(x):\n    return 2 * x"
 
@@ -220,3 +225,13 @@ def test_the_table_on_screen_says_how_many_and_what_is_missing_and_holds_no_esca
     assert "1 of 1" in text
     assert "Exercise 1, not yet: ?[2Jtwice 2 is 4." in text
     assert "\x1b[2J" not in text
+
+
+def test_a_second_call_replaces_its_own_tables_and_no_other_file(tmp_path):
+    (tmp_path / "class").mkdir()
+    shutil.copy(NOTEBOOKS / "03_prepare_and_augment.ipynb", tmp_path / "class" / "03_prepare_and_augment.ipynb")
+    call = ["class", str(tmp_path / "class"), "--csv", str(tmp_path / "t.csv"), "--json", str(tmp_path / "t.json")]
+    assert [CliRunner().invoke(app, call).exit_code for _ in range(2)] == [0, 0]
+    (tmp_path / "thesis.txt").write_text("mine", encoding="utf-8")
+    CliRunner().invoke(app, ["class", str(tmp_path / "class"), "--csv", str(tmp_path / "thesis.txt")])
+    assert (tmp_path / "thesis.txt").read_text(encoding="utf-8") == "mine"
