@@ -888,11 +888,11 @@ pd.DataFrame(table | {"Dice, target, as chosen": chosen_row}).round(3)
 from helpers.tasks.adaptation.planted_scaling import (
     FORGOTTEN,
     fogged,
-    phantom_films,
+    phantom_radiographs,
     play,
 )
 
-films = {"source": phantom_films(4), "target": fogged(phantom_films(4, 1))}
+films = {"source": phantom_radiographs(4), "target": fogged(phantom_radiographs(4, 1))}
 lows_and_highs = {
     "source": films["source"].images,
     "target, scaled alike": films["target"].images,

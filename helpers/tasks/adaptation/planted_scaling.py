@@ -2,10 +2,10 @@
 
 Users of a public ADDA were stranded at 10 to 15 % accuracy for this alone; scaled alike, its source model has 88.0 %
 and ADDA 97.4 % (corenel/pytorch-adda, pull request 29). The network hardly minds a factor; a discriminator needs
-nothing else to tell two hospitals apart, and the encoder learns to hide it instead of what differs between the films.
+nothing else to tell two hospitals apart, and the encoder learns to hide it instead of what differs between them.
 
-The films are phantoms of one hospital, half of them seen through a second detector that is fogged and flat. So the
-right answer is known: what was planted is a shift of greys, and an adversary can undo it.
+The radiographs are phantoms of one hospital, half of them seen through a second detector that is fogged and flat. So
+the right answer is known: what was planted is a shift of greys, and an adversary can undo it.
 """
 
 from collections.abc import Mapping
@@ -28,22 +28,22 @@ from helpers.tasks.adaptation.adversarial import ADDA
 from helpers.tasks.adaptation.base import LayerwiseAdam
 
 SIZE = 32
-"""Pixels along each side of the films."""
+"""Pixels along each side of the radiographs."""
 
 BATCH = 16
-"""Films in a batch, of each hospital."""
+"""Radiographs in a batch, of each hospital."""
 
 FORGOTTEN = 255.0
 """The factor that a loader forgot to divide by."""
 
 
 @dataclass(frozen=True)
-class Films:
-    """Films with their masks; the masks of the target are used for scores alone.
+class Radiographs:
+    """Radiographs with their masks; the masks of the target are used for scores alone.
 
     Attributes:
-        images: (films, size, size, 1) float32, from 0 to 1.
-        masks: (films, size, size) bool.
+        images: (radiographs, size, size, 1) float32, from 0 to 1.
+        masks: (radiographs, size, size) bool.
     """
 
     images: np.ndarray
@@ -53,59 +53,61 @@ class Films:
         return len(self.images)
 
 
-def phantom_films(count: int, seed: int = 0, size: int = SIZE) -> Films:
-    """Phantom films of one hospital, with greys from 0 to 1: no film is z-scored.
+def phantom_radiographs(count: int, seed: int = 0, size: int = SIZE) -> Radiographs:
+    """Phantom radiographs of one hospital, with greys from 0 to 1: no radiograph is z-scored.
 
     Args:
-        count: of films.
+        count: of radiographs.
         seed: another one draws other patients.
         size: pixels along each side.
     """
 
     def take(number: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng([seed, number])
-        film, lungs = take_xray(rng, plan_radiograph(rng, "shenzhen", 2 * size), number % 2 == 1, bool(number % 4 > 1))
+        radiograph, lungs = take_xray(
+            rng, plan_radiograph(rng, "shenzhen", 2 * size), number % 2 == 1, bool(number % 4 > 1)
+        )
         return tuple(
             np.asarray(Image.fromarray(array).resize((size, size), Image.Resampling.BOX))
-            for array in (film, np.uint8(255) * lungs)
+            for array in (radiograph, np.uint8(255) * lungs)
         )
 
-    films, masks = map(np.stack, zip(*map_threads(take, range(count)), strict=True))
-    return Films(np.float32(films[..., None] / 255), masks > 127)
+    radiographs, masks = map(np.stack, zip(*map_threads(take, range(count)), strict=True))
+    return Radiographs(np.float32(radiographs[..., None] / 255), masks > 127)
 
 
-def fogged(films: Films) -> Films:
-    """The same films from a second detector: a third of the contrast, above a fog. Still from 0 to 1.
+def fogged(radiographs: Radiographs) -> Radiographs:
+    """The same radiographs from a second detector: a third of the contrast, above a fog. Still from 0 to 1.
 
     Args:
-        films: from 0 to 1.
+        radiographs: from 0 to 1.
     """
-    return Films(np.float32(0.6 + 0.3 * films.images), films.masks)
+    return Radiographs(np.float32(0.6 + 0.3 * radiographs.images), radiographs.masks)
 
 
-def trained_source(films: Films, steps: int = 120, filters: int = 4, seed: int = 0) -> keras.Model:
-    """A small U-Net that has learned the masks of some films.
+def trained_source(radiographs: Radiographs, steps: int = 120, filters: int = 4, seed: int = 0) -> keras.Model:
+    """A small U-Net that has learned the masks of some radiographs.
 
     Args:
-        films: of the source.
+        radiographs: of the source.
         steps: of Adam.
         filters: features of its first level.
         seed: of the weights and of the order.
     """
     keras.utils.set_random_seed(seed)
-    network = unet(films.images.shape[1], 1, 1, filters=filters, dropout=0.0)
+    network = unet(radiographs.images.shape[1], 1, 1, filters=filters, dropout=0.0)
     trainer = AugmentedModel(network)
     trainer.compile(keras.optimizers.Adam(3e-3), DiceCrossEntropy())
     rng = np.random.default_rng(seed)
     for _ in range(steps):
-        trainer.train_on_batch(_labelled(films, rng))
+        trainer.train_on_batch(_labelled(radiographs, rng))
     return network
 
 
 def adapted(
-    network: keras.Model, source: Films, target: Films, factor: float = 1.0, steps: int = 80, seed: int = 0
+    network: keras.Model, source: Radiographs, target: Radiographs, factor: float = 1.0, steps: int = 80, seed: int = 0
 ) -> tuple[keras.Model, pd.DataFrame]:
-    """ADDA with an anchor between films of two hospitals, whose target comes times a factor.
+    """ADDA with an anchor between radiographs of two hospitals, whose target comes times a factor.
 
     Args:
         network: trained at the source; it is left as it is.
@@ -136,23 +138,23 @@ def adapted(
     return moving, pd.DataFrame(rows)
 
 
-def mean_dice(network: keras.Model, films: Films, factor: float = 1.0) -> float:
-    """Mean Dice of a network on films, which come times a factor.
+def mean_dice(network: keras.Model, radiographs: Radiographs, factor: float = 1.0) -> float:
+    """Mean Dice of a network on radiographs, which come times a factor.
 
     Args:
         network: (batch, size, size, 1) to the probability of lung.
-        films: with masks.
+        radiographs: with masks.
         factor: of their greys.
     """
-    drawn = predict_batches(network, np.float32(factor) * films.images)[..., 0] > 0.5
-    return float(np.mean([dice(truth, one) for truth, one in zip(films.masks, drawn, strict=True)]))
+    drawn = predict_batches(network, np.float32(factor) * radiographs.images)[..., 0] > 0.5
+    return float(np.mean([dice(truth, one) for truth, one in zip(radiographs.masks, drawn, strict=True)]))
 
 
-def play(films: int = 48, source_steps: int = 120, steps: int = 80, seed: int = 0) -> pd.DataFrame:
+def play(radiographs: int = 48, source_steps: int = 120, steps: int = 80, seed: int = 0) -> pd.DataFrame:
     """The game with the fault and without it, between phantoms whose target is fogged.
 
     Args:
-        films: of each hospital, to learn from; half as many of the target are scored.
+        radiographs: of each hospital, to learn from; half as many of the target are scored.
         source_steps: of the training at the source.
         steps: of each game.
         seed: of everything.
@@ -161,8 +163,11 @@ def play(films: int = 48, source_steps: int = 120, steps: int = 80, seed: int = 
         A row for the source model and for each game: `Dice, target`, and of the games the discriminator's accuracy over
         the first and the last fifth of the steps.
     """
-    source = phantom_films(films, seed)
-    target, tested = fogged(phantom_films(films, seed + 1)), fogged(phantom_films(films // 2, seed + 2))
+    source = phantom_radiographs(radiographs, seed)
+    target, tested = (
+        fogged(phantom_radiographs(radiographs, seed + 1)),
+        fogged(phantom_radiographs(radiographs // 2, seed + 2)),
+    )
     network = trained_source(source, source_steps, seed=seed)
     rows = {"source": {"Dice, target": mean_dice(network, tested)}}
     for name, factor in {"ADDA, both from 0 to 1": 1.0, "ADDA, the target from 0 to 255": FORGOTTEN}.items():
@@ -176,7 +181,7 @@ def play(films: int = 48, source_steps: int = 120, steps: int = 80, seed: int = 
     return pd.DataFrame(rows).T
 
 
-def _labelled(films: Films, rng: np.random.Generator) -> Mapping[str, np.ndarray]:
-    """A batch of films with masks, as `helpers.learn.augmented_model.augment` takes it."""
-    some = rng.choice(len(films), BATCH)
-    return {"images": films.images[some], "foreground": np.uint8(255) * films.masks[some][:, None]}
+def _labelled(radiographs: Radiographs, rng: np.random.Generator) -> Mapping[str, np.ndarray]:
+    """A batch of radiographs with masks, as `helpers.learn.augmented_model.augment` takes it."""
+    some = rng.choice(len(radiographs), BATCH)
+    return {"images": radiographs.images[some], "foreground": np.uint8(255) * radiographs.masks[some][:, None]}
