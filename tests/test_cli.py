@@ -439,6 +439,15 @@ def test_tables_are_wide_where_nobodys_window_cuts_lines(monkeypatch, capsys):
     assert any("x" * 90 in line and "y" * 60 in line for line in _printed(capsys).splitlines())
 
 
+def test_no_path_is_cut_in_two_where_somebody_searches_for_it(monkeypatch, capsys):
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    paths = f"/data/{'a' * 150}.nii.gz", f"/data/{'b' * 250}.nii.gz"
+    print_table("t", ("folder", "found"), [(paths[0], f"{'many words ' * 40}{paths[1]}")])
+    text = _printed(capsys)
+    assert all(path in text for path in paths)
+    assert sum("many words" in line for line in text.splitlines()) > 1  # between words it goes on in the next line
+
+
 @pytest.mark.parametrize("text", ["scans [left]", "[/x]", "[bold]a[/bold]", "[nan, 1.0]", ":warning:", "a\\[b]"])
 def test_text_is_no_markup(capsys, text):
     print_error(text)

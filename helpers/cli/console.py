@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 _FILE_WIDTH = 200  # where nobody's window cuts lines
+_ANY_WIDTH = 10_000  # for words that are longer
 
 
 def console(stderr: bool = False) -> Console:
@@ -24,7 +25,7 @@ def console(stderr: bool = False) -> Console:
 def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], styles: Iterable[str] | None = None
 ) -> None:
-    """Print a table; what is too wide goes on in the next line.
+    """Print a table; what is too wide goes on in the next line, in a file or a pipe without breaking a word.
 
     Args:
         title: stands above it.
@@ -33,12 +34,18 @@ def print_table(
         styles: of the rows, as rich names them.
     """
     table = Table(title=Text(title), box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(Text(column), overflow="fold")
-    rows = list(rows)
+    rows = [[str(cell) for cell in row] for row in rows]
+    made = console()
+    for number, column in enumerate(columns):
+        # a path that is cut in two is found by nobody who searches the file for it
+        longest = max((len(word) for row in rows for word in row[number].split()), default=0)
+        table.add_column(Text(column), overflow="fold", min_width=None if made.is_terminal else longest)
     for row, style in zip(rows, styles or [""] * len(rows), strict=True):
-        table.add_row(*(Text(str(cell)) for cell in row), style=style)
-    console().print(table)
+        table.add_row(*map(Text, row), style=style)
+    if made.is_terminal:
+        made.print(table)
+    else:
+        Console(width=_ANY_WIDTH).print(table, width=_FILE_WIDTH)
 
 
 def print_error(message: str) -> None:

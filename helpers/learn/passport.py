@@ -232,7 +232,9 @@ def _copy_without_names(folder: Path, target: Path, scores: Mapping[str, Any]) -
     hidden = {site: names[site] for site in sites if site in names}
     copies = {one: "." if one == folder else _without_sites(one.name, hidden, n) for n, one in enumerate(trainings)}
     names |= {one.name: copy for one, copy in copies.items() if one != folder}
-    for one, place in copies.items():
+    for one, place in sorted(
+        copies.items(), key=lambda item: item[0] == folder
+    ):  # an ensemble names its members' digests
         copy, run = target / place, {name: value for name, value in runs[one].items() if value is not None}
         copy.mkdir(exist_ok=True)
         for name in {"model.keras", "mean_mask.png"} & {*_files(run)}:
@@ -246,7 +248,8 @@ def _copy_without_names(folder: Path, target: Path, scores: Mapping[str, Any]) -
             described["splits"][place] = {"digest": renamed.digest, **counts}
             names[splits[one].digest] = renamed.digest
         run["parameters"] = without_folders(run["parameters"])
-        write_signed(with_pseudonyms(run, names), copy / "run.json")
+        digest = write_signed(with_pseudonyms(run, names), copy / "run.json")
+        names[run.get("digest", digest)] = digest
         if one in metrics:
             described["scores"][place] = with_pseudonyms(_without_patients(metrics[one]), names)
     return described

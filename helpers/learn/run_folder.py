@@ -1,13 +1,14 @@
 """The folder of a training, the same for every task: the network, its parameters, and the patients it learned from.
 
 model.keras     the network
-run.json        task, parameters, precision, versions, device, hashes of the patients it learned from, and the range
-                of their fingerprints
+run.json        task, parameters, precision, versions, device, the hash of model.keras, hashes of the patients it
+                learned from, and the range of their fingerprints
 split.json      training, validation and test patients
 history.csv     one row an epoch
 metrics.json    the scores of the test patients; written last, so a folder that has it is finished
 
-The folder of an ensemble (`train … --folds K`) holds a folder of each member, and a `run.json` that names them.
+The folder of an ensemble (`train … --folds K`) holds a folder of each member, and a `run.json` that names them and
+their digests.
 """
 
 import hashlib
@@ -102,7 +103,7 @@ def write_run(
     """Write `run.json` and `split.json`.
 
     Args:
-        out: the folder of the training.
+        out: the folder of the training; of a network that is there already the hash is recorded.
         task: "brain", "gate" or "lungs".
         parameters: what identifies the training.
         split: training, validation and test patients.
@@ -125,6 +126,8 @@ def write_run(
         "device": describe(),
         "learned_from": dict(learned_from),
     }
+    if (out / "model.keras").is_file():
+        run["model_sha256"] = _sha256(out / "model.keras")
     run["digest"] = _digest(run)
     save_split(split, out / "split.json")
     write_json(run, out / "run.json")
@@ -139,14 +142,15 @@ def write_ensemble(out: Path, members: Sequence[Path]) -> dict:
         members: folders of finished trainings in it, of one task, alike but for their patients.
 
     Returns:
-        What `run.json` holds: the members' names, their common parameters, and all patients that any of them learned
-        from.
+        What `run.json` holds: the members' names and digests, their common parameters, and all patients that any of
+        them learned from.
     """
     runs = [read_run(member) for member in members]
     run = {
         **{name: runs[0][name] for name in ("task", "precision", "versions", "device")},
         "parameters": {name: value for name, value in runs[0]["parameters"].items() if name != "split"},
         "members": [member.name for member in members],
+        "member_digests": [run_digest(member) for member in members],
         "learned_from": {identity: hashes for run in runs for identity, hashes in run["learned_from"].items()},
     }
     if all("statistics" in one for one in runs):
@@ -231,7 +235,8 @@ def member_folders(folder: str | os.PathLike) -> list[Path]:
         folder: of a finished training; a leading `~` is expanded.
 
     Raises:
-        DataError: as `read_run`; or a member is missing, or is no training of the same task.
+        DataError: as `read_run`; or a member is missing, is no training of the same task, or is another than the
+            ensemble was made of.
     """
     folder = expanded(folder)
     run = read_run(folder)
@@ -241,6 +246,16 @@ def member_folders(folder: str | os.PathLike) -> list[Path]:
     for member in members:
         if "members" in read_run(member, run["task"]):
             raise DataError(f"{member} is an ensemble in an ensemble; {_RESTORE[0].lower()}{_RESTORE[1:]}")
+    digests = [run_digest(member) for member in members]
+    if run.get("member_digests", digests) != digests:  # older versions recorded none
+        changed = next(
+            (one.name for one, was, now in zip(members, run["member_digests"], digests, strict=False) if was != now),
+            "their number",
+        )
+        raise DataError(
+            f"The members of {folder} are not those that the ensemble was made of: {changed} has changed since. "
+            f"{_RESTORE}"
+        )
     return members
 
 
@@ -411,24 +426,33 @@ def training_folder(out: str | os.PathLike) -> Path:
 
 
 def check_network(folder: str | os.PathLike) -> None:
-    """See that the network of a training is there and whole as an archive, without loading it.
+    """See that the network of a training is there, whole, and the one of its `run.json`, without loading it.
 
     Args:
         folder: of a finished training, or of an ensemble; a leading `~` is expanded.
 
     Raises:
-        DataError: `model.keras` is missing or damaged.
+        DataError: `model.keras` is missing or damaged, or belongs to another training.
     """
     for member in member_folders(folder):
         path = member / "model.keras"
         try:
             with zipfile.ZipFile(path):
                 pass
+            made = _sha256(path)
         except (OSError, zipfile.BadZipFile) as error:
             raise DataError(_unusable(path, error)) from error
+        recorded = read_run(member).get("model_sha256", made)  # older versions recorded none
+        if made != recorded:
+            raise DataError(_unusable(path, f"its SHA-256 is {made[:12]}…, and {recorded[:12]}… is recorded there"))
 
 
-def _unusable(path: Path, error: Exception) -> str:
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _unusable(path: Path, error: Exception | str) -> str:
     return (
         f"{path} cannot be loaded as the network that run.json describes ({error}). Copy the folder again, or train "
         "again."
@@ -451,6 +475,7 @@ def load_network(folder: str | os.PathLike, build: "Callable[[dict], keras.Model
     """
     from helpers.models.ensemble import ensemble
 
+    check_network(folder)
     return ensemble([_load_member(member, build) for member in member_folders(folder)])
 
 

@@ -108,6 +108,8 @@ _TOP = {
         "uniqueItems": True,
         "description": "the names of the members' folders, two at least",
     },
+    "member_digests": {**_STRINGS, "minItems": 2, "description": "the digests of the members, as many as these"},
+    "model_sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "a SHA-256 of 64 letters"},
 }
 
 

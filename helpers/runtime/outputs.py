@@ -71,7 +71,8 @@ def writable_file(path: str | os.PathLike, option: str = "--json", suffixes: Col
     with suppress(RuntimeError):  # there is no user of the name after ~, and `writable_folder` says so
         file = file.expanduser()
     if file.is_dir():
-        raise DataError(f"{file} is a folder; name a file by {option}, such as {file / 'scores.json'}.")
+        such = file / f"table{next(iter(suffixes))}"
+        raise DataError(f"{file} is a folder; name a file by {option}, such as {such}.")
     if os.path.lexists(file) and file.suffix.lower() not in suffixes:
         raise DataError(
             f"{file} is there already and does not end in {' or '.join(suffixes)}, so it is not replaced; name another "

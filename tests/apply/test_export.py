@@ -18,7 +18,7 @@ from helpers.data.pictures import read_image
 from helpers.data.radiographs import split_radiographs
 from helpers.data.splits import Split
 from helpers.data.volumes import read_scan
-from helpers.learn.run_folder import save_model, write_ensemble, write_run
+from helpers.learn.run_folder import run_digest, save_model, write_ensemble, write_run, write_signed
 from helpers.runtime.disk import write_json
 from helpers.runtime.errors import DataError
 from helpers.tasks.brain import inference as brain
@@ -251,8 +251,6 @@ def test_no_name_that_is_not_public_is_in_the_card(lung_model, ensemble, tmp_pat
         text = path.read_text().replace("BraTS20_Training_", "Miller_")
         content = json.loads(text.replace('"TCIA01"', '"St Mary"').replace('"CBICA"', '"St Mary"'))
         if path.name == "run.json":
-            from helpers.learn.run_folder import write_signed
-
             write_signed(content, path)
         elif path.name == "split.json":
             from helpers.data.splits import save_split
@@ -263,9 +261,9 @@ def test_no_name_that_is_not_public_is_in_the_card(lung_model, ensemble, tmp_pat
             path.write_text(json.dumps(content))
     for member in (folder / "a", folder / "b"):
         run, split = (json.loads((member / name).read_text()) for name in ("run.json", "split.json"))
-        from helpers.learn.run_folder import write_signed
-
         write_signed({**run, "parameters": {**run["parameters"], "split": split["digest"]}}, member / "run.json")
+    run = json.loads((folder / "run.json").read_text())
+    write_signed({**run, "member_digests": [run_digest(folder / name) for name in run["members"]]}, folder / "run.json")
     card = model_card(folder)
     assert "Miller" not in card
     assert "Mary" not in card

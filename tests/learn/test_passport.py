@@ -28,6 +28,7 @@ from helpers.learn.run_folder import (
     save_model,
     write_ensemble,
     write_run,
+    write_signed,
 )
 from helpers.measure.classification import SlicePredictions
 from helpers.measure.evaluate import summarise_patients
@@ -285,7 +286,19 @@ def _replace(name, change):
     return changed
 
 
-def _bomb(_):
+def _with_network(content):
+    """The contents with another network, and a `run.json` that records it."""
+
+    def changed(members):
+        run = json.loads(dict(members)["run.json"]) | {"model_sha256": hashlib.sha256(content()).hexdigest()}
+        write_signed(run, path := Path("run.json"))
+        new = {"model.keras": content(), "run.json": path.read_bytes()}
+        return [(name, new.get(name, old)) for name, old in members]
+
+    return changed
+
+
+def _bomb():
     with zipfile.ZipFile(path := Path("bomb.zip"), "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("metadata.json", "config.json", "model.weights.h5"):
             archive.writestr(name, bytes(10**7))
@@ -328,7 +341,11 @@ ALTERED = {
     "a place on Windows": (lambda m: _forged([*m, ("C:\\run.json", b"x")]), r"holds 'C:.*run\.json'"),
     "a training two folders deep": (lambda m: _forged([*m, ("a/b/run.json", b"x")]), r"holds 'a/b/run\.json'"),
     "a training that nobody names": (lambda m: _forged([*m, ("more/run.json", b"{}")]), r"more/run\.json is no part"),
-    "weights that unpack to any size": (lambda m: _forged(_replace("model.keras", _bomb)(m)), "not compressed"),
+    "weights that unpack to any size": (lambda m: _forged(_with_network(_bomb)(m)), "not compressed"),
+    "weights of another training": (
+        lambda m: _forged(_replace("model.keras", lambda _: _bomb())(m)),
+        r"model\.keras cannot be loaded .* \(its SHA-256",
+    ),
     "weights that are none": (
         lambda m: _forged(_replace("model.keras", lambda _: b"PK")(m)),
         r"model\.keras cannot be loaded",

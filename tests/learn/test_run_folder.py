@@ -2,11 +2,15 @@
 
 import json
 import re
+import shutil
+import zipfile
 
 import pytest
 
 from helpers.data.splits import Split, save_split
 from helpers.learn.run_folder import (
+    check_network,
+    member_folders,
     patients_learned_from,
     read_metrics,
     read_run,
@@ -15,6 +19,7 @@ from helpers.learn.run_folder import (
     training_folder,
     write_ensemble,
     write_run,
+    write_signed,
 )
 from helpers.learn.test_cases import check_split
 from helpers.runtime.errors import DataError
@@ -154,6 +159,37 @@ def test_members_that_all_test_the_same_patients_score_them_together(folder, tmp
     out = _members(tmp_path_factory.mktemp("same"), "p4", "p4")
     assert scoring_folders(out) == {"p4": out}
     assert scoring_folders(folder) == {"p4": folder}
+
+
+def test_a_member_that_was_exchanged_is_no_part_of_the_ensemble(tmp_path):
+    out = _members(tmp_path, "p4", "p2", "p1")
+    for file in (out / "m1").iterdir():
+        shutil.copy(out / "m0" / file.name, file)
+    with pytest.raises(DataError, match="are not those that the ensemble was made of: m1 has changed"):
+        member_folders(out)
+
+
+def test_an_ensemble_of_an_older_version_recorded_no_digests_of_its_members(tmp_path):
+    out = _members(tmp_path, "p4", "p2")
+    run = json.loads((out / "run.json").read_text())
+    del run["member_digests"]
+    write_signed(run, out / "run.json")
+    assert member_folders(out) == [out / "m0", out / "m1"]
+
+
+def _archive(path, content):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model.weights.h5", content)
+
+
+def test_a_network_is_that_of_its_own_training(tmp_path):
+    """A network of the same shape that learned from the test patients would load, and score too well."""
+    _archive(tmp_path / "model.keras", "the weights of this training")
+    write_run(tmp_path, "brain", PARAMETERS, SPLIT, HASHES)
+    check_network(tmp_path)
+    _archive(tmp_path / "model.keras", "the weights of some other one")
+    with pytest.raises(DataError, match=r"model\.keras cannot be loaded .* \(its SHA-256 is"):
+        check_network(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"n": 1}', '{"n": 1, "regions": {"WT": {"dice": 3}}}'])
