@@ -24,7 +24,7 @@ from helpers.data.volumes import Scan, read_scan
 from helpers.runtime.disk import allocate_arrays
 from helpers.runtime.errors import DataError
 
-VERSION = 5
+VERSION = 6
 """Increased whenever the same sources give another store; a store of another version is rebuilt."""
 
 
@@ -139,15 +139,31 @@ def opened(folder: Path, manifest: dict) -> Store:
 
 
 def voxel_hashes(scan: Scan) -> dict[str, str]:
-    """A hash of the voxel values of each modality, independent of the file's name, data type and compression.
+    """What tells a patient from any other, independent of the file's name, data type and compression.
+
+    Of each modality one hash of the voxel values, and one of where they are not 0, `flair_brain`: somebody who scales
+    the values, or corrects a bias field, leaves the outline of the brain. A scan that is 0 nowhere has no outline.
 
     Args:
         scan: any patient.
+
+    Returns:
+        The hashes by name, 32 letters each.
     """
-    return {
-        modality: hashlib.blake2b(np.ascontiguousarray(scan.image(modality)), digest_size=16).hexdigest()
-        for modality in scan.modalities
-    }
+    hashes = {}
+    for modality in scan.modalities:
+        voxels = np.ascontiguousarray(scan.image(modality))
+        hashes[modality] = _hash(voxels)
+        if not (brain := voxels != 0).all():
+            hashes[f"{modality}_brain"] = _hash(np.packbits(brain), str(brain.shape).encode())
+    return hashes
+
+
+def _hash(*parts: np.ndarray | bytes) -> str:
+    made = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        made.update(part)
+    return made.hexdigest()
 
 
 def _description(patients: Sequence[Patient], modalities: tuple[str, ...], grid: Grid) -> dict:

@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import nibabel as nib
@@ -98,7 +99,7 @@ def test_store_of_version_2_is_rebuilt(three, tmp_path):
 
     store = _open(three, folder)
     assert store.manifest == new
-    assert store.manifest["version"] == VERSION == 5
+    assert store.manifest["version"] == VERSION == 6
     assert set(store.patients[three[0].id]["fingerprint"]) == {"head", *MODALITIES}
     assert sorted(path.name for path in folder.iterdir()) == [
         "has_brain.npy",
@@ -203,6 +204,20 @@ def test_hash_knows_a_patient_under_another_name_and_type(three, tmp_path):
     assert voxel_hashes(read_scan(three[1], MODALITIES)) != voxel_hashes(scan)
 
 
+def test_hash_knows_a_patient_whose_intensities_were_changed(three):
+    """Scaled, or corrected for a field: the outline of the brain is left, and is no other patient's."""
+    scan, other = (read_scan(one, MODALITIES) for one in three[:2])
+    field = np.linspace(0.5, 2, scan.images.shape[0], dtype=np.float32)[:, None, None, None]
+    known = {*voxel_hashes(scan).values()}
+    assert known & {*voxel_hashes(replace(scan, images=scan.images * field)).values()}
+    assert not known & {*voxel_hashes(other).values()}
+
+
+def test_a_scan_that_is_0_nowhere_has_no_outline_to_be_known_by(three):
+    scan = read_scan(three[0], MODALITIES)
+    assert set(voxel_hashes(replace(scan, images=scan.images + 1))) == set(MODALITIES)
+
+
 def test_optional_modality_that_is_missing_is_zero_and_has_no_hash(three, tmp_path):
     three[0].images["t2"].unlink()
     people = read_catalogue(tmp_path / "brats").require(MODALITIES)[:3]
@@ -210,7 +225,7 @@ def test_optional_modality_that_is_missing_is_zero_and_has_no_hash(three, tmp_pa
     without, present = (store.volume(patient.id)[0] for patient in people[:2])
     assert not without[..., 2].any()
     assert present[..., 2].any()
-    assert set(store.patients[people[0].id]["voxels"]) == {"flair", "t1ce"}
+    assert set(store.patients[people[0].id]["voxels"]) == {"flair", "flair_brain", "t1ce", "t1ce_brain"}
     np.testing.assert_array_equal(without[..., :2], _open(people, tmp_path / "pair").volume(people[0].id)[0])
     with pytest.raises(DataError, match="no t2"):
         open_store(people, tmp_path / "other", (*MODALITIES, "t2"), Grid(32))
