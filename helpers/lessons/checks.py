@@ -9,11 +9,15 @@ failed check stops it.
 """
 
 import os
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+import numpy as np
+
 T = TypeVar("T")
+_AT_MOST = 60  # characters of a value in a message, which is one line
 
 
 class NotYetError(Exception):
@@ -43,9 +47,23 @@ def filled(value: T) -> T:
     Raises:
         NotYetError: there is nothing yet.
     """
-    given = value is not None and value is not ...
-    require(given, "there is nothing here yet; replace the ... above and run again")
+    require(value is not ..., "there is nothing here yet; replace the ... above and run again")
+    # A function whose `return` was forgotten gives None, and so does one that only prints.
+    forgotten = "there is nothing here yet (None); replace the ... above, and end a function with `return`"
+    require(value is not None, forgotten)
     return value
+
+
+def shortly(value: object) -> str:
+    """What the learner gave, for a message: an array by its shape, everything else by its first characters.
+
+    Args:
+        value: anything.
+    """
+    if isinstance(value, np.ndarray) and value.ndim:
+        return f"an array of shape {value.shape}"
+    text = " ".join(reprlib.repr(value).split())
+    return text if len(text) <= _AT_MOST else f"{text[:_AT_MOST]} ..."
 
 
 @contextmanager
@@ -67,6 +85,7 @@ def exercise_check(task: str) -> Iterator[None]:
         # An unfilled stub must not stop the lesson, which goes on with the helper's own function.
         known = isinstance(problem, NotYetError)
         missing = problem if known else f"your code stopped with {type(problem).__name__}: {problem}"
-        print(f"{task}, not yet: {missing}.")
+        said = str(missing)
+        print(f"{task}, not yet: {said}" + "." * (not said.endswith((".", "?"))))
     else:
         print(f"{task}: solved.")

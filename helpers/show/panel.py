@@ -14,6 +14,11 @@ OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}
 PLANES = {"axial": "SI", "coronal": "AP", "sagittal": "RL"}  # the direction along which the slices are counted
 Box = tuple[slice, slice]
 HALO = [patheffects.withStroke(linewidth=2, foreground="black")]
+# Unsnapped: L and I are drawn along the pixels, which Agg would move until the thin stroke of a small letter is gone.
+LETTER_HALO = [
+    patheffects.Stroke(linewidth=2, foreground="black", snap=False),
+    patheffects.Stroke(linewidth=0, snap=False),
+]
 
 
 @dataclass(frozen=True)
@@ -241,7 +246,7 @@ def _overlay(
 def _marks(ax: Axes, plane: Plane, width: float, height: float) -> None:
     """Direction letters and scale bar over a picture of this size in millimetres."""
     left, right, top, bottom = plane.letters
-    text = {"color": "white", "fontsize": 9, "path_effects": HALO}
+    text = {"color": "white", "fontsize": 9, "path_effects": LETTER_HALO}
     ax.text(0.02, 0.5, left, transform=ax.transAxes, ha="left", va="center", **text)
     ax.text(0.98, 0.5, right, transform=ax.transAxes, ha="right", va="center", **text)
     ax.text(0.5, 0.985, top, transform=ax.transAxes, ha="center", va="top", **text)

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 
 from helpers.measure.overlap import dice
 from helpers.measure.statistics import MIN_PATIENTS, mean_interval
-from helpers.show.panel import HALO
+from helpers.show.panel import LETTER_HALO
 from helpers.show.style import AGREEMENT_COLOURS, SITE_COLOURS, alt, styled
 
 if TYPE_CHECKING:
@@ -75,7 +75,9 @@ def show_radiograph(
         ax.contour(columns, rows, np.pad(lungs, 1), levels=[0.5], colors=[TRUTH], linewidths=1.2)
     if marks:
         for x, letter, side in ((0.03, "R", "left"), (0.97, "L", "right")):
-            ax.text(x, 0.5, letter, transform=ax.transAxes, color="white", ha=side, va="center", path_effects=HALO)
+            ax.text(
+                x, 0.5, letter, transform=ax.transAxes, color="white", ha=side, va="center", path_effects=LETTER_HALO
+            )
     ax.set(xlim=(-0.5, radiograph.shape[1] - 0.5), ylim=(radiograph.shape[0] - 0.5, -0.5))
     ax.set_axis_off()
     return ax

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 
 from helpers.measure import overlap, regions
 from helpers.show.landmarks import core_centre
-from helpers.show.panel import HALO, grey_levels, plane, show_slice
+from helpers.show.panel import LETTER_HALO, grey_levels, plane, show_slice
 from helpers.show.style import AGREEMENT_COLOURS, CLASS_COLOURS, CLASS_NAMES, MODALITY_NAMES, alt, styled
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def _annotate(ax: Axes, x: float, y: float, text: str) -> None:
     aside = 0.24 * (right - left) * (1 if x < (left + right) / 2 else -1)
     above = 0.28 * (top - bottom) * (1 if y > (bottom + top) / 2 else -1)
     arrow = {"arrowstyle": "->", "color": "white", "linewidth": 1.4}
-    ax.annotate(text, (x, y), (x + aside, y + above), color="white", arrowprops=arrow, path_effects=HALO)
+    ax.annotate(text, (x, y), (x + aside, y + above), color="white", arrowprops=arrow, path_effects=LETTER_HALO)
 
 
 def _figure(panels: float, title: str | None, legend: bool, rows: int = 1) -> Figure:

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from nibabel import affines, orientations
 
@@ -31,6 +32,21 @@ def corner(picture):
 )
 def test_letters_stand_where_a_radiologist_expects_them(name, expected):
     assert letters(draw(np.ones((30, 40)), plane(LPS, name))) == expected
+
+
+@pytest.mark.parametrize(("name", "letter"), [("axial", "L"), ("sagittal", "I")])
+def test_a_letter_is_as_bold_wherever_it_falls_on_the_pixels(name, letter):
+    ink = []
+    for inches in np.linspace(2.5, 2.7, 9):
+        figure = Figure(figsize=(inches, inches), dpi=72)
+        ax = show_slice(figure.add_axes((0, 0, 1, 1)), np.zeros((30, 40)), plane(LPS, name))
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        (text,) = (one for one in ax.texts if one.get_text() == letter)
+        left, bottom, right, top = text.get_window_extent().padded(1).extents.astype(int)
+        green = np.asarray(canvas.buffer_rgba())[::-1, :, 1]  # from the bottom, as the box is; the background has none
+        ink.append(green[bottom : top + 1, left : right + 1].sum(dtype=int))
+    assert max(ink) < 1.3 * min(ink)
 
 
 @pytest.mark.parametrize("codes", ["LPS", "RAS", "LAS", "RPI", "PSR", "SLA", "IRP", "ASL"])
