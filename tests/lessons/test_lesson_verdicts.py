@@ -58,7 +58,7 @@ def test_lesson_00_says_of_its_first_curve_what_it_does(capsys, curve):
     history[["val_dice_tc", "val_dice_et"]] = 0.0
     said = say(capsys, "00", "trend(history", history=history)
     assert f"WT's overlap {trend(curve)}" in said
-    assert f"The error {trend(np.flip(curve))}" in said
+    assert f"The loss {trend(np.flip(curve))}" in said
 
 
 def test_lesson_00_says_where_the_network_has_learnt_nothing(capsys):

@@ -53,6 +53,7 @@ def test_nonsense_gets_a_sentence(number, code):
         ("0.9", "counts the brain alone"),
         ("0.5", "divide the voxels with label 0 by all voxels"),
         ("-1", "an accuracy is a share between 0 and 1"),
+        ("scan.seg == 0", "you have an array of shape (10, 10, 2); an accuracy is one number"),
         ("...", "there is nothing here yet"),
     ],
 )
@@ -95,8 +96,11 @@ def _patient(name, *three):
         ("labels.size * np.prod(spacing) / 1000", "you measure all voxels"),
         ("(labels == 1).sum() * np.prod(spacing) / 1000", "you measure label 1 alone"),
         ("(labels > 0).sum() * np.sum(spacing) / 1000", "you add the sides of a voxel"),
-        ("(labels > 0).sum() / 100", "use `spacing`"),
-        ("7", "are 7 ml by yours; expected 0.15"),
+        ("(labels > 0).sum() * 15 / 1000", "use `spacing`"),
+        ("(labels > 0).sum() * spacing[0] ** 3 / 1000", "you take a voxel for a cube"),
+        ("(labels > 0).sum() * np.prod(spacing) * 1000", "you multiply by 1,000"),
+        ("labels * np.prod(spacing)", "you return an array of shape (4, 5, 3); a volume is one number"),
+        ("7", "are 7 ml by yours; expected 0.225"),
     ],
 )
 def test_the_volume_names_the_usual_mistake(code, words):
@@ -114,6 +118,7 @@ def test_the_volume_names_the_usual_mistake(code, words):
         ("np.where(flair > np.quantile(brain, 0.9), 2, 0)", "use `share`"),
         ("np.where(scan.images > np.quantile(brain, 1 - share), 2, 0)", "you return the shape (10, 10, 2, 2)"),
         ("np.where(flair > np.quantile(brain, 0.98), 2, 0)", "you label 2 of 100 voxels"),
+        ("np.where(flair > (1 - share) * flair.max(), 2, 0)", "you take a share of the largest value"),
     ],
 )
 def test_the_rival_names_the_usual_mistake(code, words):
@@ -121,5 +126,5 @@ def test_the_rival_names_the_usual_mistake(code, words):
 
 
 def test_the_rival_of_another_modality_is_told_so():
-    code = "def brightest(scan, share):\n    t1ce = scan.images[..., 1]\n    return np.where(t1ce > 90, 2, 0)"
+    code = "def brightest(scan, share):\n    t1ce = scan.images[..., 1]\n    return np.where(t1ce > 90**2, 2, 0)"
     assert "is that another modality" in answer("00", 4, code)
