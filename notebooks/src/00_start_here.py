@@ -11,7 +11,7 @@
 # ---
 
 # %% tags=["parameters"]
-SEED = 0  # of everything random: the same seed gives the same numbers
+SEED = 0  # of all that is drawn at random; a training still rounds as it likes
 DATA_DIR = ""  # folder with BraTS patients; empty: Kaggle's set, else phantoms
 OUTPUT_DIR = ""  # where this lesson writes; empty: a temporary folder
 PATIENTS = 20  # at most; more take longer and outline better

@@ -107,10 +107,12 @@ def test_who_is_in_both_names_the_usual_mistake(code, words):
         ("len(test & train) / len(test)", "you find none"),
         ("100 * sum((p, k - 1) in train or (p, k + 1) in train for p, k in test) / len(test)", "a percentage"),
         (
-            "sum((p, k - 1) in train for p, k in test) / 6 + sum((p, k + 1) in train for p, k in test) / 6",
+            "(sum((p, k - 1) in train for p, k in test) + sum((p, k + 1) in train for p, k in test)) / len(test)",
             "count it once",
         ),
-        ("0.4", "expected 0.5"),
+        ("sum((p, k + 1) in train for p, k in test) / len(test)", "you look one way only"),
+        ("1 - sum((p, k - 1) in train or (p, k + 1) in train for p, k in test) / len(test)", "have no neighbour"),
+        ("0.7", "expected 0.4"),
     ],
 )
 def test_counting_the_leak_names_the_usual_mistake(code, words):
