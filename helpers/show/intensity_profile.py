@@ -65,6 +65,8 @@ def intensity_profile(scan: Scan, voxel: Sequence[int], title: str | None = None
         ax.set_ylabel(MODALITY_NAMES.get(name, name), rotation=0, ha="right", va="center")
         ax.grid(axis="x", visible=False)
         ax.tick_params(labelbottom=row == count - 1)
+        if row == 0:
+            ax.set_title("Deviations from the mean of the brain")
     ax.set_xlabel("mm along the line, the patient's right first")
     handles = [Patch(facecolor=c, alpha=0.45, label=CLASS_NAMES[n]) for n, c in CLASS_COLOURS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))

@@ -110,7 +110,7 @@ def three_planes(
 ) -> Figure:
     """Axial, coronal and sagittal slice through one voxel, by default the centre of the tumour core (figure 11).
 
-    By default the core, necrosis and enhancing rim together, is outlined; where a centre is given, each class is.
+    By default the classes of the core are outlined, necrosis and enhancing rim; where a centre is given, all are.
 
     Args:
         scan: the patient.
@@ -134,7 +134,9 @@ def three_planes(
         box, k = boxes[name], point[view.axis]
         image = view.cut(volume, k, box)
         labels = None if scan.seg is None else view.cut(scan.seg, k, box)
-        show_slice(ax, image, view, grey_levels(volume), regions.mask(labels, "TC") if centre is None else labels)
+        if centre is None:
+            labels = np.where(regions.mask(labels, "TC"), labels, 0)
+        show_slice(ax, image, view, grey_levels(volume), labels)
         inside = [point[axis] for axis in range(3) if axis != view.axis]
         x, y = view.place(tuple(i - edge.start for i, edge in zip(inside, box, strict=True)), image.shape)
         _crosshair(ax, x, y)

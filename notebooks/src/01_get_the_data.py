@@ -33,7 +33,7 @@ from helpers.data.sources import brats, bring, find
 from helpers.lessons.record import record
 from helpers.show.panel import plane
 from helpers.show.row import Panel, row
-from helpers.show.style import CLASS_COLOURS, CLASS_NAMES, alt, use
+from helpers.show.style import CLASS_COLOURS, CLASS_NAMES, REGION_COLOURS, alt, use
 
 # %%
 use()
@@ -87,8 +87,9 @@ for patient in four:
     busiest = int((mask > 0).sum(axis=(0, 1)).argmax())
     view, outline = plane(nib.load(patient.seg).affine), (mask > 0).astype(int)
     panels[patient.id[-3:]] = Panel(flair[..., busiest], view, outline[..., busiest])
-text = "A FLAIR slice of four patients, the whole tumour outlined; all look well drawn."
-row(panels, text, "Four patients, four good outlines", {1: CLASS_COLOURS[3]})
+text = "A FLAIR slice of four patients, the whole tumour coloured; all look well drawn."
+colours = {1: REGION_COLOURS["WT"]}
+row(panels, text, "Four patients, four good outlines", colours, fill=0.5)
 
 # %% [markdown]
 # One of these four must not be trained on. Which?

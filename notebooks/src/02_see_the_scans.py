@@ -33,7 +33,7 @@ api.modalities(unmarked, k, title="One slice, four settings. Where is the tumour
 # Choose a panel before you read on, and say where you would draw the line. In a running notebook this picture has a
 # slider, which the arrow keys move too: leaf through the head from the skull base to the crown, and find where the
 # tumour begins and where it ends. Where nobody is there to move it, each viewer of this lesson is a still picture; so
-# here is the way through the head once more, with the mask outlined.
+# here is the way through the head once more, with the mask outlined, and back to our slice.
 
 # %%
 import numpy as np
@@ -56,14 +56,14 @@ def frame(k: int):
             view.cut(volume, k, box) for volume in (scan.image(name), scan.seg)
         )
         panels[style.MODALITY_NAMES[name]] = Panel(image, view, labels, window)
-    return row(panels, f"Slice {k}.", title=f"Slice {k}", width=4.0)
+    return row(panels, f"Slice {k}.", title=f"Slice {k}", width=5.0)
 
 
 counted = tuple(axis for axis in range(3) if axis != view.axis)
 within = np.flatnonzero(scan.images.any(axis=(*counted, 3)))  # slices with brain
 few = within[:: max(1, len(within) // 16)]
 text = f"The head of {scan.id} from the skull base to the crown, its tumour outlined."
-moving(map(frame, few), text, seconds=0.35, dpi=72)
+moving(map(frame, [*few, k]), text, seconds=0.35, dpi=72)
 
 # %% [markdown]
 # ## The obvious way to look
@@ -100,7 +100,7 @@ style.alt(figure, "The slice from above, turned so that the nose points up.")
 
 # %% [markdown]
 # It looks like a head. In which hemisphere is the tumour, then? The file knows: its **affine** is a 4 x 4 matrix that
-# carries a voxel's index to millimetres in the head. Two things can be read off it: where each axis runs to, and how
+# carries a voxel's index to millimetres in the room. Two things can be read off it: where each axis runs to, and how
 # far one step is, the **spacing**.
 
 # %%
@@ -122,7 +122,8 @@ from helpers.show.panel import Plane
 by_hand = Panel(turned, Plane(2, ("P", "L"), view.spacing))  # as the array lies
 by_affine = Panel(flair[:, :, k], view)
 text = "The slice drawn by its affine, and its mirror image, turned by hand."
-row({"Drawn by the affine": by_affine, "Turned by hand": by_hand}, text)
+shown = {"Drawn by the affine": by_affine, "Turned by hand, nobody knows": by_hand}
+row(shown, text, title="Both look like a head, and one is the mirror image")
 
 # %% [markdown]
 # The two are mirror images. Both look like a head, and the right one puts the tumour into the wrong hemisphere. That
@@ -157,17 +158,16 @@ def side(tumour: np.ndarray, affine: np.ndarray) -> str:
     """The patient's side on which the tumour lies: "left" or "right"."""
     tumour_index = np.argwhere(tumour).mean(axis=0)  # (3,)
     middle_index = (np.array(tumour.shape) - 1) / 2
-    moved = affine[:3, :3] @ (
-        tumour_index - middle_index
-    )  # millimetres from the middle
+    moved = affine[:3, :3] @ (tumour_index - middle_index)  # mm from the middle
     return "right" if moved[0] > 0 else "left"
 
 
 # %% tags=["check", "long"]
-from helpers.lessons.checks import exercise_check, filled, require
+from helpers.lessons.checks import exercise_check, filled, require, shortly
 
 with exercise_check("Exercise 1"):
     ras, lps = np.diag([1.0, 1, 1, 1]), np.diag([-1.0, -1, 1, 1])
+    ras[0, 3], lps[0, 3] = -7.5, 7.5  # the room's zero in the middle of the head
     far = ras.copy()
     far[0, 3] = 300  # the room's zero lies far outside of the head
     turned_axes = np.array(
@@ -186,7 +186,8 @@ with exercise_check("Exercise 1"):
         volume[place] = True
         given = filled(side(volume, affine))
         a_side = isinstance(given, str) and given.lower() in ("left", "right")
-        require(a_side, f"you return {given!r}; it should be 'left' or 'right'")
+        told = f"you return {shortly(given)}; it should be 'left' or 'right'"
+        require(a_side, told)
         said[name] = given.lower()
     asked = "the tumour's place and the affine must both have a say"
     require(len(set(said.values())) > 1, f"you say the same of all five files; {asked}")
@@ -196,9 +197,13 @@ with exercise_check("Exercise 1"):
         "all five are the wrong way round; x grows to the patient's right, and the "
         "sides are the patient's, not the screen's",
     )
-    signs = "axes to L, P, S" in wrong and "axes to R, A, S" not in wrong
     require(
-        not signs,
+        "axes to R, A, S" not in wrong,
+        "you are wrong where the first axis runs to the right and the tumour has index "
+        "1 of 16: near 0 is the left; where does its place come in?",
+    )
+    require(
+        "axes to L, P, S" not in wrong,
         "with axes to L, P, S you are wrong: a negative step runs to the left",
     )
     zero = "axes to R, A, S, and its zero far away" in wrong
@@ -246,14 +251,14 @@ thick = flair[flair.shape[0] // 2, :, ::keep]  # (columns, fewer slices)
 as_pixels = plane(np.diag([-1.0, -1.0, 1.0, 1.0]), "sagittal")  # a pixel a voxel
 to_scale = plane(scan.affine @ np.diag([1.0, 1.0, keep, 1.0]), "sagittal")
 panels = {
-    "One pixel a voxel": Panel(thick, as_pixels),
     "To scale": Panel(thick, to_scale),
+    "One pixel a voxel, and so no scale": Panel(thick, as_pixels),
 }
-text = "A head from the side: squashed with square voxels, and in proportion to scale."
+text = "A head from the side: in proportion to scale, and squashed with square voxels."
 row(panels, text, title=f"The same slices, {keep * scan.spacing[2]:g} mm thick")
 
 # %% [markdown]
-# `show_slice` does from now on what we did by hand: it takes directions and spacing from the affine.
+# The pictures from here on do what we did by hand: they take directions and spacing from the affine.
 
 # %% [markdown] tags=["question"]
 # Hospital A outlined 20,000 voxels of tumour, hospital B 10,000. Whose tumour is larger?
@@ -349,8 +354,8 @@ api.modalities(scan, k, title="The mask beside what four settings show")
 
 # %% [markdown]
 # The eye is quickly convinced. Walk along one line instead, from the patient's right to the left through the core, and
-# look at how the greys change from one tissue to the next. Which curve would tell you that you have entered the tumour,
-# and which that you stand in the rim?
+# look at how the greys change from one tissue to the next. They are drawn as deviations from the mean of the brain; why,
+# comes below. Which curve would tell you that you have entered the tumour, and which that you stand in the rim?
 
 # %%
 from helpers.show.intensity_profile import intensity_profile
@@ -485,8 +490,9 @@ row(panels, text, title=f"One window for both; healthy brain differs {ratio:.1f}
 # that the scanner chose on that day, and a network trained on the first head would be lost on the second. Something has
 # to be divided out.
 #
-# The obvious thing, and what the public notebook for this data set does, is to divide by the largest value. What grey
-# does healthy brain get then, in each of our patients? And how much hangs on the few brightest voxels?
+# The obvious thing, which a public notebook for this data set does (lesson 08 takes it apart), is to divide by the
+# largest value. What grey does healthy brain get then, in each of our patients? And how much hangs on the few brightest
+# voxels?
 
 # %%
 rows = {}
@@ -499,12 +505,12 @@ divided = pd.DataFrame(rows, index=columns).T
 moved = divided["without 100"] / divided["by the brightest"] - 1
 least, most = divided.iloc[:, 0].min(), divided.iloc[:, 0].max()
 print(f"healthy brain becomes {least:.2f} to {most:.2f}")
-print(f"100 of {len(bright):,} voxels move it by up to {moved.max():.0%}")
-print("most in", moved.idxmax())
+hit = next(one for one in scans if one.id == moved.idxmax())
+size = np.count_nonzero(hit.image("t1ce"))
+print(f"100 of {size:,} voxels move it by up to {moved.max():.0%}, in {hit.id}")
 divided.round(3)
 
 # %%
-hit = next(one for one in scans if one.id == moved.idxmax())
 where = np.unravel_index(hit.image("t1ce").argmax(), hit.seg.shape)
 print(
     "the brightest voxel of", hit.id, "lies in:", style.CLASS_NAMES[int(hit.seg[where])]
@@ -599,9 +605,9 @@ for way, change in ways.items():
     brains[way] = [g[(one.image("flair") != 0) & (one.seg == 0)] for g, one in pairs]
     scatter = np.std([np.median(brain) for brain in brains[way]])
     apart[way] = float(scatter / np.mean([brain.std() for brain in brains[way]]))
-record("peaks_apart", apart)
 
 # %%
+record("peaks_apart", apart)
 figure = Figure(figsize=(8, 2.9))
 for ax, (way, greys_of) in zip(figure.subplots(1, 3), brains.items(), strict=True):
     edges = np.linspace(*np.percentile(np.concatenate(greys_of), [0.1, 99.9]), 60)
@@ -693,7 +699,7 @@ with exercise_check("Exercise 3"):
 # cannot be compared.
 
 # %% [markdown]
-# The rest of the lesson uses the `window` of `show_slice`, which does the same. Two windows on one z-scored slice:
+# A `Panel` has a `window`, which does the same. Two of them on one z-scored slice:
 
 # %%
 z = view.cut(zscore(scan.images)[..., MODALITIES.index("t1ce")], k, box)
@@ -869,13 +875,14 @@ shown = {
     f"the truth: {cell_of.max()} cells": (np.ma.masked_equal(cell_of, 0), "hsv"),
     "weights of the borders": (weights, "magma"),
 }
-figure = Figure(figsize=(8, 2.5))
+figure = Figure(figsize=(8, 2.8))
 for ax, (name, (array, colour)) in zip(
     figure.subplots(1, 4), shown.items(), strict=True
 ):
     ax.imshow(array, cmap=colour)
     ax.set_title(name)
     ax.set_axis_off()
+figure.suptitle("A mask says what is cell, and not which")
 style.alt(
     figure, f"{cell_of.max()} touching cells, their mask in {count} lumps, and weights."
 )

@@ -20,7 +20,7 @@ PAIR = ("flair", "t1ce")
 patient = read_catalogue(sources.brats(DATA_DIR)).require(PAIR)[0]
 
 # %% [markdown]
-# One slice of one patient with its mask, in a window of 96 x 96 pixels. A mask comes as **soft labels**: how much of
+# One slice of one patient with its mask, cut to a square of 96 x 96 pixels. A mask comes as **soft labels**: how much of
 # each pixel belongs to each of the four classes, from 0 to 1.
 
 # %%
@@ -199,6 +199,9 @@ with exercise_check("Exercise 1"):
     )
     moved = np.moveaxis(batch_of_toys, 1, -1)
     reshaped = batch_of_toys.reshape(2, 4, 5, 3)
+    shown = np.moveaxis(toy, 1, -1)  # what a right answer gives
+    white = np.allclose(given, 255 * shown, atol=0.01)
+    require(not white, "your greys run to 255; leave them between 0 and 1")
     usual = {
         "reshape deals the numbers out anew; np.moveaxis moves an axis": (
             reshaped * paper.STD + paper.MEAN
@@ -210,11 +213,17 @@ with exercise_check("Exercise 1"):
             (moved - paper.MEAN) / paper.STD
         ),
         "the mean is missing": moved * paper.STD,
+        "you clip while the numbers are still normalised; clip last": (
+            moved.clip(0, 1) * paper.STD + paper.MEAN
+        ),
+        "you stretch from the least to the greatest; undo the two steps instead": (
+            (moved - moved.min()) / np.ptp(moved)
+        ),
         "the numbers are still normalised; only the axis has moved": moved,
     }
     for mistake, wrong in usual.items():
         require(not np.allclose(given.clip(0, 1), wrong.clip(0, 1), atol=1e-5), mistake)
-    off = np.abs(given - np.moveaxis(toy, 1, -1)).max()
+    off = np.abs(given - shown).max()
     require(off < 1e-5, f"there and back again is off by {off:.3g}; it should be 0")
     wild = np.asarray(
         my_denormalise(
@@ -248,13 +257,17 @@ with exercise_check("Exercise 1"):
 back = paper.denormalise(batch)  # (6, 224, 224, 3)
 grid_of(back, "Undone: the same batch, to look at")
 
+# %% [markdown]
+# Is anything lost on the way? Six pictures without the flips and turns, there and back:
+
 # %%
 plain = np.stack([paper.to_tensor(paper.resize(picture)) for picture in rgb])
 again = paper.denormalise(paper.normalise(plain))
-record("round_trip_error", float(np.abs(again - np.moveaxis(plain, 1, -1)).max()))
+lost = float(np.abs(again - np.moveaxis(plain, 1, -1)).max())
+print(f"the largest difference is {record('round_trip_error', lost):.0e}, of 1")
 
 # %% [markdown]
-# Nothing is lost on the way but rounding, as the number shows. Two things about this recipe to keep in mind: it
+# A difference of that size is rounding. Two things about this recipe to keep in mind: it
 # squeezes every picture into a square, whatever its shape was; and it moves the picture alone. For the words "tumour"
 # and "no tumour" that is fine: a tilted head with a tumour has a tumour. A mask has a place.
 #
@@ -331,8 +344,8 @@ nearest_mm = moved_mm(there_and_back)
 print(f"letter D: moved by {nearest_mm:.2f} mm; Dice with itself {nearest_dice:.3f}")
 
 # %% [markdown]
-# The coarse edge of letter D is easily seen and easily forgiven; the shift is not seen at all. A network meets it in
-# every patient, always in the same direction, and learns it.
+# The coarse edge of letter D is easily seen and easily forgiven; the shift is easily taken for a part of it. A network
+# meets it in every patient, always in the same direction, and learns it.
 #
 # What may be interpolated are the soft labels, one picture for each class: half a pixel of rim is a half, and no other
 # class gains by it. The label comes last, as the class with the largest value.
@@ -464,8 +477,8 @@ print(f"On this slice soft labels move the tumour {less}, and come {closer} the 
 # ## Both or neither
 #
 # **Augmentation** shows the network more heads than there are: tilted, larger, mirrored, noisier. What moves the
-# picture must move the mask. How bad is it, if it does not? Guess first: the head is turned by ten degrees, as in the
-# paper, and its mask stays. How much of the tumour do the two still share, as a Dice from 0 to 1?
+# picture must move the mask. How bad is it, if it does not? Guess first: the head is turned by ten degrees, as far
+# as the paper turns, and its mask stays. How much of the tumour do the two still share, as a Dice from 0 to 1?
 
 # %% tags=["guess"]
 my_guess_turned = None  # a number between 0 and 1
@@ -586,12 +599,13 @@ with exercise_check("Exercise 3"):
 # %% [markdown] tags=["question"]
 # You augment chest radiographs for a network that outlines the lungs. Which of these may you use?
 #
-# - A mirror image, left to right, of film and mask :: No, or with care: the heart would lie on the right, as in one
-#   person among thousands, and the network learns from films that it will not meet.
-# - A turn by a few degrees, of film and mask :: Right. People stand askew in front of the film, so there are such films.
-# - A turn by 180 degrees, of film and mask :: No. Pairs stay true, but nobody's film hangs upside down; the network
-#   spends its effort on what does not occur.
-# - A turn by a few degrees of the film alone, since lungs are large :: No. The edge of a large organ moves as far as
+# - A mirror image, left to right, of radiograph and mask :: No, or with care: the heart would lie on the right, as in
+#   one person among thousands, and the network learns from radiographs that it will not meet.
+# - A turn by a few degrees, of radiograph and mask :: Right. People stand askew in front of the detector, so there are
+#   such radiographs.
+# - A turn by 180 degrees, of radiograph and mask :: No. Pairs stay true, but nobody's radiograph hangs upside down; the
+#   network spends its effort on what does not occur.
+# - A turn by a few degrees of the radiograph alone, since lungs are large :: No. The edge of a large organ moves as far as
 #   that of a small one, and the edge is what is to be learnt.
 
 # %% [markdown]
@@ -740,7 +754,7 @@ print(compare_guess("The answer to the four pairs", my_guess_true_pairs, "AC"))
 #
 # A and C are true. In A picture and mask were turned and bent by the same numbers; in C only greys changed, and a mask
 # knows no greys. B is the easy one, a head that was mirrored without its mask. D is the hard one: one forgives a mask
-# its coarse edge, but it came back from the smaller grid a pixel away from its tumour. So: what moves moves both, and
+# its coarse edge, but it came back from the smaller grid beside its tumour. So: what moves moves both, and
 # what is resampled is a picture or soft labels, never labels.
 #
 # Left out: k-space artefacts such as motion and ghosts (TorchIO simulates them well), and resampling to one spacing.

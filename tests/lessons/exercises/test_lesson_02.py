@@ -37,7 +37,9 @@ def test_nonsense_gets_a_sentence(number, code):
         ("'left' if (affine[:3, :3] @ (i - n / 2))[0] > 0 else 'right'", "the patient's, not the screen's"),
         ("'right' if affine[0, 0] * (i[0] - n[0] / 2) > 0 else 'left'", "another axis runs from side to side"),
         ("'left'", "you say the same of all five files"),
+        ("'left' if affine[0, 0] < 0 else 'right'", "where does its place come in"),
         ("'up'", "it should be 'left' or 'right'"),
+        ("tumour", "you return an array of shape (16, 17, 12); it should be 'left' or 'right'"),
         ("True", "it should be 'left' or 'right'"),
     ],
 )

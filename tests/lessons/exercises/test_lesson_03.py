@@ -43,6 +43,9 @@ def test_nonsense_gets_a_sentence(number, code):
         ("(np.moveaxis(batch, 1, -1) * paper.STD).clip(0, 1)", "the mean is missing"),
         ("np.moveaxis(batch, 1, -1)", "the numbers are still normalised"),
         ("np.moveaxis(batch, 1, -1) * paper.STD + paper.MEAN", "clip to the range from 0 to 1"),
+        ("np.moveaxis(batch, 1, -1).clip(0, 1) * paper.STD + paper.MEAN", "still normalised; clip last"),
+        ("255 * (np.moveaxis(batch, 1, -1) * paper.STD + paper.MEAN).clip(0, 1)", "your greys run to 255"),
+        ("(np.moveaxis(batch, 1, -1) - np.min(batch)) / np.ptp(batch)", "from the least to the greatest"),
         ("np.moveaxis(batch, 1, -1) * 0.2 + 0.5", "there and back again is off by"),
     ],
 )
