@@ -132,6 +132,7 @@ def test_counting_the_leak_names_the_usual_mistake(code, words):
         ("(set(list(split(mixed[:few])[0])[1:]), split(mixed[:few])[1])", "1 slices are on no side"),
         ("split(list(np.random.default_rng().permutation(people))[:few])", "the same seed deals differently"),
         ("split(list(rng.permutation(list(dict.fromkeys(p for p, _ in slices))))[:few])", "sort the patients"),
+        ("split(list(rng.permutation(list({p for p, _ in slices})))[:few])", "sort the patients"),
         ("(split(mixed[:few])[0] | {('x', 1)}, split(mixed[:few])[1])", "which is none of the slices"),
     ],
 )
