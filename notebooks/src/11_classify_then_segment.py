@@ -146,8 +146,8 @@ certainty.gate_strip(
 
 # %% [markdown]
 # The U-Net sees the blue slices and no others. How far the bars rise under the orange line, against those beside it, is
-# what the gate knows of this patient: of an AUC only the order counts, and a short training leaves all of them close to
-# the threshold.
+# what the gate knows of this patient: of an AUC only the order counts, and a short training may leave all of them close
+# to the threshold.
 
 # %%
 # (slices, SIZE, SIZE, 2), and the middle of the window in mm
