@@ -901,6 +901,8 @@ closing_table(rows)
 # %%
 came_back = shares.loc["noise: non-local means", "trained as it is"]
 words = f"the filter brought {came_back:.0%} of it back"
+if came_back < 0:
+    words = f"the filter cost another {-came_back:.0%} of that"
 words = "next to nothing" if np.isnan(came_back) else words
 lost = f"Noise changed the WT Dice by {plain_cost['noise']:+.2f} in {MENDED} patients"
 print(f"{lost}: {words}.")
