@@ -104,7 +104,7 @@ def gate_table(rows: Sequence[dict[str, Any]]) -> "pd.DataFrame":
         columns["false positive components"] = np.mean([row[arm]["false_positive_components"] for row in rows])
         columns["ml in them"] = np.mean([row[arm]["false_positive_ml"] for row in rows])
         table[arm] = columns
-    return pd.DataFrame(table).T
+    return pd.DataFrame.from_dict(table, orient="index")  # a column of numbers can then be rounded
 
 
 def evaluate_folds(

@@ -111,7 +111,7 @@ def _tuned(folder: Path) -> list[str]:
         return []
     table = read_json(folder / "finetuning.json", {"type": "object", "description": "an object"})
     lines = [f"Fine-tuned from another model on {len(table['patients'])} of these, layers: {table['layers']}."]
-    for side, words in (("new", "At the new hospital"), ("old", "At the old one, what it forgot")):
+    for side, words in (("new", "At the new hospital"), ("old", "At the old one, to see what it forgot")):
         if scores := table.get(side):
             before, after = (_mean(scores[key].values()) for key in ("before", "after"))
             lines.append(

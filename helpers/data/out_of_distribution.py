@@ -250,7 +250,7 @@ def _out_of_range(found: dict[str, float], usual: dict[str, dict[str, float]], f
         value, low, high = found[feature], usual[feature]["low"], usual[feature]["high"]
         tolerance = max((high - low) / 2, TOLERANCE[feature])
         if not low - tolerance <= value <= high + tolerance:
-            outliers.append(f"{_WORDS[feature]} {value:.4g}, in training {low:.4g} to {high:.4g}")
+            outliers.append(f"{_WORDS[feature]}: {value:.4g}, in training {low:.4g} to {high:.4g}")
     return outliers
 
 

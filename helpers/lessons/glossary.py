@@ -6,7 +6,7 @@ from pathlib import Path
 PAGE = "GLOSSARY.md"
 
 _ENTRY = re.compile(r'^- <a id="([a-z0-9-]+)"></a>\*\*(.+?)\*\*: ', re.MULTILINE)
-_BOLD = re.compile(r"(?<![\[*])\*\*([^*\n]+)\*\*(?![\]*])")
+_BOLD = re.compile(r"(?<![\[*])\*\*((?:[^*\n]|\n(?!\n))+)\*\*(?![\]*])")  # a term may be broken between two lines
 
 
 def read_terms(page: str) -> dict[str, str]:
@@ -14,14 +14,17 @@ def read_terms(page: str) -> dict[str, str]:
 
     >>> read_terms('- <a id="soft-labels"></a>**soft labels**: shares of each class. `helpers.data.resample`.')
     {'soft labels': 'soft-labels'}
+    >>> read_terms('- <a id="source-target"></a>**source, target**: the two hospitals. `helpers.tasks.adaptation`.')
+    {'source, target': 'source-target', 'source': 'source-target', 'target': 'source-target'}
 
     Args:
         page: text of GLOSSARY.md.
 
     Returns:
-        The anchor of each term, by the term in lower case.
+        The anchor of each term, by the term in lower case; of an entry for several, by each of them as well.
     """
-    return {term.casefold(): anchor for anchor, term in _ENTRY.findall(page)}
+    found = [(term.casefold(), anchor) for anchor, term in _ENTRY.findall(page)]
+    return {part: anchor for term, anchor in found for part in (term, *term.split(", "))}
 
 
 def linked(text: str, terms: dict[str, str], seen: set[str]) -> str:
@@ -37,7 +40,7 @@ def linked(text: str, terms: dict[str, str], seen: set[str]) -> str:
     """
 
     def link(found: re.Match[str]) -> str:
-        term = found[1].casefold()
+        term = " ".join(found[1].casefold().split())
         anchor = next((terms[form] for form in (term, term.removesuffix("s"), f"{term}s") if form in terms), None)
         if anchor is None or anchor in seen:
             return found[0]

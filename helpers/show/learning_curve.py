@@ -35,10 +35,13 @@ def learning_curve(table: Mapping[str, Any], title: str | None = None) -> Figure
         panels.append(("old", "old_base", "the old sites: what is forgotten"))
     figure = Figure(figsize=(5.2 * len(panels) + 0.6, 4.2))
     told = []
+    only_by_chance = all(row["order"] == "random" for row in table["rows"])  # the legend need not say so
     for ax, (side, base, name) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         drawn = [key for key in CURVES if any(_key(row) == key and row[side] for row in table["rows"])]
         for place, key in enumerate(drawn):
             words, colour, marker = CURVES[key]
+            if only_by_chance:
+                words = words.removesuffix(", by chance")
             counts = sorted({row["k"] for row in table["rows"] if _key(row) == key and row[side]})
             scores = [by_patient(table, key, count, side) for count in counts]
             means = [float(np.mean(one)) for one in scores]

@@ -114,7 +114,8 @@ faults |= {"uneven field": uneven, "other contrast": bent}
 # matching** gives a volume the greys of another one, rank by rank; **CLAHE** spreads the greys of each neighbourhood
 # over the whole scale. All of them work on the brain alone, from `helpers.prepare.preprocess`. What does that mean, on
 # the brain alone? Write the simplest of them.
-#
+
+# %% [markdown]
 # **Exercise 1** (core, 8 minutes). Write `my_median(slice_)` for a slice (rows, columns): each brain pixel becomes the
 # median of the *brain* pixels in the 3 x 3 pixels round it; the background, 0, stays 0. A right answer removes a single
 # bright pixel and leaves the rim of the brain as bright as it was.
@@ -419,11 +420,12 @@ style.alt(figure, f"Change of Dice for each fault and remedy. {costliest} costs 
 # Compare that order with what your eye minded. Another contrast keeps bright what was bright, and z-scoring does the
 # rest; of noise a part goes when a pixel of the window averages several voxels; a field changes what bright means from
 # one side of the head to the other.
-#
-# **Exercise 2** (core, 6 minutes). Write `brought_back(sound, faulty, mended)`: which share of what a fault cost did the
-# remedy bring back? Each is (patients,), the Dice on the sound scan, with the fault, and with fault and remedy; take
-# means over patients before you divide. Where the fault cost nothing, return `np.nan`. A right answer is 0 for a remedy
-# that does nothing and 1 for one that undoes the fault.
+
+# %% [markdown]
+# **Exercise 2** (core, 6 minutes). Write `brought_back(sound, faulty, mended)`: which share of what a fault cost did
+# the remedy bring back? Each is (patients,), the Dice on the sound scan, with the fault, and with fault and remedy;
+# take means over patients before you divide. Where the fault cost nothing, return `np.nan`. A right answer is 0 for a
+# remedy that does nothing and 1 for one that undoes the fault.
 
 
 # %% tags=["stub"]
@@ -481,6 +483,10 @@ for fault, cures in meant_for.items():
 shares = pd.Series(back).unstack()[list(twins)]
 shares.map(lambda share: "cost next to nothing" if np.isnan(share) else f"{share:.0%}")
 
+# %% [markdown]
+# Above 100 % the mended scan is outlined better than the untouched one: the remedy has also taken what the scan came
+# with. Below 0 it has done further harm.
+
 # %% [markdown] tags=["question"]
 # A remedy raises the Dice in two of two patients. What do you know about the next patient?
 #
@@ -515,6 +521,7 @@ for identity in split.test:
     drawn = (first.predict(one), first.predict(clahe_scan), third.predict(clahe_scan))
     rows.append([dice(one.seg > 0, labels > 0) for labels in drawn])
 both_ways = dict(zip(names, np.transpose(rows), strict=True))  # (patients,) each
+print(f"{len(rows)} patients, Dice of the whole tumour")
 print("\n".join(f"{name:24s}{cell(values)}" for name, values in both_ways.items()))
 
 # %%
@@ -543,8 +550,9 @@ print(alone, together, sep="\n")
 #
 # ## Bands and letters
 #
-# X-rays of the chest carry something else. Here are a phantom X-ray of each of two hospitals, as we shall meet them in
-# lesson 09, and what `helpers.prepare.radiograph_artifacts` leaves of them: bands are cut off, letters painted over.
+# Chest X-rays, or **radiographs**, carry something else. Here is a phantom of one from each of two hospitals, as we
+# shall meet them in lesson 09, and what `helpers.prepare.radiograph_artifacts` leaves of them: bands are cut off,
+# letters painted over.
 
 # %%
 from helpers.data.phantoms.radiograph import plan_radiograph
@@ -579,10 +587,10 @@ for pair, (site, some) in zip((axes[:2], axes[2:]), exposed.items(), strict=True
         ax.set_title(title)
         ax.set_axis_off()
 figure.suptitle("Band and letters say which hospital it was, nothing of the lungs")
-style.alt(figure, "A chest X-ray of each hospital, with and without band and letters.")
+style.alt(figure, "A radiograph of each hospital, with and without band and letters.")
 
 # %% [markdown]
-# Does the band matter, if no lung is in it? Z-score each X-ray, and look where its lungs end up.
+# Does the band matter, if no lung is in it? Z-score each radiograph, and look where its lungs end up.
 
 
 # %%
@@ -599,7 +607,7 @@ for way in ("as it is", "cleaned"):
     apart[way] = abs(level["montgomery"] - level["shenzhen"])
     record(f"hospitals_apart_{way.replace(' ', '_')}", round(apart[way], 3))
     levels = ", ".join(f"{site} {value:+.2f}" for site, value in level.items())
-    print(f"{way:9s} {levels}, apart by {apart[way]:.2f}; {len(some)} X-rays each")
+    print(f"{way:9s} {levels}, apart by {apart[way]:.2f}; {len(some)} each")
 way = "closer together" if apart["cleaned"] < apart["as it is"] else "further apart"
 print(f"without bands and letters the hospitals lie {way}")
 
@@ -637,8 +645,8 @@ balance.div(balance.sum(axis=1), axis=0).map("{:.2%}".format)
 # You draw every batch from slices with tumour alone. What does the network no longer learn?
 #
 # - How small tumours look. :: No: these slices hold small tumours as well, more of them than before.
-# - That a slice may have no tumour at all. :: Right: it has never seen one, and pays with false positives in slices that
-#   the test has in plenty.
+# - That a slice may have no tumour at all. :: Right: it has never seen one, and pays with false positives in slices
+#   that the test has in plenty.
 # - Nothing: background is in every slice. :: No: the background of a slice with tumour is not that of the neck or the
 #   crown.
 
@@ -646,7 +654,8 @@ balance.div(balance.sum(axis=1), axis=0).map("{:.2%}".format)
 # **Weighted cross-entropy** multiplies each pixel's loss with a weight for its true class. Which weights? One over the
 # class's share $s$ would let a tumour pixel count hundreds of times, and a network loses little by drawing tumour
 # everywhere. A common middle way is $1/\sqrt{s}$, scaled so that the mean pixel of the training set weighs 1.
-#
+
+# %% [markdown]
 # **Exercise 3** (core, 8 minutes). Write `my_class_weights(pixels)`: from the number of pixels of each class to
 # their weights, by this rule. A right answer puts the background a little below 1 and the rarest class highest.
 
@@ -708,14 +717,15 @@ pd.DataFrame([CLASS_WEIGHTS, mine], ["default", "these patients"], tissues).roun
 
 # %% [markdown]
 # The other answers leave off counting pixels. **Focal loss** multiplies cross-entropy by $(1-p)^2$, so that a pixel
-# which is 90 % right counts a hundredth. **Dice** and **Tversky** look at overlaps, of which a small structure has one
-# just as a large one has; Tversky lets a false negative pixel cost more than a false positive one. And there is the sum
-# of Dice and cross-entropy. All of them are in `helpers.learn.losses`, by name.
-#
-# **Exercise 4** (stretch, 15 minutes). Write `my_focal(truth, probabilities)`, both (batch, rows, columns, classes), with
-# `keras.ops`: $-\sum_c y_c (1-p_c)^2 \log p_c$ in each pixel, and its mean over the pixels of each slice. A right answer
-# has shape (batch,), is 0 for a slice that is all right, and a hundredth of the cross-entropy where p is 0.9. Then
-# put "focal" into LOSSES_TRIED at the top, and see what it does.
+# which is 90 % right counts a hundredth. **Dice** and the **Tversky loss** look at overlaps, of which a small structure
+# has one just as a large one has; Tversky lets a false negative pixel cost more than a false positive one. And there is
+# the sum of Dice and cross-entropy. All of them are in `helpers.learn.losses`, by name.
+
+# %% [markdown]
+# **Exercise 4** (stretch, 15 minutes). Write `my_focal(truth, probabilities)`, both (batch, rows, columns, classes),
+# with `keras.ops`: $-\sum_c y_c (1-p_c)^2 \log p_c$ in each pixel, and its mean over the pixels of each slice. A right
+# answer has shape (batch,), is 0 for a slice that is all right, and a hundredth of the cross-entropy where p is 0.9.
+# Then put "focal" into LOSSES_TRIED at the top, and see what it does.
 
 
 # %% tags=["stub"]
@@ -748,6 +758,8 @@ with exercise_check("Exercise 4"):
     require(not np.allclose(mine, (toy_y * logs).sum(-1).mean((1, 2))), said)
     said = "the factor is p^2, which makes the easy pixels count most; it is (1 - p)^2"
     require(not np.allclose(mine, (toy_y * toy_p**2 * logs).sum(-1).mean((1, 2))), said)
+    said = "you take the mean over classes as well; over classes it is a sum"
+    require(not np.allclose(mine, true / 4, rtol=1e-3), said)
     said = "the pixels are summed; take their mean, or a larger slice counts more"
     require(not np.allclose(mine, true * 30, rtol=1e-3), said)
     require(not np.allclose(mine, -true, rtol=1e-3), "the sign is turned round")
@@ -757,8 +769,8 @@ with exercise_check("Exercise 4"):
     require(np.allclose(right, 0), f"a slice all right has {right[0]}; expected 0")
 
 # %% [markdown] tags=["hint"]
-# Multiply three arrays of one shape: the truth, `(1 - probabilities) ** 2` and the logarithm. Then sum over classes, and
-# take the mean over rows and columns.
+# Multiply three arrays of one shape: the truth, `(1 - probabilities) ** 2` and the logarithm. Then sum over classes,
+# and take the mean over rows and columns.
 
 # %% [markdown] tags=["hint"]
 # The logarithm of 0 is infinite, and 0 times infinity is no number: clip the probabilities at 1e-30 before you take it.
@@ -884,9 +896,22 @@ closing_table(rows)
 # %% [markdown]
 # ## The question again
 #
-# What is it worth to mend the one and weigh the other? The table has answered for this network and these patients, with
-# numbers that have a sign, and with rows in which it cannot tell. What mends a scan is a claim, until it is measured,
-# on scans with the fault and on scans without; and what is done to the scans of the test belongs to the model.
+# What is it worth to mend the one and weigh the other? In the numbers of this run:
+
+# %%
+came_back = shares.loc["noise: non-local means", "trained as it is"]
+words = f"the filter brought {came_back:.0%} of it back"
+if came_back < 0:
+    words = f"the filter cost another {-came_back:.0%} of that"
+words = "next to nothing" if np.isnan(came_back) else words
+lost = f"Noise changed the WT Dice by {plain_cost['noise']:+.2f} in {MENDED} patients"
+print(f"{lost}: {words}.")
+print(f"The rim. {said['enhancing']}")
+
+# %% [markdown]
+# That is the answer for this network and these patients, and the table has the rest of it: numbers with a sign, and
+# rows in which it cannot tell. What mends a scan is a claim, until it is measured, on scans with the fault and on scans
+# without; and what is done to the scans of the test belongs to the model.
 #
 # Left out: resampling to one spacing, and normalisation across hospitals beyond matching histograms (Nyul and Udupa
 # 1999). Next we build the second network of the paper, which only has to say whether there is a tumour at all.

@@ -1,8 +1,6 @@
 # %% tags=["parameters"]
 SEED = 0  # of the split, and of what is drawn on this page
-DATA_DIR = (
-    ""  # folder with the X-rays of both hospitals; empty: the Kaggle set, else phantoms
-)
+DATA_DIR = ""  # folder with both hospitals; empty: the Kaggle set, else phantoms
 OUTPUT_DIR = ""  # where the trainings go, and are found again; empty: a scratch folder
 FROM = "montgomery"  # the hospital whose radiographs come with masks
 TO = "shenzhen"  # the other one
@@ -52,7 +50,7 @@ counts = {site: len(radiographs) for site, radiographs in tested.items()}
 print("test radiographs with a mask:", counts)
 
 # %% [markdown]
-# Six X-rays, three of each of two hospitals, with the lungs as somebody outlined them.
+# Six radiographs, three of each of two hospitals, with the lungs as somebody outlined them.
 
 # %%
 figure = Figure(figsize=(8, 5.4))
@@ -67,22 +65,22 @@ style.alt(
 )
 
 # %% [markdown]
-# A network learns to outline lungs at the upper hospital, from its X-rays and its masks. On X-rays of that hospital
-# that were kept out it does well. **How well will it do at the lower one?** Write a number down.
+# A network learns to outline lungs at the upper hospital, from its radiographs and its masks. On radiographs of that
+# hospital that were kept out it does well. **How well will it do at the lower one?** Write a number down.
 
 # %% tags=["guess"]
 my_guess_target = None  # the mean Dice at the lower hospital, between 0 and 1
 
 # %% [markdown]
-# From here on the upper hospital is the **source**, whose masks we have, and the lower one the **target**, of which
-# we have X-rays and no masks. (This set has them. They give the scores, the pictures and two yardsticks that will say
+# From here on the upper hospital is the **source**, whose masks we have, and the lower one the **target**, of which we
+# have radiographs and no masks. (This set has them. They give the scores, the pictures and two yardsticks that will say
 # so; nothing that adapts ever sees one.)
 #
 # ## One hospital's model
 #
 # The network is lesson 09's. `helpers.tasks.adaptation.ladder` runs one **experiment** after the other on this page:
-# each trains a model in a folder of its own, and scores it on X-rays of both hospitals that nobody trained on. What is
-# finished is not run again.
+# each trains a model in a folder of its own, and scores it on radiographs of both hospitals that nobody trained on.
+# What is finished is not run again.
 
 # %%
 from helpers.tasks.adaptation.ladder import radiograph_scores, run_folder, run_ladder
@@ -105,7 +103,8 @@ as_frame(plain_rows)[["Dice, source", "Dice, target"]]
 
 # %% [markdown]
 # The first number is what a paper would report; the second is what the other hospital would get. Each is a mean over
-# X-rays, with its 95 % interval. For comparison, the mean of the source's masks, which has looked at no X-ray at all:
+# radiographs, with its 95 % interval. For comparison, the mean of the source's masks, which has looked at no radiograph
+# at all:
 
 # %%
 metrics = (run_folder(runs, DIRECTION, "source") / "metrics.json").read_text()
@@ -114,7 +113,7 @@ lazy = {site: trivial[site]["dice"]["mean"] for site in (FROM, TO)}
 pd.Series(lazy, name="mean mask").to_frame().round(3)
 
 # %% [markdown]
-# And this is how it looks on the target's X-rays that suffer most:
+# And this is how it looks on the target's radiographs that suffer most:
 
 # %%
 from helpers.tasks.lungs.inference import LungSegmenter
@@ -134,9 +133,9 @@ heading = f"{FROM.title()}'s model at {TO.title()}: the worst of {len(tested[TO]
 show.compare(pictures, masks, drawn, title=heading)
 
 # %% [markdown]
-# What differs? The patients; who drew the masks, and how; and the X-rays. Without a mask from there only the X-rays can
-# be looked at, so begin with them. The network sees every X-ray with mean 0 and spread 1 (lesson 09), so mere
-# brightness is gone already. What is left?
+# What differs? The patients; who drew the masks, and how; and the radiographs. Without a mask from there only the
+# radiographs can be looked at, so begin with them. The network sees every radiograph with mean 0 and spread 1 (lesson
+# 09), so mere brightness is gone already. What is left?
 
 
 # %%
@@ -156,17 +155,18 @@ heading = ", ".join(f"{len(i)} of {site.title()}" for site, (i, _) in inputs.ite
 show.greys(inputs, f"Does one grey mean one thing in both hospitals? ({heading})")
 
 # %% [markdown] tags=["paper: section 3.1 challenge 5"]
-# Nearly: lungs are dark in both. But what surrounds them is spread otherwise. An X-ray has a curve by which exposure
-# becomes grey, a frame around the chest, bands where nothing was exposed, letters in a corner. Each hospital has its
-# habits in all of these, and the network has met the habits of one. When the X-rays change and the task stays, that is
-# called a **domain shift**. (The task stays only as far as both hospitals draw lungs alike, which is worth a look at
-# the worst X-rays above.)
+# Nearly: lungs are dark in both. But what surrounds them is spread otherwise. A radiograph has a curve by which
+# exposure becomes grey, a frame around the chest, bands where nothing was exposed, letters in a corner. Each hospital
+# has its habits in all of these, and the network has met the habits of one. When the radiographs change and the task
+# stays, that is called a **domain shift**. (The task stays only as far as both hospitals draw lungs alike, which is
+# worth a look at the worst radiographs above.)
 #
 # ## How large is the gap?
 #
-# The yardstick is a model of the target's own, trained on its masks, with its X-rays augmented as you will see below.
-# It is called the **ceiling**, though a model may pass it; the plain model is the floor, and between them lies the
-# **gap**. That is not what is lost on the way: other X-rays may be harder for everybody, or easier.
+# The yardstick is a model of the target's own, trained on its masks, with its radiographs augmented as you will see
+# below. It is called the **ceiling**, though a model may pass it; the plain model is the floor, and between them lies
+# the **domain gap**, the gap for short. That is not what is lost on the way: other radiographs may be harder for
+# everybody, or easier.
 
 # %%
 rows = results("source", "target")
@@ -184,24 +184,25 @@ print(f"gap at the target: {ceiling:.3f} - {floor:.3f} = {ceiling - floor:.3f}")
 # $$\mathrm{share} = \frac{a - s}{c - s}$$
 #
 # which is 0 for doing nothing and 1 for the ceiling. It needs an interval, and there is a trap. All three models are
-# scored on the same X-rays, and an X-ray that is hard for one tends to be hard for the others. Draw X-rays, and take
-# all three scores of each along: then what makes X-rays hard cancels. Draw anew for each model, and it adds up.
+# scored on the same radiographs, and a radiograph that is hard for one tends to be hard for the others. Draw
+# radiographs, and take all three scores of each along: then what makes radiographs hard cancels. Draw anew for each
+# model, and it adds up.
 #
 # %% [markdown] tags=["question"]
 # A table says that a method closes 120 % of the gap. What has happened?
 #
-# - A mistake: nothing can pass the ceiling. :: No: the ceiling is a model of the target's own, and not the best there could
-#   be. A small hospital teaches little, and a method that uses both may pass it.
-# - The adapted model beats the target's own on these X-rays. :: Right: a is above c. Whether that would hold on others, the
-#   interval of the share says.
+# - A mistake: nothing can pass the ceiling. :: No: the ceiling is a model of the target's own, and not the best there
+#   could be. A small hospital teaches little, and a method that uses both may pass it.
+# - The adapted model beats the target's own on these radiographs. :: Right: a is above c. Whether that would hold on
+#   others, the interval of the share says.
 # - The gap was measured at the wrong hospital. :: No: s, a and c are all scores at the target; a share above 1 needs no
 #   mistake.
 
 # %% [markdown]
 # **Exercise 1** (core, 8 minutes). Write `share_interval(source, adapted, ceiling, rng)`: 2,000 times draw as many
-# X-rays as there are, with replacement; take the share of their means; return the 2.5th and 97.5th percentile. A right
-# answer for the X-rays of the check holds the planted share of 0.4, and is far narrower than one that draws anew for
-# each model.
+# radiographs as there are, with replacement; take the share of their means; return the 2.5th and 97.5th percentile. A
+# right answer for the radiographs of the check holds the planted share of 0.4, and is far narrower than one that draws
+# anew for each model.
 
 
 # %% tags=["stub"]
@@ -213,12 +214,10 @@ def share_interval(source, adapted, ceiling, rng):
 # %% tags=["solution"]
 def share_interval(source, adapted, ceiling, rng):
     """The middle 95 % of the share; three arrays (radiographs,) to two numbers."""
-    radiographs = rng.integers(
-        len(source), size=(2000, len(source))
-    )  # one draw for all three
-    s, a, c = (
-        scores[radiographs].mean(axis=1) for scores in (source, adapted, ceiling)
-    )  # (2000,) each
+    n = len(source)
+    drawn = rng.integers(n, size=(2000, n))  # one draw for all three
+    # (2000,) each
+    s, a, c = (scores[drawn].mean(axis=1) for scores in (source, adapted, ceiling))
     return np.percentile((a - s) / (c - s), [2.5, 97.5])
 
 
@@ -248,18 +247,22 @@ with exercise_check("Exercise 1"):
     lowest, highest = gap_closed(*three)[1]
     ratio = (high - low) / (highest - lowest)
     wide = f"yours is {high - low:.2f} wide, ours {highest - lowest:.2f}"
-    require(ratio > 1e-6, f"{wide}; without replacement every draw is the same X-rays")
-    require(ratio < 2, f"{wide}; draw X-rays once, for all three models")
+    require(ratio > 1e-6, f"{wide}; without replacement every draw is the same")
+    require(ratio < 2, f"{wide}; draw radiographs once, for all three models")
     require(
         low < 0.4 < high,
         f"the planted share is 0.4; yours runs from {low:.2f} to {high:.2f}",
     )
     require(ratio > 0.9, f"{wide}; take the 2.5th and the 97.5th percentile")
-    require(ratio < 1.12, f"{wide}; draw as many X-rays as there are")
+    require(ratio < 1.12, f"{wide}; draw as many radiographs as there are")
+    gains, gaps = np.tile([0.02, 0.0], 30), np.tile([0.02, 0.18], 30)
+    of_means = share_interval(0 * gaps, gains, gaps, np.random.default_rng(1))
+    each = "you divide radiograph by radiograph; take the means first, then divide"
+    require(max(of_means) < 0.3, each)
 
 # %% [markdown] tags=["hint"]
-# Draw numbers of X-rays, not scores: `rng.integers` gives 2,000 rows of them at once. Which of the three arrays do they
-# belong to?
+# Draw numbers of radiographs, not scores: `rng.integers` gives 2,000 rows of them at once. Which of the three arrays do
+# they belong to?
 
 # %% [markdown] tags=["hint"]
 # To all three: `scores[rows].mean(axis=1)` with the same `rows` for source, adapted and ceiling gives three arrays of
@@ -276,16 +279,15 @@ with exercise_check("Exercise 1"):
 #
 # ## The first experiment: borrowed greys
 #
-# The obvious remedy touches no network: bring the greys of a target's X-ray to those of the source. **Histogram
+# The obvious remedy touches no network: bring the greys of a target's radiograph to those of the source. **Histogram
 # matching** sends the darkest tenth of its pixels to the greys of the source's darkest tenth, and so on up.
 
 # %%
 from helpers.prepare.histogram_matching import histogram, match_histogram
 
 learned = [xray for xray in catalogue.require(FROM) if xray.id in split.train]
-counts = histogram(
-    read_xray(xray)[0] for xray in learned
-)  # (256,): how often the source has each grey
+# (256,): how often the source has each grey
+counts = histogram(read_xray(xray)[0] for xray in learned)
 radiograph = pictures[0]  # (rows, columns) uint8, the worst one
 
 # (256,): how often this radiograph has each grey
@@ -314,7 +316,7 @@ from helpers.lessons.verdict import verdict
 
 
 def judged(name, against):
-    """The verdict on an experiment, X-ray by X-ray at the target."""
+    """The verdict on an experiment, radiograph by radiograph at the target."""
     scores = radiograph_scores(runs, DIRECTION).query("seed == 0 and site == @TO")
     wide = scores.pivot_table(index="radiograph", columns="experiment", values="dice")
     pair = {one: wide[one].to_numpy() for one in (against, name)}
@@ -326,16 +328,17 @@ print(judged("histogram", "source"))
 as_frame(rows)[["Dice, target", "gap closed"]]
 
 # %% [markdown]
-# Matching knows how many pixels are dark, not which. Where only the source's X-rays have broad black bands, it takes
-# the black that it needs from the air beside the patient, or from the lungs. Where only the target's have them, the
-# band itself turns grey.
+# Matching knows how many pixels are dark, not which. Where only the source's radiographs have broad black bands, it
+# takes the black that it needs from the air beside the patient, or from the lungs. Where only the target's have them,
+# the band itself turns grey.
 #
 # ## The second experiment: more habits than one
 #
 # Instead of dressing the target up as the source, show the network in training more habits than any one hospital has.
-# That needs no X-ray of the target in training. Lesson 03 has the tools, and anyone who has seen a few X-rays can say
-# what differs: contrast and exposure, frame and tilt, black bands. Not left and right; the heart has a side.
-# (Somebody did look at X-rays: the bands here are as wide as Montgomery's. The experiment `intensity` does without.)
+# That needs no radiograph of the target in training. Lesson 03 has the tools, and anyone who has seen a few radiographs
+# can say what differs: contrast and exposure, frame and tilt, black bands. Not left and right; the heart has a side.
+# (Somebody did look at radiographs: the bands here are as wide as Montgomery's. The experiment `intensity` does
+# without.)
 
 # %%
 from helpers.prepare.augment import XRAY, apply, draw
@@ -371,22 +374,22 @@ as_frame(rows)[["Dice, source", "Dice, target", "gap closed"]]
 #
 # ## A game
 #
-# Now the target's X-rays take part, still without masks. Inside the network an X-ray becomes **features**: maps that
-# the encoder hands to the decoder. If those of the two hospitals looked alike, a decoder that reads the source's could
-# read the target's as well.
+# Now the target's radiographs take part, still without masks. Inside the network a radiograph becomes **features**:
+# maps that the encoder hands to the decoder. If those of the two hospitals looked alike, a decoder that reads the
+# source's could read the target's as well.
 #
 # How would one make them look alike? A second network, the **discriminator** d, looks at features and says where they
 # come from: 1 for the source, 0 for the target. The encoder learns to fool it. What one of them gains the other
 # loses.
 #
-# ADDA (adversarial discriminative domain adaptation, Tzeng et al. 2017; the method of the paper) adds a thought. The
-# source's features are good as they are, since the decoder reads them. So their encoder $E_s$ stays as it is. The
+# **ADDA** (adversarial discriminative domain adaptation, Tzeng et al. 2017; the method of the paper) adds a thought.
+# The source's features are good as they are, since the decoder reads them. So their encoder $E_s$ stays as it is. The
 # target gets an encoder $E_t$ of its own, a copy at first, and only that one learns.
 
 # %%
 from helpers.show.phases import phases
 
-phases(title="What is trained when: never the decoder with the target's X-rays")
+phases(title="What is trained when: never the decoder with the target's radiographs")
 
 # %% [markdown]
 # What is a discriminator's loss? The cross-entropy of its output d. Written with what comes before the sigmoid, the
@@ -410,8 +413,8 @@ float(ops.max(ops.abs(ours - theirs)))
 
 # %% [markdown]
 # And the encoder's? It could wish the discriminator ill, and want its loss large. But suppose that the discriminator
-# wins, and is sure of every X-ray. How strong is the pull on the encoder then? Take an X-ray of the target, label 0,
-# and let the discriminator get surer and surer.
+# wins, and is sure of every radiograph. How strong is the pull on the encoder then? Take a radiograph of the target,
+# label 0, and let the discriminator get surer and surer.
 
 # %%
 d = np.linspace(0.5, 0.001, 100)  # from "I do not know" to "of the target, surely"
@@ -427,8 +430,8 @@ style.alt(figure, f"{told} that of the inverted label rises to 1.")
 
 # %% [markdown]
 # So the encoder should not wish the discriminator ill; it should wish it to say "source". It is trained with the
-# **inverted label**. Both want the same in the end; the second pulls when it matters. With X-rays $x_s$ and $x_t$ of
-# source and target there are two losses:
+# **inverted label**. Both want the same in the end; the second pulls when it matters. With radiographs $x_s$ and $x_t$
+# of source and target there are two losses:
 #
 # $$L_D = -\log d(E_s(x_s)) - \log(1 - d(E_t(x_t))) \qquad L_E = -\log d(E_t(x_t))$$
 
@@ -512,7 +515,7 @@ with exercise_check("Exercise 2"):
 # ### One step, in the open
 #
 # A step of the game is a move of each player: $L_D$ moves the discriminator alone, then $L_E$ the encoder alone. Here
-# it is, for the coarsest maps and with a single convolution as discriminator, on X-rays that nobody is scored on.
+# it is, for the coarsest maps and with a single convolution as discriminator, on radiographs that nobody is scored on.
 
 # %%
 import tensorflow as tf
@@ -543,16 +546,15 @@ def one_step(x_s, x_t):
 
 # %%
 chest = [xray for xray in list_radiographs(data) if xray.id in split.train]
-x_s, x_t = (
-    np.stack(
-        [
-            preprocess(read_image(xray.image), SIZE)
-            for xray in chest
-            if xray.site == site
-        ][:8]
-    )
-    for site in (FROM, TO)
-)  # (8, SIZE, SIZE, 1) each, without their masks
+
+
+def eight(site):
+    """Eight radiographs as the network sees them, without their masks."""
+    of_site = [xray for xray in chest if xray.site == site][:8]
+    return np.stack([preprocess(read_image(xray.image), SIZE) for xray in of_site])
+
+
+x_s, x_t = eight(FROM), eight(TO)  # (8, SIZE, SIZE, 1) each
 game = pd.DataFrame([one_step(x_s, x_t) for _ in range(12)], columns=["L_D", "L_E"])
 game.index.name = "after steps"
 game.iloc[[0, 3, 7, 11]].round(3)
@@ -560,8 +562,8 @@ game.iloc[[0, 3, 7, 11]].round(3)
 # %% [markdown]
 # Neither column has to fall: what lowers the one raises the other. $E_s$ has no line of its own, for nothing moves it;
 # the decoder is not even mentioned. `helpers.tasks.adaptation.adversarial.ADDA` is this step, compiled, with three
-# changes: a discriminator of several layers that sees three levels of the U at once, X-rays that are augmented, and 0.9
-# for the source instead of 1, so that the discriminator never gets infinitely sure.
+# changes: a discriminator of several layers that sees three levels of the U at once, radiographs that are augmented,
+# and 0.9 for the source instead of 1, so that the discriminator never gets infinitely sure.
 #
 # ### Two players go in circles
 #
@@ -593,10 +595,10 @@ style.alt(
 
 # %% [markdown]
 # Steps without end and without length would make a circle; real ones overshoot, so it widens. The average does not
-# arrive either, but it stays several times nearer. So whatever a method moves here, what is saved is the **exponential
-# moving average** (EMA) of the network's weights: after each step 99 parts of what it was, and one of the network as it
-# is now (Yazici et al. 2019). After n steps a share of $0.99^n$ is still the model that it began with, most of it after
-# an epoch of 20; remember that when a row below looks like the source's.
+# arrive either, but it stays several times nearer. So whatever a method moves here, what is saved is the **EMA**
+# (exponential moving average) of the network's weights: after each step 99 parts of what it was, and one of the network
+# as it is now (Yazici et al. 2019). After n steps a share of $0.99^n$ is still the model that it began with, most of it
+# after an epoch of 20; remember that when a row below looks like the source's.
 #
 # ### The game is played
 #
@@ -616,16 +618,17 @@ show_ladder.adversarial_curves(curves, title=heading)
 
 # %% [markdown]
 # Left, the losses of both players; in the middle, how often the discriminator is right; on the right, what the course's
-# model selection goes by, of which more below. Read the middle. At 1 the discriminator sees through everything. At one
-# half it guesses: then either the features have become alike, or it is too weak to see how they differ, and the curve
-# does not say which. And losses that neither rise nor fall may be a game in full swing. Nothing in the first two panels
-# says whether the *outlines* got better; that is what makes such trainings hard.
+# model selection goes by, of which more below (epoch 0 there is the source's model, before the game, and no candidate).
+# Read the middle. At 1 the discriminator sees through everything. At one half it guesses: then either the features have
+# become alike, or it is too weak to see how they differ, and the curve does not say which. And losses that neither rise
+# nor fall may be a game in full swing. Nothing in the first two panels says whether the *outlines* got better; that is
+# what makes such trainings hard.
 #
 # The features can be looked at, and asked: a **domain probe**, as in lesson 06, is a straight line fitted to the means
-# of the maps over some X-rays and tried on others. An AUC of 1 says that it separates the hospitals without fail, one
-# half that a coin would do. Each dot is an X-ray, its maps' means laid onto the plane in which all X-rays differ most
-# (a PCA). The source's X-rays go through the encoder that was left alone, in both panels; on the right the target's go
-# through the other one, its EMA as the game ended.
+# of the maps over some radiographs and tried on others. An AUC of 1 says that it separates the hospitals without fail,
+# one half that a coin would do. Each dot is a radiograph, its maps' means laid onto the plane in which all radiographs
+# differ most (a PCA). The source's radiographs go through the encoder that was left alone, in both panels; on the right
+# the target's go through the other one, its EMA as the game ended.
 
 
 # %%
@@ -687,17 +690,17 @@ pd.Series(moments, name="Dice at the target").to_frame().round(3)
 # %% [markdown] tags=["question"]
 # At the end of a game the discriminator is right in half of the cases. What follows?
 #
-# - The features of the two hospitals are alike. :: No: or this discriminator is too weak to see how they differ. A probe that
-#   is fitted afresh may still separate them; the title above the clouds says what it did here.
+# - The features of the two hospitals are alike. :: No: or this discriminator is too weak to see how they differ. A
+#   probe that is fitted afresh may still separate them; the title above the clouds says what it did here.
 # - The outlines at the target are right. :: No: nobody in the game has seen an outline. Features can coincide with one
 #   hospital's lungs where the other's hearts are.
-# - Nothing, before the Dice has been looked at. :: Right: half may be success or weakness, and either may help or hurt the
-#   outlines.
+# - Nothing, before the Dice has been looked at. :: Right: half may be success or weakness, and either may help or hurt
+#   the outlines.
 
 # %% [markdown]
 # ## Side by side
 #
-# Enough of features. The same X-rays of the target that the source's model outlined worst, by three models: the
+# Enough of features. The same radiographs of the target that the source's model outlined worst, by three models: the
 # source's, the one with augmentation, and the one that played.
 
 # %% tags=["paper: figure 15"]
@@ -717,22 +720,22 @@ show.by_model(pictures, masks, outlines, heading)
 
 # %% [markdown]
 # The paper's figure 15 has such outlines, "with adversarial learning", and no column to their left. Without that column
-# nobody can tell what the adversary did. (These X-rays were chosen because the first model fails on them, so the others
-# look good by comparison; the table of all X-rays is below.)
+# nobody can tell what the adversary did. (These radiographs were chosen because the first model fails on them, so the
+# others look good by comparison; the table of all radiographs is below.)
 #
 # ## Which checkpoint?
 #
 # A game has no last move that is its best. Up to ten checkpoints were saved; which of them is the model? This is
 # **model selection**. With masks of the target one would take the best, and we have none. A paper that takes it all the
 # same has used the labels that it says it can do without. Ours goes by three things that can be had: Dice on the
-# source's validation X-rays, less the **relative entropy gap** (by how much the entropy of its predictions is higher at
-# the target than at the source), less the **implausible fraction** (how many of its outlines at the target are, by
-# number or size, no pair of lungs). That is the **selection score**, and the checkpoint with the highest is taken. The
-# panel on the right above has all of them. (Entropy at the target alone would not do: whoever goes on learning the
-# source's masks gets surer of everything.)
+# source's validation radiographs, less the **relative entropy gap** (by how much the entropy of its predictions is
+# higher at the target than at the source), less the **implausible fraction** (how many of its outlines at the target
+# are, by number or size, no pair of lungs). That is the **selection score**, and the checkpoint with the highest is
+# taken. The panel on the right above has all of them. (Entropy at the target alone would not do: whoever goes on
+# learning the source's masks gets surer of everything.)
 #
 # What does not knowing cost? The column "oracle" has the Dice of the checkpoint that the masks of the target's
-# validation X-rays would have chosen. It is there to be compared with, and counts for nothing else.
+# validation radiographs would have chosen. It is there to be compared with, and counts for nothing else.
 
 # %%
 as_frame(adda)[["Dice, source", "Dice, target", "gap closed", "oracle"]]
@@ -805,6 +808,7 @@ with exercise_check("Exercise 3"):
         15: "the gap and the implausible fraction are bad: subtract them",
         24: "24 is the row; return what stands in the column `epoch`",
         4: "4 is the place in the table; return what stands in the column `epoch`",
+        3: "3 is the place among the saved; return what stands in the column `epoch`",
     }
     require(mine not in usual, f"you choose {mine}: {usual.get(mine)}")
     require(mine == 14, f"you choose {mine}; the best score is that of epoch 14")
@@ -825,10 +829,10 @@ with exercise_check("Exercise 3"):
 #
 # - Nothing, since no gradient came from the masks. :: No: the choice came from them. It is a small training on ten
 #   candidates, and its gain is reported as the method's.
-# - It has used the masks that it says it can do without. :: Right: who has none cannot make this choice, so nobody would get
-#   this number. The column "oracle" keeps it apart.
-# - It should have taken the last checkpoint. :: No: that would be honest, and still no choice; a game has no last move that
-#   is its best.
+# - It has used the masks that it says it can do without. :: Right: who has none cannot make this choice, so nobody
+#   would get this number. The column "oracle" keeps it apart.
+# - It should have taken the last checkpoint. :: No: that would be honest, and still no choice; a game has no last move
+#   that is its best.
 
 # %% [markdown]
 # An early choice means that by those three things together it went down from there; whether Dice did, the table
@@ -837,16 +841,16 @@ with exercise_check("Exercise 3"):
 # allows, and nothing in Tzeng's two losses asks whether the decoder can read what comes of it. For digits that was
 # often good enough. A small rate for the encoder, as here, puts the harm off, and that is all. So a third player is
 # called in, which we have met: the source's masks. **ADDA with an anchor** trains encoder and decoder on the source's
-# X-rays all the while. It is an experiment of its own, `adda+anchor`; add it to EXPERIMENTS, and the ladder below has
-# it.
+# radiographs all the while. It is an experiment of its own, `adda+anchor`; add it to EXPERIMENTS, and the ladder below
+# has it.
 #
 # ## Was it the game?
 #
 # A number that rose may have risen for other reasons. Two checks. **The source to itself**: there is nothing to gain,
-# so what is lost is the method's doing. **Shuffled names**: if the hospital that the discriminator is given for an
-# X-ray is drawn at random, it has nothing to learn and is right half of the time; what the target gains even so was not
-# the game. What it loses was not the game either: the encoder takes its steps all the same, after a discriminator that
-# says anything.
+# so what is lost is the method's doing. **Shuffled names**: if the hospital that the discriminator is given for a
+# radiograph is drawn at random, it has nothing to learn and is right half of the time; what the target gains even so
+# was not the game. What it loses was not the game either: the encoder takes its steps all the same, after a
+# discriminator that says anything.
 #
 # A checkpoint chosen at once would hide that, so the table has the end of each game. (A method that goes on with the
 # source's masks, as reversal and the anchor do, trains longer besides; the experiment `longer` does that and nothing
@@ -872,15 +876,16 @@ pd.DataFrame(table | {"Dice, target, as chosen": chosen_row}).round(3)
 #
 # Users of a public ADDA were stranded at 10 to 15 % accuracy. Nothing was wrong with the game: one hospital's images
 # came as 0 to 1, the other's as 0 to 255 (corenel/pytorch-adda, pull request 29). A network hardly minds a factor, and
-# a discriminator needs nothing else to tell two hospitals apart. Our X-rays are z-scored, which takes any factor out,
-# so here the fault is planted: phantoms that are not z-scored, the target's seen through a flat and foggy detector.
+# a discriminator needs nothing else to tell two hospitals apart. Our radiographs are z-scored, which takes any factor
+# out, so here the fault is planted: phantoms that are not z-scored, the target's seen through a flat and foggy
+# detector.
 
 # %% [markdown] tags=["question"]
 # Your adversary's discriminator is right in 100 % of the patches from the tenth step on. What do you look at first?
 #
 # - A larger encoder. :: No: it would have to hide the same difference, and what that is nobody has looked at yet.
-# - The smallest and the largest value of a batch of each hospital. :: Right: one line, and it finds the factor of 255, a
-#   forgotten z-score, an inverted picture.
+# - The smallest and the largest value of a batch of each hospital. :: Right: one line, and it finds the factor of 255,
+#   a forgotten z-score, an inverted picture.
 # - A smaller learning rate of the discriminator. :: No: it then takes longer to see what can be seen by anyone, and the
 #   curve looks healthier while nothing is better.
 
@@ -892,16 +897,15 @@ from helpers.tasks.adaptation.planted_scaling import (
     play,
 )
 
-films = {"source": phantom_radiographs(4), "target": fogged(phantom_radiographs(4, 1))}
-lows_and_highs = {
-    "source": films["source"].images,
-    "target, scaled alike": films["target"].images,
-    "target, as it came": FORGOTTEN * films["target"].images,
+clear = phantom_radiographs(4).images  # (radiographs, rows, columns, 1)
+foggy = fogged(phantom_radiographs(4, 1)).images
+looked_into = {
+    "source": clear,
+    "target, scaled alike": foggy,
+    "target, as it came": FORGOTTEN * foggy,
 }
-pd.DataFrame(
-    {name: [one.min(), one.max()] for name, one in lows_and_highs.items()},
-    ["lowest", "highest"],
-).T.round(2)
+ends = {name: [one.min(), one.max()] for name, one in looked_into.items()}
+pd.DataFrame(ends, ["lowest", "highest"]).T.astype(float).round(2)
 
 # %%
 planted = play(steps=PLANTED) if PLANTED else None
@@ -923,8 +927,8 @@ planted if planted is None else planted.round(3)
 #
 # All experiments of this page. In a terminal, `python -m helpers ladder --data DIR --out DIR` runs every one there is,
 # in both directions, and goes on where it was stopped: among them a **mean teacher** (Tarvainen and Valpola 2017), a
-# steady copy of the network that outlines the target's X-rays for it to learn from, and tuning on 1 to 20 X-rays of the
-# target *with* their masks.
+# steady copy of the network that outlines the target's radiographs for it to learn from, and tuning on 1 to 20
+# radiographs of the target *with* their masks.
 
 # %%
 rows = results(*EXPERIMENTS)
@@ -941,8 +945,8 @@ print(f"for comparison, the mean mask: {lazy[TO]:.3f} at the target")
 as_frame(rows)
 
 # %% [markdown]
-# Now the question for which the table was made. Does the game beat augmentation? Both were scored on the same X-rays,
-# so compare X-ray by X-ray.
+# Now the question for which the table was made. Does the game beat augmentation? Both were scored on the same
+# radiographs, so compare radiograph by radiograph.
 
 # %%
 game_or_not = judged("adda", "xray")
@@ -963,14 +967,14 @@ print(
 )
 
 # %% [markdown]
-# One training of each proves little, and no interval over X-rays says how another training would end; in a terminal
-# `--seeds 3` trains three. But where augmentation is ahead or level, others saw the same: Brion et al. (2021) between
-# two kinds of CT, where brightness augmentation alone beat their adversary. There is a reason. Augmentation learns from
-# *masks*: of every hospital that it makes up it knows where the lungs are. The adversary knows that two clouds ought to
-# coincide, and clouds can coincide with one hospital's lungs where the other's hearts are. It also hides what differs
-# for good reason: more children, more of the sick. The game may be worth its trouble where nobody can say what differs.
-# Here anyone can who looks at ten X-rays. And the two are no rivals: an adaptation can begin with the augmented model,
-# as the experiment `xray-mean-teacher` does.
+# One training of each proves little, and no interval over radiographs says how another training would end; in a
+# terminal `--seeds 3` trains three. But where augmentation is ahead or level, others saw the same: Brion et al. (2021)
+# between two kinds of CT, where brightness augmentation alone beat their adversary. There is a reason. Augmentation
+# learns from *masks*: of every hospital that it makes up it knows where the lungs are. The adversary knows that two
+# clouds ought to coincide, and clouds can coincide with one hospital's lungs where the other's hearts are. It also
+# hides what differs for good reason: more children, more of the sick. The game may be worth its trouble where nobody
+# can say what differs. Here anyone can who looks at ten radiographs. And the two are no rivals: an adaptation can begin
+# with the augmented model, as the experiment `xray-mean-teacher` does.
 #
 # ## Optional: reversal, patches, levels
 #
@@ -1060,14 +1064,14 @@ with exercise_check("Exercise 4"):
 #
 # ### Patches: a verdict for each part
 #
-# The discriminator gives a verdict for each patch of an X-ray: one verdict for the whole would be decided by the
+# The discriminator gives a verdict for each patch of a radiograph: one verdict for the whole would be decided by the
 # easiest thing there is, a letter in a corner.
 #
 # ### Levels: where must it look?
 #
 # Tzeng's networks classified digits: one path through the network, features at its end. A U-Net has five **levels**,
 # each a path from encoder to decoder: four skips and the bottleneck. Which carries the lungs? Guess, and then we cut
-# them one at a time: at one level every X-ray gets the mean of all X-rays, at the others its own.
+# them one at a time: at one level every radiograph gets the mean of all radiographs, at the others its own.
 
 # %%
 from helpers.tasks.adaptation.adversarial import skips_and_bottleneck
@@ -1100,9 +1104,9 @@ record("dice_by_level_cut", without_level)
 pd.Series(without_level, name="Dice at the source, without").to_frame().round(3)
 
 # %% [markdown]
-# The lower a number, the more is lost that no other level makes up for. (Nothing can fall to 0: the mean of all X-rays
-# is still a pair of lungs.) Where every row keeps most of the Dice, no level carries the outline alone. An adversary
-# that sees the bottleneck by itself aligns one row of this table, and the rest of the X-ray goes by.
+# The lower a number, the more is lost that no other level makes up for. (Nothing can fall to 0: the mean of all
+# radiographs is still a pair of lungs.) Where every row keeps most of the Dice, no level carries the outline alone. An
+# adversary that sees the bottleneck by itself aligns one row of this table, and the rest of the radiograph goes by.
 #
 # And from which can the hospital be read?
 
@@ -1116,9 +1120,9 @@ pd.Series(aucs, name="AUC of the domain probe").to_frame().round(2)
 
 # %% [markdown]
 # Wherever the AUC is near 1 the hospital can be read. Which levels should the discriminator see, then? No table on this
-# page decides that. The two finest show every X-ray's own grain, which an encoder can hardly hide and still hand on the
-# edges of the lungs. On X-rays that nobody is scored on we tried all five and the last three, and kept the three. (The
-# encoder's way to those leads through the other two, which move along, and nobody watches them.)
+# page decides that. The two finest show every radiograph's own grain, which an encoder can hardly hide and still hand
+# on the edges of the lungs. On radiographs that nobody is scored on we tried all five and the last three, and kept the
+# three. (The encoder's way to those leads through the other two, which move along, and nobody watches them.)
 #
 # ## What we tried
 
@@ -1127,8 +1131,8 @@ from helpers.lessons.closing import closing_table
 
 costs = {
     "histogram": "no training",
-    "xray": "a training, no X-ray of the target",
-    "adda": "a second training, the target's X-rays",
+    "xray": "a training, no radiograph of the target",
+    "adda": "a second training, the target's radiographs",
     "target": "masks of the target",
 }
 
@@ -1162,12 +1166,12 @@ print(
 )
 
 # %% [markdown]
-# How well does a hospital's model do at the next one? Not as its own test X-rays say: you subtracted the two, and no
-# score from its own hospital shows it. How much of what is missing there is a hospital's habits, that one can make up
-# in training, the row `xray` says; whatever is cleverer has to be measured against that row. And a part of it is
-# nobody's habit but that of the people who draw: no X-ray without its mask can show that.
+# How well does a hospital's model do at the next one? Not as its own test radiographs say: you subtracted the two, and
+# no score from its own hospital shows it. How much of what is missing there is a hospital's habits, that one can make
+# up in training, the row `xray` says; whatever is cleverer has to be measured against that row. And a part of it is
+# nobody's habit but that of the people who draw: no radiograph without its mask can show that.
 #
-# We left out adversaries that see entropy (Vu et al. 2019), translation of X-rays into the other hospital's style (Zhu
-# et al. 2017), and networks that adapt to a single X-ray. And a handful of masks is often an afternoon's work: what
-# they are worth stands in the ladder's experiments `labelled-1` to `labelled-20`, and in lesson 12 for the brain.
-# Lesson 11 goes back to the brain, and puts the whole system together.
+# We left out adversaries that see entropy (Vu et al. 2019), translation of radiographs into the other hospital's style
+# (Zhu et al. 2017), and networks that adapt to a single radiograph. And a handful of masks is often an afternoon's
+# work: what they are worth stands in the ladder's experiments `labelled-1` to `labelled-20`, and in lesson 12 for the
+# brain. Lesson 11 goes back to the brain, and puts the whole system together.

@@ -45,8 +45,8 @@ stranger = read_scan(unseen[0], MODALITIES, seg=False)
 slices.modalities(stranger, title="A patient whom none of our models has met")
 
 # %% [markdown]
-# In a minute a program of ours will outline this patient, and the outline will look right. **How would you know if it
-# were not?** There is no ground truth to hold it against; on the day it matters there never is.
+# In a minute a program of ours will outline this patient. Suppose that the outline looks right. **How would you know if
+# it were not?** There is no ground truth to hold it against; on the day it matters there never is.
 #
 # The paper's promise is a sequence: a transformer says whether a slice is abnormal, and only then the U-Net outlines
 # it. We put the two together, measure what the first gains and what it costs, and then estimate how sure the outcome
@@ -84,9 +84,8 @@ def train_unet(place):
 # %%
 sizes = {"size": SIZE, "filters": FILTERS, "epochs": EPOCHS, "recipe": vars(recipe)}
 unet_folder = train_once(train_unet, folder / "unet", "brain", **data, **sizes)
-segmenter = Segmenter(
-    keras.models.load_model(unet_folder / "model.keras"), MODALITIES, grid
-)
+network = keras.models.load_model(unet_folder / "model.keras")
+segmenter = Segmenter(network, MODALITIES, grid)
 
 # %% [markdown]
 # Then the gate of lesson 06, with two channels instead of three.
@@ -100,9 +99,8 @@ from helpers.tasks.gate.training import SENSITIVITY, fit_gate
 rows = store.rows(split.validation)
 rows = rows[store.has_brain[rows]]
 truth = store.voxels_per_class[rows, 1:].any(axis=1)
-shape = Shape(
-    8, 64, 3, 4, mlp=2, stem=True
-)  # patches of 8, width 64, 3 blocks, 4 heads
+# patches of 8, width 64, 3 blocks, 4 heads
+shape = Shape(8, 64, 3, 4, mlp=2, stem=True)
 
 
 def train_gate(place):
@@ -125,6 +123,7 @@ gate_folder = train_once(train_gate, folder / "gate", "gate", **sizes, **data)
 gate = Gate(keras.models.load_model(gate_folder / "model.keras"), MODALITIES, grid)
 found = gate.slice_probabilities(store.images[rows])
 gate = replace(gate, threshold=threshold_for(truth, found, SENSITIVITY))
+print(f"AUC on {len(truth)} validation slices: {auc(truth, found):.2f}")
 print(f"a slice passes from a probability of {gate.threshold:.3f},")
 print(f"so that {SENSITIVITY:.0%} of the validation slices with tumour pass")
 
@@ -132,7 +131,7 @@ print(f"so that {SENSITIVITY:.0%} of the validation slices with tumour pass")
 # ## One patient, step by step
 #
 # A patient whom both models have not seen, and who has a ground truth, the **truth** for short. The gate looks at every
-# slice; the orange line says where there is tumour.
+# slice; the orange line says where there is tumour. A slice without brain has no bar.
 
 # %%
 scan = read_scan(tested[0], MODALITIES)
@@ -146,12 +145,13 @@ certainty.gate_strip(
 )
 
 # %% [markdown]
-# The U-Net sees the blue slices and no others.
+# The U-Net sees the blue slices and no others. How far the bars rise under the orange line, against those beside it, is
+# what the gate knows of this patient: of an AUC only the order counts, and a short training may leave all of them close
+# to the threshold.
 
 # %%
-seen, centre = segmenter.preprocess(
-    scan
-)  # (slices, SIZE, SIZE, 2), and the middle of the window in mm
+# (slices, SIZE, SIZE, 2), and the middle of the window in mm
+seen, centre = segmenter.preprocess(scan)
 seen = seen[passed]  # (passed slices, SIZE, SIZE, 2)
 probabilities = segmenter.network_probabilities(seen)  # (passed slices, SIZE, SIZE, 4)
 seen.shape, probabilities.shape
@@ -162,22 +162,17 @@ seen.shape, probabilities.shape
 
 # %%
 shape = (*scan.images.shape[:2], len(seen))
-tumour = grid.up(
-    probabilities[..., 1:], shape, scan.spacing, centre
-)  # (rows, columns, passed slices, 3)
+# (rows, columns, passed slices, 3)
+tumour = grid.up(probabilities[..., 1:], shape, scan.spacing, centre)
 background = 1 - tumour.sum(axis=-1, keepdims=True)
 labels = np.zeros(scan.seg.shape, np.uint8)  # (rows, columns, slices)
 labels[..., passed] = np.concatenate([background, tumour], axis=-1).argmax(axis=-1)
-slices.compare(
-    scan,
-    scan.seg,
-    labels,
-    title="Gate, then U-Net: which are the false negatives, which the false positives?",
-)
+heading = "Gate, then U-Net: what is missed, and what is added?"
+slices.compare(scan, scan.seg, labels, title=heading)
 
 # %% [markdown]
-# A clinician wants to know how much, and where. A voxel has a volume, so counting gives millilitres; and the core is
-# shown on three axes, as in figure 11 of the paper.
+# A clinician wants to know how much, and where. A voxel has a volume, so counting gives millilitres; and the tumour core,
+# the region TC, is shown on three axes, as in figure 11 of the paper.
 
 # %%
 from helpers.measure import regions
@@ -193,7 +188,7 @@ volumes = {
 pd.DataFrame(volumes).T.round(1)
 
 # %%
-slices.three_planes(replace(scan, seg=labels), title="The outlined core on three axes")
+slices.three_planes(replace(scan, seg=labels), title="The tumour core as outlined")
 
 # %% [markdown]
 # All of this is one call in `helpers.apply.system`. It does more, and we shall come to that.
@@ -202,9 +197,8 @@ slices.three_planes(replace(scan, seg=labels), title="The outlined core on three
 from helpers.apply.system import System
 from helpers.data.out_of_distribution import fit_ranges
 
-ranges = fit_ranges(
-    [store.patients[identity]["fingerprint"] for identity in split.train]
-)  # explained below
+learned_from = [store.patients[identity] for identity in split.train]
+ranges = fit_ranges([one["fingerprint"] for one in learned_from])  # explained below
 system = System(segmenter, gate, ranges, PASSES)
 result = system.predict(scan)
 print(f"the same mask: {(result.labels == labels).all()}")
@@ -213,8 +207,10 @@ print(f"the same mask: {(result.labels == labels).all()}")
 # ## What does the gate gain, and what does it cost?
 #
 # It promises two things: fewer slices for the U-Net, so less time, and no tumour where there is none. And it can do
-# harm: tumour in a slice that is held back is lost, a **false negative**. What share of the slices
-# with brain will it hold back? Guess, then measure. A **false positive component** is a connected part of the outline that touches no part of the true tumour.
+# harm: tumour in a slice that is held back is lost, a **false negative**. What is drawn where there is none is counted
+# in **false positive components**, connected parts of the outline that touch no part of the true tumour.
+#
+# What share of the slices with brain will it hold back? Guess, then measure.
 
 # %% tags=["guess"]
 my_guess = None  # the share of slices with brain that are held back, from 0 to 1
@@ -230,15 +226,13 @@ means = {arm: np.mean([one[arm]["dice"]["WT"] for one in cases]) for arm in ARMS
 counts = {arm: [one[arm]["false_positive_components"] for one in cases] for arm in ARMS}
 record("dice_wt", round(float(means["with gate"]), 4))
 record("dice_wt_without_gate", round(float(means["without gate"]), 4))
-record(
-    "false_islands", {arm: round(float(np.mean(one)), 2) for arm, one in counts.items()}
-)
+islands = {arm: round(float(np.mean(one)), 2) for arm, one in counts.items()}
+record("false_islands", islands)
 skipped = record("skipped", round(float(np.mean([one["skipped"] for one in cases])), 3))
 print(compare_guess("The share that is held back", my_guess, skipped))
 
 # %% [markdown]
-# Did it help? Every patient was outlined both ways, so each can be
-# compared with itself.
+# Did it help? Every patient was outlined both ways, so each can be compared with itself. And did it save time?
 
 # %%
 arms = {"no gate": "without gate", "the gate": "with gate"}
@@ -256,13 +250,21 @@ record("verdict_of_the_gate", said.outcome)
 print(said)
 print(fewer)
 
+# %%
+seconds = {arm: np.mean([one[arm]["seconds"] for one in cases]) for arm in ARMS}
+slower = seconds["with gate"] - seconds["without gate"]
+print(f"With the gate a patient takes {slower:+.2f} s.")
+
 # %% [markdown]
-# Where neither sentence says that it helped, the gate brings what it saves in time and nothing else, and whoever has
-# the time would leave it out; the promise of a sequence is no proof that it helps. False positives it can remove only
-# where the *whole* slice is without tumour: in a slice that passes, the U-Net makes as many as before.
-#
+# Where neither sentence says that it helped, what is left is the time, if it saves any: the gate spares the U-Net some
+# slices, and looks at all of them itself. With a plus in front of the seconds whoever can leaves it out; the promise of
+# a sequence is no proof that it helps. False positives it can remove only where the *whole* slice is without tumour: in
+# a slice that passes, the U-Net makes as many as before.
+
+# %% [markdown]
 # **Exercise 1** (core, 5 minutes). How much tumour did the gate throw away? Write `thrown_away`: the millilitres of
-# true tumour in slices that did not pass. A right answer is a number, and the table below it has one for each patient.
+# true tumour in slices that did not pass. A right answer is a number; the table below the exercise has its mean over
+# the test patients, and the largest.
 
 
 # %% tags=["stub"]
@@ -294,26 +296,25 @@ with exercise_check("Exercise 1"):
     }
     for mistaken, words in usual.items():
         wrong = np.isclose(value, mistaken)
-        require(
-            not wrong, f"6 voxels of 0.5 ml in the lost slice give {value}: {words}"
-        )
+        given = f"6 voxels of 0.5 ml in the lost slice give {value}"
+        require(not wrong, f"{given}: {words}")
     words = f"6 voxels of 0.5 ml in the lost slice give {value}; it should be 3 ml"
     require(np.isclose(value, 3), words)
     value = thrown_away(toy, np.ones(3, bool), spacing)
     require(value == 0, f"nothing was held back, and you count {value} ml")
 
 # %% [markdown] tags=["hint"]
-# Two things have to be put together: which voxels are tumour, whatever the label, and which slices did not pass. How much
-# is a voxel?
+# Two things have to be put together: which voxels are tumour, whatever the label, and which slices did not pass. How
+# much is a voxel?
 
 # %% [markdown] tags=["hint"]
-# `seg[..., ~passed] > 0` are the tumour voxels of the lost slices. `.sum()` counts them, `np.prod(spacing)` is the volume
-# of one in mm³, and 1000 mm³ are a millilitre.
+# `seg[..., ~passed] > 0` are the tumour voxels of the lost slices. `.sum()` counts them, `np.prod(spacing)` is the
+# volume of one in mm³, and 1000 mm³ are a millilitre.
 
 # %% [markdown] tags=["teacher"]
 # Two errors are frequent: the sum of the labels instead of a count (a voxel of label 3 counts three times), and mm³ for
-# ml. Both are named with the number that they give. `passed` without the `~` is told as well. Ask then whether the number is
-# large: it has to be seen beside the tumour, which is what the next table does.
+# ml. Both are named with the number that they give. `passed` without the `~` is told as well. Ask then whether the
+# number is large: it has to be seen beside the tumour, which is what the next table does.
 
 # %%
 lost = pd.DataFrame({"lost ml": [one["false_negative_ml"] for one in cases]})
@@ -322,8 +323,8 @@ lost["share"] = lost["lost ml"] / lost["tumour ml"]
 lost.describe().loc[["count", "mean", "max"]].round(3)
 
 # %% [markdown]
-# No outline can bring back what the gate holds back. The table says how many millilitres that is on average, and how many
-# in the worst patient.
+# No outline can bring back what the gate holds back. The table says how many millilitres that is on average, and how
+# many in the worst patient.
 
 # %% [markdown] tags=["question"]
 # The threshold lets 98 % of the validation slices with tumour pass. What share of a new patient's tumour does the gate
@@ -338,8 +339,8 @@ lost.describe().loc[["count", "mean", "max"]].round(3)
 # ## What does it miss?
 #
 # A clinic will read the millilitres. So here they are, of each test patient, against the true ones. On the dotted line
-# they would agree; a dot below it is a patient of whom something is missing. Look at the three panels before you read the
-# sentences.
+# they would agree; a dot below it is a patient of whom something is missing. Look at the three panels before you read
+# the sentences.
 
 # %%
 true = {region: [one["true_ml"][region] for one in cases] for region in regions.REGIONS}
@@ -354,10 +355,11 @@ for one in missing.values():
     print(one)
 
 # %% [markdown]
-# These sentences are computed, and no page of one patient can replace them: the page shows an outline that looks right,
-# and they say what outlines of this model leave out. A dot on the line is no proof either. A volume may be right and lie in
-# the wrong place.
-#
+# These sentences are computed, and no page of one patient can replace them: a page shows one outline, however right it
+# looks, and they say what outlines of this model leave out. A dot on the line is no proof either. A volume may be right
+# and lie in the wrong place.
+
+# %% [markdown]
 # **Exercise 2** (core, 5 minutes). Take the volume apart. Write `missed_and_added`: the millilitres of true tumour that
 # are not outlined, and those outlined that are no tumour, whatever the labels. A right answer is two numbers, and the
 # second minus the first is the outlined volume minus the true one.
@@ -408,8 +410,8 @@ with exercise_check("Exercise 2"):
 
 # %% [markdown] tags=["teacher"]
 # Who writes `seg != labels` counts a voxel of another label as missed and added; the toy has two of them. Who takes the
-# difference of two volumes gets one number, or both volumes. Afterwards ask the class for a patient whose volume is exactly
-# right and whose Dice is 0: two masks side by side.
+# difference of two volumes gets one number, or both volumes. Afterwards ask the class for a patient whose volume is
+# exactly right and whose Dice is 0: two masks side by side.
 
 # %% [markdown] tags=["question"]
 # Outlined: 40.0 ml. True: 40.0 ml. What is the Dice?
@@ -436,7 +438,7 @@ samples.shape
 
 # %% [markdown]
 # For each voxel the **entropy** of the mean prediction, in bits: 0 where one class is certain, 1 where two are equally
-# likely.
+# likely, 2 where all four are.
 
 # %%
 p = np.clip(samples.mean(axis=0), 1e-7, 1)
@@ -447,8 +449,8 @@ certainty.outline_and_entropy(scan, result.labels, result.entropy, title=heading
 
 # %% [markdown]
 # A reader wants one number a patient as well. We take the mean Dice between the outline and each pass, the
-# **agreement**: 1 where every pass draws the same (after Roy et al. 2019). It needs no truth. Does it mean anything?
-# Here there is a truth, so we may look.
+# **agreement**: 1 where every pass draws the same (after Roy et al. 2019). It needs no truth, unlike the green in the
+# figures above, where outline and truth agree. Does it mean anything? Here there is a truth, so we may look.
 
 # %%
 confidence = np.array([one["agreement"]["WT"] for one in cases])
@@ -487,9 +489,8 @@ def holds(one, region):
 
 
 inside = {r: [holds(one, r) for one in cases] for r in regions.REGIONS}
-record(
-    "range_holds_truth", {r: round(float(np.mean(one)), 2) for r, one in inside.items()}
-)
+holding = {r: round(float(np.mean(one)), 2) for r, one in inside.items()}
+record("range_holds_truth", holding)
 for region, one in inside.items():
     held = f"the passes hold the true volume in {sum(one)} of {len(one)} patients"
     print(f"{region}: the lowest and the highest of {held}")
@@ -497,19 +498,21 @@ for region, one in inside.items():
 # %% [markdown] tags=["question"]
 # Four passes of one network outline 30.1, 30.4, 30.6 and 30.9 ml of enhancing tumour. What is the true volume?
 #
-# - Between 30.1 and 30.9 ml. :: No: that is how far the passes vary. They learned from the same patients and miss the same
-#   things.
-# - 30.5 ml, give or take a little more. :: No: nothing here says how far the mean is off. The panels above do, for other
-#   patients.
+# - Between 30.1 and 30.9 ml. :: No: that is how far the passes vary. They learned from the same patients and miss the
+#   same things.
+# - 30.5 ml, give or take a little more. :: No: nothing here says how far the mean is off. The panels above do, for
+#   other patients.
 # - The passes cannot say. :: Right: what they share they all get wrong; hold the model against patients with a truth.
 
 # %% [markdown]
-# An interval that deserves the name would do so in most patients. The passes know how much the network varies, not how
-# far it is wrong: all of them learned from the same few patients. The report below therefore lists the
+# An interval that deserves the name would hold it in nineteen patients of twenty. The passes know how much the network
+# varies, not how far it is wrong: all of them learned from the same few patients. The report below therefore lists the
 # volume of each pass, one by one, and calls it no interval.
-#
+
+# %% [markdown]
 # **Exercise 3** (core, 5 minutes). A radiologist has time for a share of the patients. Write `refer`: True for
-# those that she should look at, the least sure ones. A right answer has one boolean for each patient.
+# those that she should look at, the ones that the system is least sure of. A right answer has one boolean for each
+# patient.
 
 
 # %% tags=["stub"]
@@ -549,15 +552,15 @@ with exercise_check("Exercise 3"):
 # set these to True in an array of False.
 
 # %% [markdown] tags=["teacher"]
-# The frequent mistake is `confidence < share`: it takes a share for a threshold, and is told so. Others return numbers of
-# patients instead of booleans, or the surest ones. Worth asking: does referring the least sure help here? The verdict
-# above has the answer, and it may well be that it cannot be told.
+# The frequent mistake is `confidence < share`: it takes a share for a threshold, and is told so. Others return numbers
+# of patients instead of booleans, or the surest ones. Worth asking: does referring the least sure help here? The
+# verdict above has the answer, and it may well be that it cannot be told.
 
 # %% [markdown]
 # ## A mask for nonsense
 #
-# Somebody has named the files the wrong way round: FLAIR is called T1ce and T1ce FLAIR. What will the system do, and how
-# sure will it be?
+# Somebody has named the files the wrong way round: FLAIR is called T1ce and T1ce FLAIR. What will the system do, and
+# how sure will it be?
 
 # %% tags=["guess"]
 my_guess_agreement = None  # of the passes with the outline, a Dice from 0 to 1
@@ -576,8 +579,8 @@ slices.compare(scan, scan.seg, nonsense.labels, title=heading)
 # %% [markdown]
 # It draws. Where no test patient has a lower agreement, the passes have noticed that something is odd, and cannot say
 # what; where some have, nobody would have looked. Either way it is one patient, and disagreement was made to say how a
-# network varies on what it was given, not what it should never have been given. Input unlike the
-# training data is called **out-of-distribution**.
+# network varies on what it was given, not what it should never have been given. Input unlike the training data is
+# called **out-of-distribution**.
 #
 # So the training patients leave a **fingerprint**: a few numbers of each volume, chosen so that each says in words what
 # is wrong. How large the head is; how bright its rim; how far white matter is brighter than grey; whether small details
@@ -661,10 +664,11 @@ for name, change in faults.items():
 
 # %% [markdown]
 # Some end in a warning above the mask, some in a refusal: where there is no head, there is nothing to outline.
-#
+
+# %% [markdown]
 # **Exercise 4** (stretch, 10 minutes). What does the fingerprint *not* see? Write `fault`: a change of the images that
-# would mislead a clinic, and of which no warning comes. A right answer keeps the shape, and the
-# Dice of the outline falls below one half.
+# would mislead a clinic, and of which no warning comes. A right answer keeps the shape, and the Dice of the outline
+# falls below one half.
 
 
 # %% tags=["stub"]
@@ -702,8 +706,8 @@ with exercise_check("Exercise 4"):
 
 # %% [markdown] tags=["teacher"]
 # Most begin with noise or a bias field, and the message shows the sentence of the warning that noticed it. Those who
-# shift the whole head by a few voxels go unnoticed as well. Exchanging left and right is what has happened in hospitals, and
-# no number of this lesson sees it: the orientation in the file's header is the only witness (lesson 02).
+# shift the whole head by a few voxels go unnoticed as well. Exchanging left and right is what has happened in
+# hospitals, and no number of this lesson sees it: the orientation in the file's header is the only witness (lesson 02).
 
 # %% [markdown]
 # A check can only find what somebody thought of. That is why a warning is a help, and silence no proof.
@@ -726,10 +730,10 @@ handful = [system.read(patient) for patient in unseen[:4]]
 answers = [system.predict(one) for one in handful]
 captions = [
     f"{one.volumes_ml['WT']['ml']:.0f} ml, agreement {one.agreement['WT']:.2f}\n"
-    f"{len(one.warnings)} warnings"
+    f"warnings: {len(one.warnings) or 'none'}"
     for one in answers
 ]
-heading = f"Outlined by the system, which knew no truth\n{knows.title}"
+heading = f"Outlined without a truth. Before you trust the agreement:\n{knows.title}"
 outlined.patients(handful, [one.labels for one in answers], captions, title=heading)
 
 # %% [markdown]
@@ -762,8 +766,8 @@ write_run(folder / "unet", "brain", parameters, split, **made)
 sorted(path.name for path in (folder / "unet").iterdir())
 
 # %% [markdown]
-# One file is missing: how well does it do? `train brain` ends with the scores of its test patients, `metrics.json`, and so
-# do we. Without that file the page will say that nothing was measured.
+# One file is missing: how well does it do? `train brain` ends with the scores of its test patients, `metrics.json`, and
+# so do we. Without that file the page will say that nothing was measured.
 
 # %%
 from helpers.learn.test_cases import score_provenance
@@ -790,40 +794,36 @@ written["patients"][0]["seconds"]
 # %%
 from html import escape
 
-from IPython.display import HTML
+from IPython.display import publish_display_data
 
 page = escape((out / "report.html").read_text(encoding="utf-8"))
 frame = 'width="100%" height="700" title="The report of one patient"'
-HTML(f'<div><iframe srcdoc="{page}" {frame}></iframe></div>')
+shown = {"text/html": f'<iframe srcdoc="{page}" {frame}></iframe>'}
+publish_display_data(shown | {"text/plain": "The report of one patient, a page."})
 
 # %% [markdown]
-# Warnings stand on top, then one sentence, then the volumes, and beside them what was measured on patients with a truth.
-# What the passes say comes below, and is called no interval. The page says what it is for.
+# Warnings stand on top, then one sentence, then the volumes, and beside them what was measured on patients with a
+# truth. What the passes say comes below, and is called no interval. The page says what it is for.
 #
 # ## What we tried
 
 # %% tags=["long"]
 from helpers.lessons.closing import closing_table
 
-seconds = [np.mean([one[arm]["seconds"] for one in cases]) for arm in ARMS]
 least_outlined = min(shares, key=shares.get)
 gain = f"WT Dice {said.comparisons['the gate'].difference:+.3f}"
-lost_ml, slower = lost["lost ml"].mean(), seconds[1] - seconds[0]
+lost_ml = lost["lost ml"].mean()
 halves = f"Dice {surest:.3f} of the surest half, {rest:.3f} of the rest"
 n = len(tested)
 alarms = f"{(~silent).sum()} of {n} untouched patients are warned of"
+less = missing[least_outlined].title
 rightly = f"{(silent.mean() + caught.mean()) / 2:.0%} rightly judged, by chance 50%"
 closing_table(
     [
         ("the gate", gain, f"{slower:+.2f} s, {lost_ml:.2f} ml lost", said.title),
         ("agreement", halves, f"{PASSES} predictions more", knows.title),
         ("a fingerprint", f"{caught.sum()} of {n} exchanged caught", alarms, rightly),
-        (
-            "true volumes",
-            "what is missing",
-            f"{n} truths",
-            missing[least_outlined].title,
-        ),
+        ("true volumes", "what is missing", f"{n} truths", less),
     ]
 )
 

@@ -1,8 +1,6 @@
 # %% tags=["parameters"]
 SEED = 0  # of the folds, the weights and the order of slices
-DATA_DIR = (
-    ""  # BraTS patients of several hospitals; empty: the Kaggle set, else phantoms
-)
+DATA_DIR = ""  # BraTS of several hospitals; empty: the Kaggle set, else phantoms
 DICOM_DIR = ""  # a folder of your own archive, looked at beside ours; empty: ours alone
 OUTPUT_DIR = ""  # where files and models go; empty: a scratch folder
 SITE = "TCIA01"  # the hospital that plays yours
@@ -41,6 +39,7 @@ from helpers.show import retraining, slices, style
 
 # %%
 style.use()
+pd.set_option("display.max_colwidth", None)  # reasons are shown whole
 MODALITIES = ("flair", "t1ce")
 SEQUENCES = ("flair", "t1", "t1ce", "t2")
 data = sources.brats(DATA_DIR)
@@ -70,7 +69,7 @@ flair = [one for one in headers if one.SeriesDescription == "t2_flair_tra"]
 header = max(flair, key=lambda one: np.count_nonzero(one.pixel_array))
 voxels = header.pixel_array.T[:, :, None, None].astype(np.float32)
 one_slice = Scan("a slice", voxels, ("flair",), None, scan.affine)
-slices.modalities(one_slice, 0, title=f"One of {len(files)} files without an ending")
+slices.modalities(one_slice, 0, title=f"What is in one of {len(files)} files")
 
 # %% [markdown]
 # This is what the archive gave us: files with numbers for names, in no order, and in one of them this slice. Your
@@ -83,7 +82,7 @@ print(header)
 # %% [markdown] tags=["paper: section 3.1 challenge 4"]
 # A DICOM file is a **header** and pixels. The header is a list of **tags**, each a number, a name and a value. Beside
 # what we need (spacing, position, echo time) it tells who lay in the scanner, when, where, and for whom. It says so
-# several times: look for the name in the comment, and in the tag with an odd number, which is **private**, the
+# several times: look for the name in the comment, and in the tag with an odd number, a **private tag**, the
 # manufacturer's own.
 #
 # This is the paper's fourth challenge, privacy. Its first was that every hospital is different, so that a model has to
@@ -103,10 +102,11 @@ heap.shape
 # Where a slice lies stands in its header alone: `ImagePositionPatient` is the place of its first voxel in millimetres,
 # and `ImageOrientationPatient` has the directions in which columns and rows are counted. Scanners tilt their slices,
 # and some number them from the top, so neither a single coordinate nor `InstanceNumber` is safe.
-#
+
+# %% [markdown]
 # **Exercise 1** (core, 8 minutes). Write `order_slices`: the order of slices along the direction that is perpendicular
-# to them, the **normal**. A right answer orders axial, sagittal and tilted slices alike, from
-# either end.
+# to them, the **normal**. A right answer orders axial, sagittal and tilted slices alike, from either end; the next
+# figure shows a head that is stacked in such an order.
 
 
 # %% tags=["stub"]
@@ -131,7 +131,8 @@ planes = {
 with exercise_check("Exercise 1"):
     for name, along in planes.items():
         shuffled = np.random.default_rng(1).permutation(9)
-        toy = shuffled[:, None] * 3.0 * np.cross(*along) - 40 * along[1]  # 3 mm apart
+        places = 3.0 * (shuffled - 4)[:, None]  # mm, on both sides of the middle
+        toy = places * np.cross(*along) - 40 * along[1]
         found = np.asarray(filled(order_slices(toy, along)))
         words = (
             f"nine slices give something of shape {found.shape}; one number for each"
@@ -144,7 +145,8 @@ with exercise_check("Exercise 1"):
         steps = np.diff(shuffled[found])
         hint = "a single coordinate does not tell them apart; project on the normal"
         if name == "axial":
-            hint = "in their plane all lie at one place; take np.cross of the two"
+            hint = "in their plane all lie at one place, and a distance has no side"
+            hint += "; take np.cross of the two"
         straight = abs(steps.sum()) == 8 and (abs(steps) == 1).all()
         require(bool(straight), f"{name} slices are still mixed: {hint}")
 
@@ -153,13 +155,13 @@ with exercise_check("Exercise 1"):
 # direction do two give?
 
 # %% [markdown] tags=["hint"]
-# `np.cross(*along)` is the normal. `positions @ normal` is how far along it each slice lies, and `np.argsort` turns that into
-# an order.
+# `np.cross(*along)` is the normal. `positions @ normal` is how far along it each slice lies, and `np.argsort` turns
+# that into an order.
 
 # %% [markdown] tags=["teacher"]
 # Nearly everybody sorts by the third coordinate, which is right for axial slices: the sagittal toy shows why it is not
-# enough, the tilted one why choosing the coordinate that varies most is a patch. Some return the sorted distances instead of
-# the order. Ask for `InstanceNumber` afterwards; somebody will have wanted it.
+# enough, the tilted one why choosing the coordinate that varies most is a patch. Some return the sorted distances
+# instead of the order. Ask for `InstanceNumber` afterwards; somebody will have wanted it.
 
 # %%
 positions = np.array([one.ImagePositionPatient for one in flair], float)  # (slices, 3)
@@ -173,7 +175,8 @@ retraining.stacked(stacks, aspect, title="The same slices, stacked twice")
 # %% [markdown] tags=["question"]
 # Each file has an `InstanceNumber`, which counts the images of a series. Why do we not sort by it?
 #
-# - It is a private tag, which only the manufacturer can read. :: No: it is a standard one and stands in nearly every file.
+# - It is a private tag, which only the manufacturer can read. :: No: it is a standard one and stands in nearly every
+#   file.
 # - Nothing ties it to a place: some scanners count from the top, some begin anew with each stack. :: Right: and a wrong
 #   order raises no error, as you have just seen.
 # - It is taken away by de-identification. :: No: it tells nothing of a person, and stays.
@@ -301,14 +304,15 @@ if DICOM_DIR:
 # No tag, no private tag and no byte of a file has a name in it. May it leave?
 #
 # - Yes. :: No: letters in the pixels are in no byte that you can search, and a head with its skin has a face.
-# - When dates, numbers and pixels have been looked at as well, and the hospital has agreed. :: Right: a name is one of many
-#   ways back to a person.
+# - When dates, numbers and pixels have been looked at as well, and the hospital has agreed. :: Right: a name is one of
+#   many ways back to a person.
 # - No scan may ever leave. :: No: data sets like ours exist because somebody did this with care.
 
 # %% [markdown]
 # What stays is what the way to a mask needs. And a face: the slices of a whole head show one, and a surface drawn from
 # them can be recognised. Ours has no skin any more, since the data set gave us the brain alone.
-#
+
+# %% [markdown]
 # **Exercise 2** (core, 8 minutes). The same patient should get the same number at the next visit, and nobody outside
 # should be able to go back. Write `pseudonym`: for an identity and a secret key, text and bytes, twelve digits. A right
 # answer gives the same number each time, and another for another key.
@@ -355,9 +359,9 @@ with exercise_check("Exercise 2"):
 # (`int.from_bytes`), take it modulo 10**12, and write it with its zeros: `f"{number:012d}"`.
 
 # %% [markdown] tags=["teacher"]
-# Three answers are usual: a hash without the key, which the check undoes by trying a thousand numbers; hexadecimal letters;
-# a random number kept nowhere, so that the next visit is another person. Python's own `hash` of a text differs from run to
-# run: a good question for those who used it.
+# Three answers are usual: a hash without the key, which the check undoes by trying a thousand numbers; hexadecimal
+# letters; a random number kept nowhere, so that the next visit is another person. Python's own `hash` of a text differs
+# from run to run: a good question for those who used it.
 
 # %% [markdown]
 # A hash without a key hides nothing: patients' numbers are few, and a machine tries them all. `Pseudonyms` in
@@ -416,12 +420,10 @@ print(*space.notes, space.shape, sep="\n")
 # %%
 [(moved, found)] = space.registrations.items()
 brain = np.argwhere(images[space.reference].voxels > 0)[::50]  # (points, 3)
-points = (
-    np.c_[brain, np.ones(len(brain))] @ images[space.reference].affine.T
-)  # (points, 4), mm
-wrong = (
-    found.matrix - (motion if moved == "flair" else np.linalg.inv(motion))
-) @ points.T
+homogeneous = np.c_[brain, np.ones(len(brain))]  # (points, 4)
+points = homogeneous @ images[space.reference].affine.T  # (points, 4), mm
+planted = motion if moved == "flair" else np.linalg.inv(motion)  # (4, 4), mm
+wrong = (found.matrix - planted) @ points.T  # (4, points), mm
 error_mm = np.linalg.norm(wrong[:3], axis=0).mean()
 record("registration_error_mm", round(float(error_mm), 3))
 print(f"moved {found.motion_mm:.2f} mm; there and back {found.residual_mm:.2f} mm")
@@ -430,12 +432,12 @@ print(f"against the truth {error_mm:.2f} mm")
 # %%
 nobody_moved = {kind: np.eye(4) for kind in MODALITIES}
 unmoved = replace(space, matrices=nobody_moved)  # trust the headers
-still = space.to_network(space.reference) > 0  # the brain of the series that stays
+stays = space.to_network(space.reference) > 0  # the brain of the series that stays
 ways = {"as the headers say": unmoved, "registered": space}
 laid = {name: way.to_network(moved) for name, way in ways.items()}
 shown = {kind: style.MODALITY_NAMES[kind] for kind in MODALITIES}
 heading = f"{shown[moved]} under the rim of {shown[space.reference]}: does it fill it?"
-retraining.under_rim(laid, still, space.affine, title=heading)
+retraining.under_rim(laid, stays, space.affine, title=heading)
 
 # %% [markdown]
 # Now the network may look. What it finds goes back the same way: probabilities return to the grid of each series, and
@@ -697,22 +699,24 @@ for count in COUNTS:
         "a start from nothing": new["nothing", count],
         "fine-tuning": new["model", count],
     }
-    print(f"{count}: {verdict(arms, 'a start from nothing', score='WT Dice')}")
-print(f"{most}: {gained}")
+    said = verdict(arms, "a start from nothing", score="WT Dice")
+    print(f"Learned from {count} of yours. {said}")
+print(f"Learned from {most} of yours. {gained}")
 
 # %% [markdown]
 # Read these sentences before you outline the next patient. Where they cannot tell, more patients have to be tested, not
 # more outlined. And look at one patient against the dashed line: given weights may get worse before they get better.
 
 # %% [markdown] tags=["question"]
-# With one patient of yours to learn from, the model may score less at your hospital than before it had learned anything.
-# What would that mean?
+# With one patient of yours to learn from, the model may score less at your hospital than before it had learned
+# anything. What would that mean?
 #
-# - Fine-tuning does not work here. :: No: one point of a curve says nothing of the others; look at two and four patients.
-# - One patient has pulled the weights towards what is special about that patient. :: Right: thirty-six steps on one head
-#   learn the head; whether more patients mend it is what the curve is drawn for.
-# - The old hospitals' model was better and should be kept. :: No: perhaps, but these are very few patients, and a line of
-#   the sentences above may well say that they cannot tell.
+# - Fine-tuning does not work here. :: No: one point of a curve says nothing of the others; look at two and four
+#   patients.
+# - One patient has pulled the weights towards what is special about that patient. :: Right: every step is on one head,
+#   so they learn the head; whether more patients mend it is what the curve is drawn for.
+# - The old hospitals' model was better and should be kept. :: No: perhaps, but these are very few patients, and a line
+#   of the sentences above may well say that they cannot tell.
 
 # %% [markdown]
 # **Exercise 3** (stretch, 10 minutes). An outline costs a radiologist an hour. Write `enough`: the smallest number of
@@ -757,12 +761,13 @@ with exercise_check("Exercise 3"):
 # For one number of patients: which other points of the curve decide whether it is enough? Not the next one alone.
 
 # %% [markdown] tags=["hint"]
-# `all(curve[more] - curve[k] <= tolerance for more in curve if more > k)` says whether k is enough. Take the smallest such k.
+# `all(curve[more] - curve[k] <= tolerance for more in curve if more > k)` says whether k is enough. Take the smallest
+# such k.
 
 # %% [markdown] tags=["teacher"]
-# The usual answer looks at the next point and stops in the dip. The next takes the highest point, whatever it costs. The
-# check has a curve for each, and one where more patients hurt. Ask the class what the tolerance should be: an hour of a
-# radiologist against a hundredth of Dice.
+# The usual answer looks at the next point and stops in the dip. The next takes the highest point, whatever it costs.
+# The check has a curve for each, and one where more patients hurt. Ask the class what the tolerance should be: an hour
+# of a radiologist against a hundredth of Dice.
 
 # %% [markdown]
 # ## What is forgotten
@@ -829,8 +834,8 @@ with exercise_check("Exercise 4"):
 
 # %% [markdown] tags=["teacher"]
 # Joining the lists and drawing sixteen is the usual answer: two new patients among fifty are then seen once in a while,
-# which is the forgetting turned round. `replace=False` stops with an error, since eight cannot be drawn from two. It is the
-# same trick as drawing half of a batch with tumour (lesson 07).
+# which is the forgetting turned round. `replace=False` stops with an error, since eight cannot be drawn from two. It is
+# the same trick as drawing half of a batch with tumour (lesson 07).
 
 # %% [markdown]
 # ## Take it away

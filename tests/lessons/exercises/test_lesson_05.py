@@ -86,6 +86,10 @@ def test_wrong_weights_hear_what_is_wrong(formula, said):
         (FOCAL.replace("-truth * ", "-"), "you sum over all classes"),
         (FOCAL.replace(" * (1 - probabilities) ** 2", ""), "this is the plain cross-entropy"),
         (FOCAL.replace("(1 - probabilities) ** 2", "probabilities ** 2"), "the factor is p^2"),
+        (
+            FOCAL.replace("keras.ops.sum(each, axis=-1)", "keras.ops.mean(each, axis=-1)"),
+            "the mean over classes as well",
+        ),
         (FOCAL.replace("keras.ops.mean(", "keras.ops.sum("), "the pixels are summed"),
         (FOCAL.replace("-truth", "truth"), "the sign is turned round"),
         (FOCAL.replace("** 2", "** 3"), "three slices have"),

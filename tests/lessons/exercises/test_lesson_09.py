@@ -27,9 +27,9 @@ def test_the_right_answer_is_solved(number):
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (MIDDLE.format("", "", ", mode='edge'"), "beside the X-ray yours is not 0 everywhere"),
+        (MIDDLE.format("", "", ", mode='edge'"), "beside the radiograph yours is not 0 everywhere"),
         (MIDDLE.format(" + 1", "", ""), "of one row left over, yours stands at the beginning"),
-        (MIDDLE.format("", "[:, ::-1]", ""), "the columns of the X-ray are out of order"),
+        (MIDDLE.format("", "[:, ::-1]", ""), "the columns are out of order"),
         ("n = min(radiograph.shape)\n    return radiograph[:n, :n]", "a radiograph of 3 x 4 is cut to 3 x 3"),
         ("return radiograph", "a radiograph of 3 x 4 comes out as (3, 4); it should be (4, 4)"),
         ("return np.pad(radiograph, [(0, max(0, radiograph.shape[1] - len(radiograph))), (0, 0)])",
@@ -68,6 +68,7 @@ def test_exercise_2_names_the_usual_mistake(body, words):
         ("1 - accuracy", "that is the share of wrong pixels"),
         ("1 - dice", "that is what Dice lacks"),
         ("accuracy / (2 * dice)", "you divide what is right"),
+        ("accuracy / dice", "you divide what is right"),
         ("0.2", "for 0.9 and 0.8 you get 0.200; it should be 0.25"),
         ("0.7", "for 0.96 and 0.9 you get 0.700; it should be 0.2"),
     ],
@@ -80,11 +81,12 @@ def test_exercise_3_names_the_usual_mistake(body, words):
     ("times", "body", "words"),
     [
         ("1", "off.mean(axis=2).max(axis=1).mean()", "another answer each time"),
-        (2000, "off[:, :, 0].max(axis=1).mean()", "choose by the mean over X-rays, not by one X-ray"),
-        (2000, "off.max(axis=2).max(axis=1).mean()", "that is the best X-ray"),
+        (2000, "off[:, :, 0].max(axis=1).mean()", "choose by the mean over radiographs, not by one"),
+        (2000, "off.max(axis=2).max(axis=1).mean()", "that is the best radiograph"),
         (2000, "np.abs(off.mean(axis=2)).max(axis=1).mean()", "luck is as often bad: no `abs`"),
+        (2000, "spread / np.sqrt(radiographs)", "luck is as often bad: no `abs`, no spread"),
         (2000, "off.mean(axis=2).mean(axis=1).mean()", "ten tries gain nothing by yours"),
-        (2000, "0.0 if tries == 1 else 0.025", "10 tries on 16 X-rays gain 0.0250 by yours; it should be 0.0154"),
+        (2000, "0.0 if tries == 1 else 0.025", "10 tries on 16 radiographs gain 0.0250 by yours; it should be 0.0154"),
         (2000, "off.mean(axis=2).max(axis=1)", "return one number"),
     ],
 )

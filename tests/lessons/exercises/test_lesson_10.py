@@ -44,15 +44,17 @@ def test_the_right_answer_is_solved(number):
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (f"s, a, c = (scores[draw()]{OF_EACH}\n    {RIGHT}", "draw X-rays once, for all three models"),
+        (f"s, a, c = (scores[draw()]{OF_EACH}\n    {RIGHT}", "draw radiographs once, for all three"),
         (f"rows = draw(n, False)\n    s, a, c = (scores[rows]{OF_EACH}\n    {RIGHT}",
-         "without replacement every draw is the same X-rays"),
-        (f"rows = draw(n // 2)\n    s, a, c = (scores[rows]{OF_EACH}\n    {RIGHT}", "draw as many X-rays as there are"),
+         "without replacement every draw is the same"),
+        (f"rows = draw(n // 2)\n    s, a, c = (scores[rows]{OF_EACH}\n    {RIGHT}", "draw as many radiographs"),
         (ENDS.format("(a - s) / (c - s)", "25, 75"), "take the 2.5th and the 97.5th percentile"),
         (ENDS.format("(a - s) / (c - s)", "97.5, 2.5"), "the lower end comes first"),
         (ENDS.format("(c - s) / (a - s)", "2.5, 97.5"), "(c - s) / (a - s) is upside down"),
         (ENDS.format("(c - a) / (c - s)", "2.5, 97.5"), "what is left is no share closed"),
         (ENDS.format("a - s", "2.5, 97.5"), "the planted share is 0.4; yours runs from 0.03 to 0.04"),
+        ("each = (adapted - source) / (ceiling - source)\n"
+         "    return np.percentile(each[draw()].mean(axis=1), [2.5, 97.5])", "you divide radiograph by radiograph"),
         ("return ((a - s) / (c - s)).mean()", "return two numbers, the lower and the upper end"),
     ],
 )  # fmt: skip
@@ -92,6 +94,7 @@ def test_exercise_2_names_the_usual_mistake(body, words):
          "are bad: subtract them"),
         ("int(score.idxmax())", "24 is the row"),
         ("4", "4 is the place in the table"),
+        ("int(score.argmax())", "3 is the place among the saved"),
         ("float(h.loc[score.idxmax(), 'epoch'])", "return the epoch, an int; yours is float"),
         ("99", "you choose 99; the best score is that of epoch 14"),
     ],

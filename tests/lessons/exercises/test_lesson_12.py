@@ -28,6 +28,7 @@ def test_slices_may_be_ordered_from_either_end():
     ("body", "words"),
     [
         ("np.argsort(positions[:, 2])", "sagittal slices are still mixed: a single coordinate"),
+        ("np.argsort(np.linalg.norm(positions, axis=1))", "axial slices are still mixed: in their plane"),
         ("np.argsort(positions @ along[0])", "axial slices are still mixed: in their plane all lie at one place"),
         ("np.argsort(positions[:, np.argmax(np.ptp(positions, axis=0))])[:8]", "something of shape (8,)"),
         ("np.sort(positions @ np.cross(*along))", "give the order, as argsort does"),
