@@ -277,6 +277,10 @@ def command_line():
     return typer.main.get_command(app)
 
 
+ANY_SITE = ("finetune", "learning-curve", "outline-first")
+"""The commands for a hospital of one's own, of whatever name."""
+
+
 def unknown(words: list[str]) -> Iterator[str]:
     """What a command of a page names, and the command line has not."""
     line, groups = " ".join(words), [command_line()]
@@ -291,6 +295,8 @@ def unknown(words: list[str]) -> Iterator[str]:
         for word, value in pairwise([*words, ""]):
             if word.startswith("--") and word not in options:
                 yield f"{line}: {command.name} has no option {word}"
+            if word == "--site" and command.name in ANY_SITE:
+                continue
             if value not in chosen_by_name().get(word, [value]):
                 yield f"{line}: {word} is one of {', '.join(chosen_by_name()[word])}, and not {value}"
 
