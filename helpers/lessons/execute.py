@@ -146,7 +146,7 @@ def _root() -> str:
 # number to other libraries, which it reports as an error, once, of the type it meets first: float16, in which slices
 # are stored, or int32, which labels are.
 _START_MESSAGE = re.compile(
-    r"^(WARNING: All log messages before absl::InitializeLog|[IW]0000 00:00:|E0000 .* oneDNN supports DT_\w+ only).*\n?",
+    r"^(WARNING: All log messages before absl::InitializeLog|[IW]0000 00:00:|E0000 .* oneDNN supports DT_\w+).*\n?",
     re.MULTILINE,
 )
 
