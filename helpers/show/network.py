@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from helpers.show.moving import Moving, moving
@@ -193,14 +194,15 @@ def receptive_fields(image: np.ndarray, plane: Plane, fields: Mapping[str, int],
     ax = figure.subplots()
     show_slice(ax, image, plane)
     side, pixel_mm = ax.get_xlim()[1], plane.steps[1]
-    dashes = ("-", (0, (1, 1)), (0, (4, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (9, 2)))
+    handles, dashes = [], ("-", (0, (1, 1)), (0, (4, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (9, 2)))
     for i, (level, pixels) in enumerate(fields.items()):
         across = min(pixels * pixel_mm, side - pixel_mm)
         label = f"{level}: {pixels} pixels, {pixels * pixel_mm:.0f} mm"
         corner = ((side - across) / 2,) * 2
-        look = {"edgecolor": "white", "linestyle": dashes[i % len(dashes)], "linewidth": 1.6, "path_effects": HALO}
-        ax.add_patch(Rectangle(corner, across, across, fill=False, label=label, **look))
-    figure.legend(loc="outside right center")
+        look = {"linestyle": dashes[i % len(dashes)], "linewidth": 1.6}  # no hue, which would be that of a class
+        ax.add_patch(Rectangle(corner, across, across, fill=False, edgecolor="white", path_effects=HALO, **look))
+        handles.append(Line2D([], [], color="#333333", label=label, **look))
+    figure.legend(handles=handles, loc="outside right center", handlelength=3.5)
     if title is not None:
         figure.suptitle(title)
     listed = ", ".join(f"{level} sees {pixels} pixels" for level, pixels in fields.items())

@@ -87,9 +87,10 @@ def test_every_number_is_written_into_its_square():
 
 def test_a_field_is_as_wide_as_it_sees_and_no_wider_than_the_slice():
     view = Plane(2, ("L", "P"), (2.0, 2.0))
-    ax = receptive_fields(np.eye(20), view, {"first": 5, "second": 10, "bottom": 99}).axes[0]
+    figure = receptive_fields(np.eye(20), view, {"first": 5, "second": 10, "bottom": 99})
+    ax, legend = figure.axes[0], figure.legends[0]
     squares = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
     assert [one.get_width() for one in squares] == [10, 20, 38]
     assert all(one.get_x() + one.get_width() / 2 == pytest.approx(20) for one in squares)
     assert len({str(one.get_linestyle()) for one in squares}) == 3  # told apart without colour
-    assert squares[0].get_label() == "first: 5 pixels, 10 mm"
+    assert legend.get_texts()[0].get_text() == "first: 5 pixels, 10 mm"
