@@ -60,8 +60,8 @@ untrained = transformer(SIZE, len(MODALITIES), 2, Shape(8, WIDTH, DEPTH, heads=4
 few = store.images[six].astype("float32")  # (6, size, size, 3)
 predicted = untrained.predict(few, verbose=0)[:, 1]
 
-figure = Figure(figsize=(8, 2))
-for i, ax in enumerate(figure.subplots(1, 6)):
+figure = Figure(figsize=(8, 5.9))
+for i, ax in enumerate(figure.subplots(2, 3).ravel()):
     show_slice(ax, few[i, :, :, 0], view, marks=i == 0)
     ax.set_title(f"says {predicted[i]:.2f}")
 figure.suptitle("In which of these is tumour? The network does not know yet")
@@ -747,35 +747,30 @@ kept = sensitivity(real, passed)
 word = "kept" if kept >= promised else "broken"
 print(f"promised {promised:.0%}, reached {kept:.1%}: the promise is {word}")
 
-# %% tags=["long"]
-from sklearn import metrics
+# %% [markdown]
+# Another threshold would have been another bargain. A **ROC curve** has, for every threshold, the share of the slices
+# with tumour that pass over that of the slices without; a **precision-recall curve** has how many of those that pass
+# show tumour. A dot is the threshold of each network, chosen for each in the same way.
 
-figure = Figure(figsize=(8, 3.6))
-roc, pr = figure.subplots(1, 2)
-share = truth[tested].mean()
-for name, values in predicted.items():
-    p = np.concatenate(values)
-    roc.plot(*metrics.roc_curve(real, p)[:2], label=name)
-    precision, recall, _ = metrics.precision_recall_curve(real, p)
-    pr.plot(recall, precision)
-chosen_point = {"color": "black", "marker": "o", "linestyle": ""}
-roc.plot(1 - specificity(real, passed), kept, label="our threshold", **chosen_point)
-pr.plot(kept, real[passed].mean(), **chosen_point)
-roc.plot([0, 1], [0, 1], ":", color="#888888")
-pr.axhline(share, linestyle=":", color="#888888", label="a coin")
-across, up = "slices without tumour that pass", "slices with tumour that pass"
-roc.set(xlabel=across, ylabel=up, title="ROC")
-pr.set(xlabel=up, ylabel="share of those that pass", ylim=(0, 1.02))
-pr.set_title("precision and recall")
-figure.legend(loc="outside lower center", ncols=3)
-figure.suptitle(f"Every threshold, and the one we chose ({len(split.test)} patients)")
-style.alt(figure, "ROC and precision-recall curves of three networks.")
+# %%
+from helpers.measure.classification import SlicePredictions
+from helpers.show import classification
+
+gates = {}
+for name, ask in predictors.items():
+    at = threshold_for(truth[chosen], ask(chosen), sensitivity=promised)
+    trios = zip(split.test, by_patient(name), strict=True)
+    gates[name] = [SlicePredictions(one, *pair, at) for one, pair in trios]
+heading = f"Every threshold, and the one we chose ({len(split.test)} patients)"
+classification.curves(gates, title=heading)
 
 # %% [markdown]
 # The promise was made on other patients, and with few patients to choose by a threshold is an estimate like any other.
 # What it came to, in slices:
 
 # %%
+from sklearn import metrics
+
 counts = metrics.confusion_matrix(real, passed)
 pd.DataFrame(counts, ["no tumour", "tumour"], ["held back", "passes"])
 

@@ -886,7 +886,7 @@ weights = model.get_weights()
 
 
 def descend(rates, given=batches):
-    """The loss before each step, with a rate for each; after the last batch the first."""
+    """The loss before each step, a rate for each; after the last batch the first."""
     model.set_weights(weights)
     for variable in model.optimizer.variables:
         variable.assign(ops.zeros_like(variable))  # Adam forgets its past

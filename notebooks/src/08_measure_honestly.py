@@ -105,7 +105,7 @@ autopsy.four_curves(kernel.history, flat, title=f"{heading} ({seen_by})")
 
 # %%
 def on_small_grid(arm):
-    """Truth and probabilities, (slices, SIZE, SIZE, 4) a patient, and labels of both."""
+    """Truth and probabilities, (slices, SIZE, SIZE, 4) each, and labels of both."""
     shares, soft = arm.kept_slices()
     small, seen = ([one.argmax(axis=-1) for one in given] for given in (shares, soft))
     return shares, soft, small, seen
