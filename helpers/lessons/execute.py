@@ -142,11 +142,10 @@ def _root() -> str:
     return str(Path(helpers.__file__).parents[1])
 
 
-# What TensorFlow's C++ writes to stderr before any setting of ours can reach it; and that oneDNN leaves a type of
-# number to other libraries, which it reports as an error, once, of the type it meets first: float16, in which slices
-# are stored, or int32, which labels are.
+# What TensorFlow's C++ writes to stderr before any setting of ours can reach it; and that oneDNN leaves float16, in
+# which slices are stored, to other libraries, which it reports as an error.
 _START_MESSAGE = re.compile(
-    r"^(WARNING: All log messages before absl::InitializeLog|[IW]0000 00:00:|E0000 .* oneDNN supports DT_\w+).*\n?",
+    r"^(WARNING: All log messages before absl::InitializeLog|[IW]0000 00:00:|E0000 .* oneDNN supports DT_HALF).*\n?",
     re.MULTILINE,
 )
 

@@ -8,7 +8,6 @@ An interval and a permutation test over patients decide (`helpers.measure.statis
 eight patients nothing is decided; the sentence counts who went which way.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -121,13 +120,9 @@ def verdict(
     elif one.interval is None:
         sentence = f"{number} are too few to tell {subject} from {against}: {score} {_counts(one)} of them."
     else:
-        sentence = f"These {number} cannot tell {subject} from {against}: {score} {_difference(one, sign)}"
-        low, high = one.interval
-        if not low <= 0 <= high:  # a reader who sees an interval without 0 should be told what stands against it
-            sentence += f"; the permutation test does not exclude chance (p = {one.p_adjusted:.2g})"
-        sentence += "."
+        sentence = f"These {number} cannot tell {subject} from {against}: {score} {_difference(one, sign)}."
         if needed := one.patients_needed:
-            sentence += f" If that is the truth, it takes about {_about(needed):,} {cases} to tell."
+            sentence += f" If that is the truth, it takes about {needed:,} {cases} to tell."
     return Verdict(UNDECIDED, best, title, sentence, compared)
 
 
@@ -279,12 +274,6 @@ def _agreeing(confidence: NDArray, scores: NDArray, rows: NDArray) -> NDArray:
     first, second = np.triu_indices(rows.shape[-1], 1)
     a, b = rows[..., first], rows[..., second]
     return np.sign((confidence[a] - confidence[b]) * (scores[a] - scores[b]))
-
-
-def _about(number: int) -> int:
-    """The number, rounded up to two digits: an estimate from a few patients has no more."""
-    step = 10 ** max(len(str(number)) - 2, 0)
-    return math.ceil(number / step) * step
 
 
 def _upper(words: str) -> str:

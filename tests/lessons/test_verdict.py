@@ -66,25 +66,7 @@ def test_equal_scores_are_called_the_same():
 
 def test_what_cannot_be_told_says_how_many_patients_it_takes():
     said = gate(PLAIN + NOISE)
-    needed, about = (
-        said.comparisons["the gate"].patients_needed,
-        int(re.search(r"about ([\d,]+)", str(said))[1].replace(",", "")),
-    )
-    assert needed <= about < 1.1 * needed
-    assert len(str(about).rstrip("0")) <= 2
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-def test_an_interval_without_zero_that_tells_nothing_says_what_stands_against_it(sign):
-    gained = sign * np.array([0.1] * 4 + [0.0] * 6)  # four patients of one sign: 2 of 16 patterns, p is 0.125
-    said = gate(PLAIN[:10] + gained, PLAIN[:10])
-    low, high = said.comparisons["the gate"].interval
-    assert said.outcome == UNDECIDED
-    assert low > 0 or high < 0
-    assert f"the permutation test does not exclude chance (p = {said.comparisons['the gate'].p_adjusted:.2g})" in str(
-        said
-    )
-    assert "permutation" not in str(gate(PLAIN + NOISE))
+    assert f"it takes about {said.comparisons['the gate'].patients_needed:,} patients to tell" in str(said)
 
 
 @pytest.mark.parametrize("n", [4, 20])
