@@ -142,10 +142,12 @@ def _root() -> str:
     return str(Path(helpers.__file__).parents[1])
 
 
-# What TensorFlow's C++ writes to stderr before any setting of ours can reach it; and that oneDNN leaves float16, in
-# which slices are stored, to other libraries, which it reports as an error.
+# What TensorFlow's C++ writes to stderr before any setting of ours can reach it; and that oneDNN leaves types to other
+# libraries on CPUs without AVX-512. That it reports as an error, once a process, with the first operation there is and
+# of any type (float16, int32): no operation of ours is its cause, and a higher log level would hide true errors too.
 _START_MESSAGE = re.compile(
-    r"^(WARNING: All log messages before absl::InitializeLog|[IW]0000 00:00:|E0000 .* oneDNN supports DT_HALF).*\n?",
+    r"^(WARNING: All log messages before absl::InitializeLog|[IW]0000 00:00:|"
+    r"E0000 .* oneDNN supports DT_\w+ only on platforms).*\n?",
     re.MULTILINE,
 )
 

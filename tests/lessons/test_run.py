@@ -422,9 +422,10 @@ def test_the_hours_are_said_before_a_long_run_without_gpu(workshop, run, papermi
     assert ("Expect about 4.0 hours for these 2 lessons (an estimate; 1.0 on Kaggle's two T4)" in printed) is said
 
 
-def test_what_tensorflow_says_on_its_own_is_left_out_and_errors_stay():
-    """oneDNN reports that it leaves float16 to others as if it were an error; a GPU that fails to start is one."""
-    noise = "E0000 00:00:17.2 7210 util.cc:131] oneDNN supports DT_HALF only on platforms with AVX-512. Falling back\n"
+@pytest.mark.parametrize("kind", ["DT_HALF", "DT_INT32"])
+def test_what_tensorflow_says_on_its_own_is_left_out_and_errors_stay(kind):
+    """oneDNN reports that it leaves a type to others as if it were an error; a GPU that fails to start is one."""
+    noise = f"E0000 00:00:17.2 7210 util.cc:131] oneDNN supports {kind} only on platforms with AVX-512. Falling back\n"
     fault = "E0000 00:00:17.2 7210 cuda_platform.cc:51] failed call to cuInit\n"
     said = [{"output_type": "stream", "name": "stderr", "text": text} for text in (noise, noise + fault)]
     cell = {"outputs": said}
