@@ -31,6 +31,9 @@ HELPED, HURT, UNDECIDED, NOBODY = "helped", "hurt", "cannot be told", "nobody be
 _STEADY = 0.5
 """A curve rises or falls if its ends are apart by this part of the distance between its extremes at least."""
 
+_SHOWN = 0.0005
+"""A difference below this is 0 at the three digits that are shown."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -120,8 +123,9 @@ def verdict(
     elif one.interval is None:
         sentence = f"{number} are too few to tell {subject} from {against}: {score} {_counts(one)} of them."
     else:
-        sentence = f"These {number} cannot tell {subject} from {against}: {score} {_difference(one, sign)}."
-        if needed := one.patients_needed:
+        sentence = f"These {number} cannot tell {subject} from {against}: {score} {_difference(one, sign)}"
+        sentence += f"{_only_the_interval(one.interval, 0, one.p_adjusted)}."
+        if (needed := one.patients_needed) and abs(one.difference) >= _SHOWN:
             sentence += f" If that is the truth, it takes about {needed:,} {cases} to tell."
     return Verdict(UNDECIDED, best, title, sentence, compared)
 
@@ -166,8 +170,10 @@ def order_verdict(
     drawn = _agreeing(sure, good, resample(sure.size, 2000, seed=0))  # (samples, pairs)
     low, high = percentile_interval((drawn > 0).sum(axis=1) / np.maximum((drawn != 0).sum(axis=1), 1), 1 - ALPHA)
     counted += f", {right / pairs:.0%}, between {low:.0%} and {high:.0%}"
-    if stats.kendalltau(sure, good).pvalue > ALPHA or low <= 0.5 <= high:
-        sentence = f"These {number} cannot tell whether {name} knows anything: {counted}, and chance gives 50%."
+    test = float(stats.kendalltau(sure, good).pvalue)
+    if test > ALPHA or low <= 0.5 <= high:
+        doubt = _only_the_interval((low, high), 0.5, test)
+        sentence = f"These {number} cannot tell whether {name} knows anything: {counted}, and chance gives 50%{doubt}."
         return Verdict(UNDECIDED, name, title, sentence, {})
     outcome, words = (HELPED, "knows something") if low > 0.5 else (HURT, "misleads")
     sentence = f"{_upper(name)} {words}: over {number} {counted}."
@@ -257,11 +263,23 @@ def _beats(one: PairedComparison) -> bool:
 
 def _difference(one: PairedComparison, sign: int, against: str = "") -> str:
     """The difference in the direction of the score, and its interval."""
-    text = f"{sign * one.difference:+.3f}{against}"
+    text = f"{_signed(sign * one.difference)}{against}"
     if one.interval is None:
         return text
     low, high = sorted(sign * bound for bound in one.interval)
-    return f"{text}, between {low:+.3f} and {high:+.3f}"
+    return f"{text}, between {_signed(low)} and {_signed(high)}"
+
+
+def _signed(number: float) -> str:
+    """A number as it is shown, with its sign; what is shown as 0 has no minus."""
+    return f"{0.0 if abs(number) < _SHOWN else number:+.3f}"
+
+
+def _only_the_interval(interval: tuple[float, float], nothing: float, p: float) -> str:
+    """Why it is not told although the interval leaves out `nothing`: the test does not follow. Else no words."""
+    if interval[0] <= nothing <= interval[1]:
+        return ""
+    return f" (the interval alone would tell; the test does not follow, p = {p:.2g})"
 
 
 def _counts(one: PairedComparison) -> str:
