@@ -87,7 +87,8 @@ def verdict(
         cases: what the scores are of, for the sentence.
 
     Returns:
-        The verdict on the one with the best mean. With several, p values are corrected for their number (Holm).
+        The verdict on the one with the best mean. With several, p values are corrected for their number (Holm). What
+        cannot be seen at the three digits that are shown is not told.
 
     Raises:
         ValueError: a name that is not among the scores, nothing to compare, or scores as `compare_paired` refuses them.
@@ -111,7 +112,9 @@ def verdict(
             sentence = f"Nobody beats {trivial}: to its {score} {top} adds {_difference(over[top], sign)}"
             sentence += f", over {number}." if over[top].interval else f" and {_counts(over[top])} of {number}."
             return Verdict(NOBODY, top, f"Nobody beats {trivial} ({number})", sentence, compared)
-    if one.is_told:
+    same = f"{_upper(subject)} and {against} have the same {score}"
+    unseen = one.interval is not None and max(map(abs, (one.difference, *one.interval))) < _SHOWN
+    if one.is_told and not unseen:
         outcome = HELPED if one.difference > 0 else HURT
         sentence = (
             f"{_upper(subject)} {outcome}: {score} {_difference(one, sign, f' against {against}')} over {number}."
@@ -119,7 +122,9 @@ def verdict(
         return Verdict(outcome, best, f"{_upper(best)} {outcome} ({number})", sentence, compared)
     title = f"{_upper(number)} cannot tell {best} from {against}"
     if not any(one.differences):
-        sentence = f"{_upper(subject)} and {against} have the same {score} in all {number}."
+        sentence = f"{same} in all {number}."
+    elif unseen:
+        sentence = f"{same} to three digits, over {number}."
     elif one.interval is None:
         sentence = f"{number} are too few to tell {subject} from {against}: {score} {_counts(one)} of them."
     else:

@@ -85,8 +85,11 @@ def test_what_the_interval_alone_would_tell_is_said_to_fail_the_test():
 
 def test_a_difference_that_is_shown_as_nothing_has_no_minus_and_asks_for_no_patients():
     said = gate(PLAIN - 1e-5 + 1e-4 * NOISE)
-    assert "-0.000" not in str(said)
-    assert "it takes about" not in str(said)
+    assert said.outcome == UNDECIDED
+    assert str(said) == "The gate and no gate have the same Dice to three digits, over 20 patients."
+    wide = gate(PLAIN + NOISE - NOISE.mean() - 1e-4)
+    assert "Dice +0.000, between -0." in str(wide)
+    assert "it takes about" not in str(wide)
 
 
 @pytest.mark.parametrize("n", [4, 20])
