@@ -882,7 +882,8 @@ for reached in (0.1, 0.3):
 
 
 # %%
-weights = model.get_weights()
+keras.utils.set_random_seed(SEED)
+weights = unet(SIZE, len(MODALITIES), filters=FILTERS).get_weights()  # random ones
 
 
 def descend(rates, given=batches):
@@ -917,9 +918,9 @@ figure.suptitle(title, x=0.02, ha="left")
 style.alt(figure, f"Loss over {RATE_STEPS} steps with learning rates 0.1 and 0.001.")
 
 # %% [markdown]
-# Both start at the same height, before the first step, from the weights that the timing above has left. Every step has
-# another batch, an easy or a hard one, so both curves are rough. Steps of 0.1 throw the weights far, and the loss may
-# end as no number at all (`nan`). Must one try rate after rate? A **range test** (Smith 2017) tries them all in one go:
+# Both start at the same height, before the first step, from the same random weights. Every step has another batch, an
+# easy or a hard one, so a curve is rough. Steps of 0.1 throw the weights far, and the loss may end as no number at all
+# (`nan`), which no curve can show. Must one try rate after rate? A **range test** (Smith 2017) tries them all in one go:
 # a step with a tiny rate, the next with a slightly larger one, until the loss climbs. We give it one batch, always the
 # same, so that the curve shows the rate and not the batch.
 
