@@ -44,11 +44,13 @@ def right_dice(truth: Any, prediction: Any) -> float:
         prediction: mask of the same shape.
 
     Raises:
-        ValueError: they are no masks.
+        ValueError: they are no arrays, or no masks.
     """
     for one in (truth, prediction):
-        if np.asarray(one).dtype != bool:
-            raise ValueError(f"expected boolean arrays, not {np.asarray(one).dtype}")
+        if not isinstance(one, np.ndarray):
+            raise ValueError(f"expected boolean arrays, such as np.zeros(6, bool), not {type(one).__name__}")
+        if one.dtype != bool:
+            raise ValueError(f"expected boolean arrays, not {one.dtype}")
     return dice(truth, prediction)
 
 

@@ -157,8 +157,9 @@ class Ledger:
         spread = f"{min(largest):.3f} to {max(largest):.3f}"
         helped = [row.name for row in self.rows if row.said is not None and row.said.outcome == HELPED]
         words = f"{len(helped)} helped: {', '.join(helped)}" if helped else "none can be told to have helped"
+        changed = sum(any(one.differences) for said in self.verdicts() for one in said.comparisons.values())
         return (
-            f"One set of masks reports anything from {spread}. Of {len(self.verdicts())} mends that change masks "
-            f"{words}; the honest Dice goes from {self.rows[0].honest.mean():.3f} to "
+            f"One set of masks reports anything from {spread}. Of {len(self.verdicts())} mends {changed} changed a "
+            f"score, and {words}; the honest Dice goes from {self.rows[0].honest.mean():.3f} to "
             f"{self.rows[-1].honest.mean():.3f}, and that of all background is {self.nothing.mean():.3f}."
         )

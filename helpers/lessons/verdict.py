@@ -8,6 +8,7 @@ An interval and a permutation test over patients decide (`helpers.measure.statis
 eight patients nothing is decided; the sentence counts who went which way.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -131,7 +132,7 @@ def verdict(
         sentence = f"These {number} cannot tell {subject} from {against}: {score} {_difference(one, sign)}"
         sentence += f"{_only_the_interval(one.interval, 0, one.p_adjusted)}."
         if (needed := one.patients_needed) and abs(one.difference) >= _SHOWN:
-            sentence += f" If that is the truth, it takes about {needed:,} {cases} to tell."
+            sentence += f" If that is the truth, it takes about {_about(needed):,} {cases} to tell."
     return Verdict(UNDECIDED, best, title, sentence, compared)
 
 
@@ -297,6 +298,12 @@ def _agreeing(confidence: NDArray, scores: NDArray, rows: NDArray) -> NDArray:
     first, second = np.triu_indices(rows.shape[-1], 1)
     a, b = rows[..., first], rows[..., second]
     return np.sign((confidence[a] - confidence[b]) * (scores[a] - scores[b]))
+
+
+def _about(number: int) -> int:
+    """The number, rounded up to two digits: an estimate from a few patients has no more."""
+    step = 10 ** max(len(str(number)) - 2, 0)
+    return math.ceil(number / step) * step
 
 
 def _upper(words: str) -> str:

@@ -112,6 +112,9 @@ def claims_table(
     """
     import pandas as pd
 
+    def score(scores: Mapping[str, float], name: str, brain: bool) -> str:
+        return f"{scores[name]:.4f}" if brain and name in scores else ""
+
     rows = []
     for claim in CLAIMS:
         brain = claim.classes == 4
@@ -121,9 +124,9 @@ def claims_table(
                     "where": claim.where,
                     "reports": claim.text,
                     "can arise as": name,
-                    "our model": ours.get(name) if brain else None,
-                    "all background": nothing.get(name) if brain else None,
-                    "honest Dice": round(honest, 3) if brain else "lungs: lesson 09",
+                    "our model": score(ours, name, brain),
+                    "all background": score(nothing, name, brain),
+                    "honest Dice": f"{honest:.3f}" if brain else "lungs: lesson 09",
                 }
             )
-    return pd.DataFrame(rows).round(4).set_index("where")
+    return pd.DataFrame(rows).set_index("where")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 WIDTH = 8.0  # inches
 MODEL, NOTHING, HONEST = "#0072B2", "#333333", "#D55E00"
 """Colours of a model's score, of all background, and of the honest Dice."""
+TRUE, BACK = "#009E73", "#FF00FF"
+"""Outlines of a truth, and of what resizing made of it: on a scan, so neither is a class's nor an error's colour."""
 
 
 @styled
@@ -46,7 +48,7 @@ def bars(
     for row, name in enumerate(values):
         if nothing is not None and name in nothing:
             ax.plot(nothing[name], row, "X", color=NOTHING, markersize=8, clip_on=False, zorder=5,
-                    label="all background" if row == 0 else None)  # fmt: skip
+                    label="all background" if name == next(iter(nothing)) else None)  # fmt: skip
     ax.invert_yaxis()
     ax.set(xlim=(-0.03, 1.12), xlabel=label)
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1])
@@ -89,7 +91,7 @@ def four_curves(history: pd.DataFrame, nothing: Mapping[str, float], title: str 
         ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
         if name != "loss":
             ax.set_ylim(-0.03, 1.05)
-        ax.legend(loc="best")
+        ax.legend(loc="best", frameon=True, edgecolor="none", framealpha=0.9)  # readable on a dotted line
     figure.supxlabel("epoch (dotted: what all background gets)", fontsize=10)
     if title is not None:
         figure.suptitle(title)
@@ -115,18 +117,20 @@ def jaccard_on_mask(
     view, volume = plane(scan.affine), scan.images[..., 0]
     box = view.brain(scan.images)
     true, drawn = (regions.mask(view.cut(labels, k, box), region) for labels in (scan.seg, prediction))
-    figure = Figure(figsize=(WIDTH, 3.4 + 0.3 * (title is not None)))
+    figure = Figure(figsize=(WIDTH, 3.7 + 0.3 * (title is not None)))
     left, middle, right = figure.subplots(1, 3)
     image = view.cut(volume, k, box)
-    for ax, mask, name in ((left, true & drawn, "both"), (middle, true | drawn, "either")):
-        colour = {"both": AGREEMENT_COLOURS["agreement"], "either": AGREEMENT_COLOURS["false negative"]}[name]
-        show_slice(ax, image, view, grey_levels(volume), mask.astype(int), {1: colour}, 0.7, marks=ax is left)
-        ax.set_title(f"{name}: {np.count_nonzero(mask)} pixels")
+    colours, agreement = dict(enumerate(AGREEMENT_COLOURS.values(), start=1)), _agreement(true, drawn)
+    for ax, shown, name in ((left, agreement * (agreement == 1), "both"), (middle, agreement, "either")):
+        show_slice(ax, image, view, grey_levels(volume), shown, colours, 0.7, marks=ax is left)
+        ax.set_title(f"{name}: {np.count_nonzero(shown)} pixels")
     score, dice = overlap.jaccard(true, drawn), overlap.dice(true, drawn)
     right.bar(["Jaccard", "Dice"], [score, dice], color=[MODEL, HONEST], width=0.55)
     right.bar_label(right.containers[0], [f"{score:.3f}", f"{dice:.3f}"], padding=3)
     right.set(ylim=(0, 1.15), title="both over either, and Dice")
     right.grid(axis="x", visible=False)
+    handles = [Patch(facecolor=colour, label=name) for name, colour in AGREEMENT_COLOURS.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     if title is not None:
         figure.suptitle(title)
     told = f"Jaccard {score:.3f}, Dice {dice:.3f}"
@@ -181,9 +185,8 @@ def gallery(
         view, volume, k = plane(scan.affine), scan.images[..., 0], busiest(scan)
         box = view.brain(scan.images)
         true, drawn = (regions.mask(view.cut(labels, k, box), "WT") for labels in (scan.seg, prediction))
-        agreement = np.select([true & drawn, true, drawn], [1, 2, 3], 0)
-        colours = dict(enumerate(AGREEMENT_COLOURS.values(), start=1))
-        show_slice(ax, view.cut(volume, k, box), view, grey_levels(volume), agreement, colours, 0.65, marks=False)
+        agreement, colours = _agreement(true, drawn), dict(enumerate(AGREEMENT_COLOURS.values(), start=1))
+        show_slice(ax, view.cut(volume, k, box), view, grey_levels(volume), agreement, colours, 0.65)
         lines = [part for line in caption.splitlines() for part in wrap(line, 96 // len(scans))]
         ax.set_title("\n".join(lines), fontsize=9)  # wrapped here: Matplotlib wraps at the figure's edge alone
     handles = [Patch(facecolor=colour, label=name) for name, colour in AGREEMENT_COLOURS.items()]
@@ -211,11 +214,11 @@ def moved(scan: Scan, masks: Mapping[str, np.ndarray], k: int | None = None, tit
     figure = Figure(figsize=(WIDTH, 3.6 + 0.3 * (title is not None)))
     for ax, (name, labels) in zip(figure.subplots(1, len(masks), squeeze=False)[0], masks.items(), strict=True):
         image = view.cut(volume, k, box)
-        for one, colour in ((scan.seg, HONEST), (labels, "#56B4E9")):
+        for one, colour in ((scan.seg, TRUE), (labels, BACK)):
             outline = (view.cut(one, k, box) > 0).astype(int)
             show_slice(ax, image, view, grey_levels(volume), outline, {1: colour}, marks=False)
         ax.set_title(name)
-    handles = [Patch(color=HONEST, label="the truth"), Patch(color="#56B4E9", label="the truth, there and back")]
+    handles = [Patch(color=TRUE, label="the truth"), Patch(color=BACK, label="the truth, there and back")]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     if title is not None:
         figure.suptitle(title)
@@ -296,3 +299,8 @@ def ledger(book: Ledger, title: str | None = None) -> Figure:
         figure.suptitle(title)
     told = "; ".join(f"{row.name}: reports {row.reported:.3f}, honest {row.honest.mean():.3f}" for row in book.rows)
     return alt(figure, f"The ledger. {told}.")
+
+
+def _agreement(true: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """1, 2 and 3 where `AGREEMENT_COLOURS` has true positives, false negatives and false positives; 0 elsewhere."""
+    return np.select([true & drawn, true, drawn], [1, 2, 3], 0)

@@ -25,25 +25,28 @@ def curves(gates: Mapping[str, Sequence[SlicePredictions]], title: str | None = 
         gates: name of each gate, and its predictions per patient; the same patients for all gates.
         title: heading of the figure.
     """
-    figure = Figure(figsize=(8, 4.2 + 0.3 * (title is not None)))
+    figure = Figure(figsize=(8, 4.2 + 0.22 * len(gates) + 0.3 * (title is not None)))
     left, right = figure.subplots(1, 2)
     scores = {}
     for colour, (name, patients) in zip(COLOURS, gates.items(), strict=False):
         truth, probabilities, passed = _together(patients)
         false_positive_rate, sensitivity, _ = metrics.roc_curve(truth, probabilities)
-        scores[name] = f"AUC {auc(truth, probabilities):.3f}"
+        average = f"average precision {average_precision(truth, probabilities):.3f}"
+        scores[name] = f"AUC {auc(truth, probabilities):.3f}, {average}"
         left.plot(false_positive_rate, sensitivity, color=colour, label=f"{name}: {scores[name]}")
         left.plot(passed[~truth].mean(), passed[truth].mean(), "o", color=colour, markersize=7, clip_on=False)
         precision, recall, _ = metrics.precision_recall_curve(truth, probabilities)
-        average = average_precision(truth, probabilities)
-        right.plot(recall, precision, color=colour, label=f"{name}: average precision {average:.3f}")
+        right.plot(recall, precision, color=colour)
         right.plot(passed[truth].mean(), truth[passed].mean(), "o", color=colour, markersize=7, clip_on=False)
     left.plot([0, 1], [0, 1], **_CHANCE)
-    right.axhline(truth.mean(), **_CHANCE)
-    _square(left, "false positive rate", "true positive rate (sensitivity)")
-    _square(right, "recall (sensitivity)", "precision")
-    for ax in (left, right):
-        ax.legend(loc="lower left" if ax is right else "lower right")
+    right.axhline(truth.mean(), **_CHANCE | {"label": None})
+    _square(
+        left, "slices without tumour that pass\n(1 less the specificity)", "slices with tumour that pass\n(sensitivity)"
+    )
+    _square(
+        right, "slices with tumour that pass\n(recall, sensitivity)", "of those that pass, with tumour\n(precision)"
+    )
+    figure.legend(loc="outside lower center", ncols=1 if len(gates) > 1 else 2)  # below: names may be long
     if title is not None:
         figure.suptitle(title)
     listed = ", ".join(f"{name} {score}" for name, score in scores.items())

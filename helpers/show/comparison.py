@@ -56,7 +56,9 @@ def paired_strips(
         ax.hlines(table.mean(axis=1), places - 0.22, places + 0.22, color="#222222", linewidth=2.2, zorder=5)
         ax.set_xlim(-0.5, len(models) - 0.5)
         ax.set_title(region)
-        ax.tick_params(axis="x", labelrotation=20 if len(models) > 2 or max(map(len, models)) > 9 else 0)
+        if len(models) > 2 or max(map(len, models)) > 9:
+            # Each label ends under its dots, clear of its neighbours.
+            ax.set_xticks(places, list(models), rotation=25, ha="right", rotation_mode="anchor")
         ax.set_xlabel("\n".join(below.get(region, ())) if below else "", fontsize=9)
     panels[0].set_ylabel(label)
     if title is not None:

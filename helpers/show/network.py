@@ -1,16 +1,18 @@
-"""Drawings of how a U-Net works: the letter U that its shapes make, and a kernel that slides over a picture."""
+"""Drawings of how a U-Net works: the letter U, a kernel that slides over a picture, pooled numbers, how far it sees."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from helpers.show.moving import Moving, moving
+from helpers.show.panel import HALO, Plane, show_slice
 from helpers.show.style import alt, styled
 
 if TYPE_CHECKING:
@@ -149,6 +151,62 @@ def slide(picture: np.ndarray, kernel: np.ndarray, caption: str = "what it makes
     answers = np.einsum("ijkl,kl->ij", windows, kernel)
     text = f"A frame of {side} x {side} pixels moves over a picture; beside it each place's answer appears."
     return moving(_sliding(picture, kernel, answers, caption), text, seconds=0.15)
+
+
+@styled
+def numbers(arrays: Mapping[str, np.ndarray], title: str | None = None) -> Figure:
+    """Small arrays beside each other, each number in its square.
+
+    Args:
+        arrays: by name (rows, columns), not negative; one scale of colour for all.
+        title: heading of the figure.
+
+    Raises:
+        ValueError: there is no array, or one has not two axes.
+    """
+    if not arrays or any(array.ndim != 2 for array in arrays.values()):
+        raise ValueError(f"arrays are {[array.shape for array in arrays.values()]}; expected one or more with two axes")
+    figure = Figure(figsize=(8, 2.4 + 0.3 * (title is not None)))
+    most = max(array.max() for array in arrays.values())
+    panels = figure.subplots(1, len(arrays), squeeze=False)[0]
+    for ax, (name, array) in zip(panels, arrays.items(), strict=True):
+        ax.imshow(array, cmap="Blues", vmin=0, vmax=1.5 * most or 1)  # black digits can be read on the darkest
+        ax.set_axis_off()
+        ax.set_title(f"{name}, {array.shape}")
+        for (row, column), value in np.ndenumerate(array):
+            ax.text(column, row, f"{value:g}", ha="center", va="center", fontsize=12)
+    if title is not None:
+        figure.suptitle(title)
+    return alt(figure, "; ".join(f"{name}: {array.tolist()}" for name, array in arrays.items()) + ".")
+
+
+@styled
+def receptive_fields(image: np.ndarray, plane: Plane, fields: Mapping[str, int], title: str | None = None) -> Figure:
+    """Squares about the middle of a slice, as wide as one value of each level sees; none wider than the slice.
+
+    Args:
+        image: (size, size), a slice in file order.
+        plane: orientation of the slice.
+        fields: pixels along each side of the square, by the name of the level.
+        title: heading of the figure.
+    """
+    figure = Figure(figsize=(6.8, 4.4 + 0.3 * (title is not None)))
+    ax = figure.subplots()
+    show_slice(ax, image, plane)
+    side, pixel_mm = ax.get_xlim()[1], plane.steps[1]
+    handles, dashes = [], ("-", (0, (1, 1)), (0, (4, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (9, 2)))
+    for i, (level, pixels) in enumerate(fields.items()):
+        across = min(pixels * pixel_mm, side - pixel_mm)
+        label = f"{level}: {pixels} pixels, {pixels * pixel_mm:.0f} mm"
+        corner = ((side - across) / 2,) * 2
+        look = {"linestyle": dashes[i % len(dashes)], "linewidth": 1.6}  # no hue, which would be that of a class
+        ax.add_patch(Rectangle(corner, across, across, fill=False, edgecolor="white", path_effects=HALO, **look))
+        handles.append(Line2D([], [], color="#333333", label=label, **look))
+    figure.legend(handles=handles, loc="outside right center", handlelength=3.5)
+    if title is not None:
+        figure.suptitle(title)
+    listed = ", ".join(f"{level} sees {pixels} pixels" for level, pixels in fields.items())
+    return alt(figure, f"Squares round the middle of the slice, one a level: {listed}.")
 
 
 def _sliding(picture: np.ndarray, kernel: np.ndarray, answers: np.ndarray, caption: str) -> Iterator[Figure]:

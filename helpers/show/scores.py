@@ -183,9 +183,7 @@ def regions(
     for row, (region, scores) in enumerate(summary.items()):
         colour = REGION_COLOURS[region]
         values = np.sort([patient[region][metric] for patient in patients if patient[region][metric] is not None])
-        # Jitter: dots of similar score at different heights.
-        heights = row + 0.22 + 0.1 * (np.arange(len(values)) % 3 - 1)
-        ax.scatter(values, heights, s=20, color=colour, alpha=0.55, linewidth=0)
+        ax.scatter(values, row + _heights(values), s=20, color=colour, alpha=0.55, linewidth=0)
         mean, text = scores[metric]["mean"], f"{scores[metric]['mean']:.{digits}f}"
         if scores[metric]["interval"]:
             low, high = scores[metric]["interval"]
@@ -209,6 +207,17 @@ def regions(
         figure.suptitle(title)
     listed = ", ".join(f"{region} {scores[metric]['mean']:.2f}" for region, scores in summary.items())
     return alt(figure, f"Mean {METRICS[metric]} over {len(patients)} patients: {listed}.")
+
+
+def _heights(values: np.ndarray) -> np.ndarray:
+    """How far below its row each dot stands, (patients,), so that patients of one score are seen side by side."""
+    heights = 0.22 + 0.1 * (np.arange(len(values)) % 3 - 1)
+    places = np.round(100 * values / max(np.ptp(values), 1e-9))
+    for place in np.unique(places):
+        alike = np.flatnonzero(places == place)
+        if len(alike) > 3:
+            heights[alike] = np.linspace(0.06, 0.46, len(alike))
+    return heights
 
 
 def _label_lines(ax: Axes) -> None:

@@ -1,10 +1,11 @@
-"""Figures of who works when: a loader and a device in turns or side by side, and two replicas in a step of training."""
+"""Figures of who works when: a loader and a device, how much a device waits, and two replicas in a step of training."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
@@ -95,6 +96,39 @@ def draw_timelines(schedules: Mapping[str, Schedule], title: str | None = None) 
         figure.suptitle(title)
     told = "; ".join(f"{name}: {one.seconds:.1f} s, waits {one.waiting:.0%}" for name, one in schedules.items())
     return alt(figure, f"Time lines of loader and device. {told}.")
+
+
+@styled
+def draw_waiting(loaders: Mapping[str, float], devices: Mapping[str, float], title: str | None = None) -> Figure:
+    """The share of its time that a device waits for a loader that works ahead, against the speed of the device.
+
+    Args:
+        loaders: slices a second that each delivers, by name; a curve each.
+        devices: slices a second that each could train on, by name; a vertical line each.
+        title: heading of the figure.
+
+    Raises:
+        ValueError: there is no loader, or a speed that is not above 0.
+    """
+    speeds = [*loaders.values(), *devices.values()]
+    if not loaders or min(speeds) <= 0:
+        raise ValueError(f"speeds are {speeds}; expected a loader at least, and slices a second above 0")
+    possible = np.geomspace(min(speeds) / 5, max(speeds) * 5, 400)
+    figure = Figure(figsize=(8, 3.1 + 0.3 * (title is not None)))
+    ax = figure.subplots()
+    for (name, speed), colour in zip(loaders.items(), (LOADS, TRAINS, "#CC79A7", "#009E73"), strict=False):
+        ax.plot(possible, 100 * np.maximum(0, 1 - speed / possible), color=colour, label=name)
+    for name, speed in devices.items():
+        ax.axvline(speed, color="#555555", linewidth=1, linestyle=":")
+        ax.text(speed, 98, name, rotation=90, fontsize=8.5, ha="right", va="top", color="#555555")
+    ax.set(xscale="log", xlim=(possible[0], possible[-1]), ylim=(-2, 100))
+    ax.xaxis.set_major_formatter("{x:,.0f}")  # mathtext, the default, asks for fonts that some machines lack
+    ax.set(xlabel="slices/s the device could train on", ylabel="waits (%)")
+    figure.legend(loc="outside lower center", ncols=3)
+    if title is not None:
+        figure.suptitle(title)
+    told = "; ".join(f"{name} delivers {speed:,.0f} slices/s" for name, speed in loaders.items())
+    return alt(figure, f"Share of time a device waits against its speed, by loader. {told}.")
 
 
 def step_of_two() -> Moving:

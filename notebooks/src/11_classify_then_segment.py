@@ -44,7 +44,7 @@ unseen = [patient for patient in catalogue.patients if patient.seg is None] or t
 stranger = read_scan(unseen[0], MODALITIES, seg=False)
 slices.modalities(stranger, title="A patient whom none of our models has met")
 
-# %% [markdown]
+# %% [markdown] tags=["paper: section 1.1"]
 # In a minute a program of ours will outline this patient. Suppose that the outline looks right. **How would you know if
 # it were not?** There is no ground truth to hold it against; on the day it matters there never is.
 #
@@ -187,7 +187,7 @@ volumes = {
 }
 pd.DataFrame(volumes).T.round(1)
 
-# %%
+# %% tags=["paper: figure 11"]
 slices.three_planes(replace(scan, seg=labels), title="The tumour core as outlined")
 
 # %% [markdown]

@@ -618,7 +618,7 @@ sides = {"at your hospital": before, "at the others": old_before}
 as_it_was = {side: np.mean([*one.values()]) for side, one in sides.items()}
 pd.Series(as_it_was, name="the model as it was").to_frame().round(3)
 
-# %% [markdown]
+# %% [markdown] tags=["paper: figure 12"]
 # First one training of each kind, side by side, as figure 12 of the paper draws them: the loss on the patients that are
 # learned from, and on those that are not. Compare each colour with itself: half of a training batch shows tumour, which
 # is harder than a whole patient, so the two losses are not of the same slices.

@@ -55,7 +55,7 @@ def test_the_summary_says_what_one_set_of_masks_reports_and_what_helped():
     made.add("nothing mended", PLAIN + 0.2 + NOISE)
     said = made.summary()
     assert "from 0.350 to 0.990" in said
-    assert "Of 2 mends that change masks 1 helped: loss mended" in said
+    assert "Of 2 mends 1 changed a score, and 1 helped: loss mended" in said
     assert f"from {PLAIN.mean():.3f} to {(PLAIN + 0.2 + NOISE).mean():.3f}" in said
 
 

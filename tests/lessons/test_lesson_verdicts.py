@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from helpers.lessons.guess import compare_guess
 from helpers.lessons.record import record
@@ -118,18 +119,18 @@ def test_lesson_03_says_whether_soft_labels_come_back_better(capsys, moved, over
 
 @pytest.mark.parametrize(("gain", "words"), [(0.3, "Skips helped"), (-0.3, "Skips hurt"), (0.0, "cannot tell skips")])
 def test_lesson_04_says_what_skips_are_worth_and_answers_by_it(capsys, gain, words):
-    arms = {"nothing": np.zeros(12), "no skips": PLAIN, "skips": PLAIN + gain + NOISE - NOISE.mean()}
+    arms = {"all background": np.zeros(12), "no skips": PLAIN, "skips": PLAIN + gain + NOISE - NOISE.mean()}
     scored = {name: pd.DataFrame(dict.fromkeys(REGIONS, values)) for name, values in arms.items()}
-    said = say(capsys, "04", 'arms, "no skips", "nothing"', scored=scored, REGIONS=REGIONS, my_guess=0.5)
+    said = say(capsys, "04", 'arms, "no skips", "all background"', scored=scored, REGIONS=REGIONS, my_guess=0.5)
     assert said.count(words) == 3
-    answer = say(capsys, "04", "print(drawn)", worth={"WT": verdict(arms, "no skips", "nothing", "WT Dice")})
+    answer = say(capsys, "04", "print(drawn)", worth={"WT": verdict(arms, "no skips", "all background", "WT Dice")})
     assert ("It draws along edges" in answer) == (gain > 0)
     assert ("does not show that it needs its skips" in answer) == (gain <= 0)
 
 
 @pytest.mark.parametrize(("gain", "words"), [(0.3, "helped"), (-0.3, "hurt"), (0.0, "cannot tell")])
 def test_lesson_04_says_whether_sharper_skips_help(capsys, gain, words):
-    arms = {"nothing": np.zeros(12), "no skips": PLAIN, "skips": PLAIN}
+    arms = {"all background": np.zeros(12), "no skips": PLAIN, "skips": PLAIN}
     arms["sharpened skips"] = PLAIN + gain + NOISE - NOISE.mean()
     scored = {name: pd.DataFrame(dict.fromkeys(REGIONS, values)) for name, values in arms.items()}
     assert say(capsys, "04", "sharper, compared", scored=scored, REGIONS=REGIONS).count(words) == 3
@@ -195,11 +196,11 @@ def test_lesson_05_says_that_no_loss_finds_the_smallest_class(capsys):
 def test_lesson_06_says_whether_the_helps_helped(capsys, theirs, words):
     """Slices of 12 patients; the last network's tumour slices stand out more than the paper's, or less."""
     truth = np.arange(40) < 20
-    gains = {"as in the paper": 0.6, "warm-up, cosine, weights": 0.6, "stem, and patches asked": 0.6 + theirs}
+    gains = {"the paper's way": 0.6, "warm-up and weights": 0.6, "stem and patches": 0.6 + theirs}
     noise = np.random.default_rng(1).normal(size=(12, 40))
     by_patient = lambda name: [(truth, gains[name] * 2 * truth + row) for row in noise]  # noqa: E731
     said = say(capsys, "06", "helped = verdict(", predictors=gains, by_patient=by_patient)
-    assert f"Stem, and patches asked {words}: AUC " in said
+    assert f"Stem and patches {words}: AUC " in said
 
 
 @pytest.mark.parametrize(
@@ -207,11 +208,11 @@ def test_lesson_06_says_whether_the_helps_helped(capsys, theirs, words):
     [("helped", "It helped here"), ("hurt", "It is worse here"), ("cannot be told", "It has not shown here")],
 )
 def test_lesson_06_says_with_what_gate_it_goes_on(capsys, outcome, words):
-    each = {"as in the paper": [0.6, 0.7], "stem, and patches asked": [0.8, 0.9]}
+    each = {"the paper's way": [0.6, 0.7], "stem and patches": [0.8, 0.9]}
     planted = {"each": each, "predictors": each, "helped": SimpleNamespace(outcome=outcome), "my_guess": "neither"}
     said = say(capsys, "06", "best = max(predictors", **planted)
     assert words in said
-    assert "highest mean AUC is stem, and patches asked; you guessed neither" in said
+    assert "highest mean AUC is stem and patches; you guessed neither" in said
 
 
 @pytest.mark.parametrize(("tested", "word"), [([0.9, 0.8, 0.7], "kept"), ([0.9, 0.2, 0.1], "broken")])
@@ -219,7 +220,7 @@ def test_lesson_06_says_whether_its_promise_was_kept(capsys, tested, word):
     """Three slices with tumour and three without; the threshold comes from patients whose tumours have 0.6."""
     truth, chosen = np.arange(12) % 2 == 0, np.arange(12)
     real, probabilities = np.arange(6) < 3, np.array([*tested, 0.1, 0.0, 0.05])
-    last = "stem, and patches asked"
+    last = "stem and patches"
     planted = {
         "truth": truth,
         "chosen": chosen,
@@ -245,10 +246,10 @@ def test_lesson_06_answers_its_question_by_what_the_maps_were_worth(capsys, outc
     gain = {"helped": 0.3, "hurt": -0.3, "cannot be told": 0.0}[outcome]
     lifts = {"weights shuffled": {"rollout": PLAIN}, "the gate": {"rollout": PLAIN + gain + NOISE - NOISE.mean()}}
     text = next(SOURCES.glob("06_*.py")).read_text(encoding="utf-8")
-    [cell] = [cell for cell in text.split("# %%") if "looked, words = " in cell]
+    [cell] = [cell for cell in text.split("# %%") if "looked = {}" in cell]
     rows = np.arange(12)
     scope = {"explain": ["rollout"], "lifts": lifts, "owner": rows, "pd": pd, "verdict": verdict, "record": record}
-    exec(cell[cell.index("looked, words") :], scope)
+    exec(cell[cell.index("words = {") :], scope)
     capsys.readouterr()
     planted = {"looked": scope["looked"], "words": scope["words"], "here": {"rollout": 1.3}}
     said = say(capsys, "06", "words[one.outcome]}; on the surest", **planted)
@@ -270,6 +271,20 @@ def test_lesson_07_says_whether_the_trial_of_the_chip_was_right(capsys, advised,
     said = say(capsys, "07", "fits = (advised", **planted)
     assert f"batch  16: mixed_bfloat16 is {ratios[1]:.2f} times as fast" in said
     assert words in said
+
+
+@pytest.mark.parametrize(
+    ("losses", "words"),
+    [([2.0, 1.0, 3.0], "then the loss climbs"), ([2.0, 1.0, np.nan], "then"), ([2.0, 1.5, 1.0], "has not climbed yet")],
+)
+def test_lesson_07_says_whether_its_range_test_went_far_enough(losses, words):
+    text = next(SOURCES.glob("07_*.py")).read_text(encoding="utf-8")
+    [cell] = [cell for cell in text.split("# %%") if "climbs = not" in cell]
+    planted = {"descend": lambda *_: losses, "batches": [], "RATE_STEPS": 1.5, "paths": {0.1: 0, 0.001: 0}}
+    scope = {"np": SimpleNamespace(geomspace=lambda *_: np.array([0.01, 0.1, 1.0]), nanargmin=np.nanargmin)}
+    scope |= {"Figure": Figure, "style": style, **planted}
+    exec(cell.partition("\n")[2], scope)
+    assert words in scope["figure"].get_suptitle()
 
 
 @pytest.mark.parametrize(("accuracy", "words"), [([0.9, 0.8], "keep 2 different models"), ([0.8, 0.9], "agree")])

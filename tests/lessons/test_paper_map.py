@@ -1,5 +1,6 @@
 """The map of the paper names a cell for each of its figures, sections and numbers, and comes from the cells' tags."""
 
+import re
 from pathlib import Path
 
 import jupytext
@@ -43,6 +44,18 @@ def test_the_course_answers_everything_of_the_paper(item, shown):
         assert item not in shown, "it is shown now: take it out of PENDING"
         pytest.xfail("nowhere yet")
     assert item in shown
+
+
+@pytest.mark.parametrize("lesson", read_manifest().lessons, ids=lambda lesson: lesson.number)
+def test_what_a_header_names_of_the_paper_is_shown_below_it(lesson):
+    """A figure as such; a section by itself, by one of its parts, or by a number that stands in it."""
+    named = ", ".join(map(str, lesson.paper))
+    figures = [f"figure {n}" for part in re.findall(r"figures? ([\d, and]+)", named) for n in re.findall(r"\d+", part)]
+    sections = re.findall(r"section [\d.]*\d", named)
+    below = places(read_source(SOURCES / f"{lesson.name}.py"))
+    missing = {one for one in figures if one not in below}
+    missing |= {one for one in sections if not any(re.match(rf"{re.escape(one)}(?!\d)", item) for item in below)}
+    assert not missing
 
 
 def test_the_map_has_all_fifteen_figures_and_all_numbers_that_the_paper_claims():

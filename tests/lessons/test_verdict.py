@@ -66,7 +66,36 @@ def test_equal_scores_are_called_the_same():
 
 def test_what_cannot_be_told_says_how_many_patients_it_takes():
     said = gate(PLAIN + NOISE)
-    assert f"it takes about {said.comparisons['the gate'].patients_needed:,} patients to tell" in str(said)
+    needed, about = (
+        said.comparisons["the gate"].patients_needed,
+        re.search(r"it takes about ([\d,]+) patients", str(said)),
+    )
+    rounded = int(about[1].replace(",", ""))
+    assert needed <= rounded < 1.1 * needed
+    assert len(str(rounded).rstrip("0")) <= 2
+
+
+def test_what_the_interval_alone_would_tell_is_said_to_fail_the_test():
+    without = np.full(8, 0.8)
+    said = gate(without - [0.001, 0, 0, 0.02, 0.02, 0, 0.03, 0.001], without)
+    low, high = said.comparisons["the gate"].interval
+    assert said.outcome == UNDECIDED
+    assert low < high < 0
+    assert "(the interval alone would tell; the test does not follow, p = 0.062)" in str(said)
+    assert "the test does not follow" not in str(gate(PLAIN + NOISE - NOISE.mean()))
+    order = order_verdict(np.arange(9), [1, 2, 6, 0, 3, 7, 4, 8, 5])
+    assert order.outcome == UNDECIDED
+    assert "between 52% and 97%" in str(order)
+    assert "the test does not follow, p = 0.075" in str(order)
+
+
+def test_a_difference_that_is_shown_as_nothing_has_no_minus_and_asks_for_no_patients():
+    said = gate(PLAIN - 1e-5 + 1e-4 * NOISE)
+    assert said.outcome == UNDECIDED
+    assert str(said) == "The gate and no gate have the same Dice to three digits, over 20 patients."
+    wide = gate(PLAIN + NOISE - NOISE.mean() - 1e-4)
+    assert "Dice +0.000, between -0." in str(wide)
+    assert "it takes about" not in str(wide)
 
 
 def test_what_the_interval_alone_would_tell_is_said_to_fail_the_test():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers.measure.paper_claims import CLAIMS, LUNGS, Claim, definitions, readings
+from helpers.measure.paper_claims import CLAIMS, LUNGS, Claim, claims_table, definitions, readings
 
 BY_TEXT = {(claim.where, claim.text): claim for claim in CLAIMS}
 
@@ -50,3 +50,10 @@ def test_the_lungs_of_the_last_epoch_are_those_of_the_claims():
     for side, numbers in LUNGS.items():
         claim = BY_TEXT[f"6.4, lungs, {side}", f"{numbers['dice']:.4f}".lstrip("0")]
         assert claim.beside == (("accuracy", f"{numbers['accuracy']:.4f}".lstrip("0")),)
+
+
+def test_the_table_leaves_a_cell_empty_where_there_is_no_score():
+    table = claims_table({"share of right pixels": 0.98}, {}, 0.4, "0.010")
+    assert not table.isna().any(axis=None)
+    assert set(table["our model"]) == {"", "0.9800"}
+    assert set(table["honest Dice"]) == {"0.400", "lungs: lesson 09"}

@@ -37,7 +37,11 @@ def test_the_jaccard_of_the_figure_is_that_of_its_slice(scan):
     drawn = np.roll(scan.seg, 2, axis=0)
     k = 9
     wanted = jaccard(scan.seg[..., k] > 0, drawn[..., k] > 0)
-    assert f"Jaccard {wanted:.3f}" in text(autopsy.jaccard_on_mask(scan, drawn, k))
+    figure = autopsy.jaccard_on_mask(scan, drawn, k)
+    assert f"Jaccard {wanted:.3f}" in text(figure)
+    both, either = (int(ax.get_title(loc="left").split()[1]) for ax in figure.axes[:2])
+    assert both / either == pytest.approx(wanted)
+    assert len(figure.legends[0].get_texts()) == 3  # either: true positives, false negatives and false positives
 
 
 def test_outputs_have_a_panel_for_each_class_and_its_highest_probability(scan):

@@ -37,10 +37,11 @@ def test_dots_stand_where_the_thresholds_put_the_gate(patients, together):
 
 
 def test_every_gate_has_its_curve_and_chance_is_there(patients):
-    roc, pr = show.curves({"transformer": patients, "cnn": patients}).axes
-    for ax in (roc, pr):
-        names = [text.get_text() for text in ax.get_legend().get_texts()]
-        assert [name.partition(":")[0] for name in names] == ["transformer", "cnn", "chance"]
+    figure = show.curves({"transformer": patients, "cnn": patients})
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert [name.partition(":")[0] for name in names] == ["transformer", "cnn", "chance"]
+    assert all("average precision" in name for name in names[:2])
+    assert [len(ax.lines) for ax in figure.axes] == [5, 5]  # a curve and a dot for each, and chance
 
 
 def test_calibration_counts_every_slice(patients, together):

@@ -6,7 +6,8 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from helpers.models.unet import sharp_unet, unet
-from helpers.show.network import draw_unet, slide, stages
+from helpers.show.network import draw_unet, numbers, receptive_fields, slide, stages
+from helpers.show.panel import Plane
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +74,23 @@ def test_a_kernel_visits_every_place_where_it_fits():
     for wrong in (np.ones((2, 2)), np.ones((3, 2)), np.ones((7, 7))):
         with pytest.raises(ValueError, match="expected a square kernel of odd side"):
             slide(np.eye(6), wrong)
+
+
+def test_every_number_is_written_into_its_square():
+    arrays = {"before": np.arange(6).reshape(2, 3), "after": np.zeros((1, 1))}
+    panels = numbers(arrays).axes
+    assert [[text.get_text() for text in ax.texts] for ax in panels] == [list("012345"), ["0"]]
+    assert [ax.get_title(loc="left") for ax in panels] == ["before, (2, 3)", "after, (1, 1)"]
+    with pytest.raises(ValueError, match="expected one or more with two axes"):
+        numbers({"flat": np.zeros(3)})
+
+
+def test_a_field_is_as_wide_as_it_sees_and_no_wider_than_the_slice():
+    view = Plane(2, ("L", "P"), (2.0, 2.0))
+    figure = receptive_fields(np.eye(20), view, {"first": 5, "second": 10, "bottom": 99})
+    ax, legend = figure.axes[0], figure.legends[0]
+    squares = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    assert [one.get_width() for one in squares] == [10, 20, 38]
+    assert all(one.get_x() + one.get_width() / 2 == pytest.approx(20) for one in squares)
+    assert len({str(one.get_linestyle()) for one in squares}) == 3  # told apart without colour
+    assert legend.get_texts()[0].get_text() == "first: 5 pixels, 10 mm"

@@ -93,6 +93,14 @@ def test_few_patients_are_drawn_without_an_interval():
     assert not any("[" in text.get_text() for text in ax.texts)
 
 
+def test_patients_of_one_score_stand_side_by_side():
+    people = patients(10)
+    for patient in people[:8]:
+        patient["ET"]["dice"] = 0.0  # eight in whom nothing is found
+    dots = scores.regions(people).axes[0].collections[2].get_offsets()
+    assert len({tuple(np.round(dot, 3)) for dot in dots.tolist()}) == 10
+
+
 def test_patients_without_the_score_have_no_dot():
     people = patients(9)
     people[0]["ET"]["dice"] = None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.show.timeline import draw_timelines, schedule, step_of_two
+from helpers.show.timeline import draw_timelines, draw_waiting, schedule, step_of_two
 
 RNG = np.random.default_rng(0)
 
@@ -38,6 +38,19 @@ def test_the_figure_says_of_each_how_long_it_takes_and_how_much_of_it_waits():
     assert [text.get_text().strip() for text in drawn.axes[0].texts] == ["4.0 s, waits 50%", "3.0 s, waits 33%"]
     with pytest.raises(ValueError, match="no schedule"):
         draw_timelines({})
+
+
+def test_a_device_begins_to_wait_where_it_is_faster_than_its_loader():
+    figure = draw_waiting({"slow": 100.0, "fast": 1000.0}, {"ours": 300.0})
+    for line, speed in zip(figure.axes[0].lines, (100, 1000), strict=False):
+        at, idle = line.get_data()
+        assert (idle[at <= speed] == 0).all()
+        assert np.interp(2 * speed, at, idle) == pytest.approx(50, abs=0.5)  # half of the time at twice the speed
+    figure.canvas.draw()
+    assert not any("$" in tick.get_text() for tick in figure.axes[0].get_xticklabels())
+    for wrong in ({}, {"none": 0.0}):
+        with pytest.raises(ValueError, match="expected a loader at least"):
+            draw_waiting(wrong, {})
 
 
 @pytest.mark.parametrize("pair", [([], []), ([1], [1, 2])])

@@ -28,6 +28,7 @@ def test_the_solution_is_solved(number):
         (BLOCK.replace(', kernel_initializer="he_normal"', "", 1), "asked was he_normal, for both"),
         (BLOCK.replace('activation="relu", ', "", 1), "a ReLU between the two is missing"),
         (LAST_LINEAR, "a ReLU at the end is missing"),
+        (f"def block(x, features):\n    conv = {CONV}\n    return conv(conv(x))", "one layer has one kernel"),
         ("def block(x, features):\n    ...", "there is nothing here yet"),
         ("def block(x, features):\n    return 'two'", "your block returns str"),
         ("def block(x):\n    return x", "your code stopped with TypeError"),
@@ -35,6 +36,12 @@ def test_the_solution_is_solved(number):
 )
 def test_a_wrong_block_hears_what_is_wrong(wrong, said):
     assert said in answer("04", 1, wrong)
+
+
+def test_a_block_may_be_a_model_of_its_own():
+    assert answer("04", 1, f"def block(x, features):\n    return keras.Sequential([{CONV}, {CONV}])(x)").endswith(
+        "solved.\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,6 +53,7 @@ def test_a_wrong_block_hears_what_is_wrong(wrong, said):
         (f"{DOWN}, {UP}".replace("(48, 48, 32)", "(48, 48, 16)", 1), "they double with each level"),
         (f"{DOWN}, {UP}".replace("(12, 12, 128)", "(24, 24, 128)"), "has not the side of this level, 12"),
         (f"{DOWN}, {UP}".replace("(48, 48, 32)", "48", 1), "48 is no (rows, columns, features)"),
+        (f"{DOWN}, {UP[:-13]}, (96, 96, 2)", "the end: one number a pixel will do"),
         ("(96, 96, 1), ..., ..., ..., ..., ..., ..., ..., ...", "there is nothing here yet"),
     ],
 )
@@ -65,6 +73,7 @@ def test_what_is_no_list_of_shapes_hears_it(nonsense):
         ("side * side * before * after + before", "each of the 32 has one"),
         ("side * before * after + after", "a kernel is a square"),
         ("side * side * after + after", "each of 32 kernels looks at both features"),
+        ("(side * side + 1) * before * after", "a kernel has one bias, not one a feature it reads"),
         ("608", "you count 608 for 1 x 1"),
         ("'many'", "you count many"),
         ("...", "there is nothing here yet"),

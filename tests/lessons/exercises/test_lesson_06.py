@@ -34,6 +34,7 @@ def test_the_solution_is_solved(number):
     [
         (ATTENTION.replace(" / q.shape[-1] ** 0.5", ""), "you leave the scores as they are"),
         (ATTENTION.replace(" ** 0.5", ""), "you divide by d; it is the root of d"),
+        (ATTENTION.replace("q.shape[-1]", "96"), "you divide by the root of 96"),
         (ATTENTION.replace("axis=-1", "axis=1"), "your weights sum to 1 over the queries"),
         (ATTENTION.replace("axis=-1", "axis=0"), "your softmax runs over the batch"),
         (ATTENTION.replace("ops.transpose(k, (0, 2, 1))", "k"), "k is not transposed"),
@@ -82,8 +83,9 @@ def test_a_wrong_count_hears_what_may_be_missing(wrong, said):
     [
         ("0.0", "so does every other slice"),
         ("np.quantile(probabilities, 1 - sensitivity)", "you ranked all slices"),
-        ("np.quantile(probabilities[truth], 1 - sensitivity)", "the highest threshold holds most slices back"),
-        ("0.5", "the highest threshold holds most slices back"),
+        ("np.quantile(probabilities[truth], 1 - sensitivity)", "0.6 is the highest threshold that passes these"),
+        ("probabilities[truth].min()", "that pass is 100%; asked were 80%, and 0.6 is the highest"),
+        ("0.5", "0.6 is the highest threshold that passes these"),
         ("0.65", "asked were 80%"),
         ("0.6", "for 100% you return 0.6"),
         ("np.sort(probabilities[truth])[::-1]", "you return (5,) numbers; expected one"),
@@ -100,7 +102,11 @@ def test_a_wrong_threshold_hears_what_is_wrong(formula, said):
     [
         (PROBE.replace('"cv": GroupKFold(5)', '"cv": 5'), "slices of a patient are on both sides"),
         (PROBE.replace("[:, 1])", "[:, 0])"), "those of the wrong class"),
-        ("def source_auc(features, source, patient):\n    return auc(source, source)", "or the truth"),
+        (
+            "def source_auc(features, source, patient):\n    return auc(source, source)",
+            "is it the truth that you rank by",
+        ),
+        (PROBE.replace(', "method": "predict_proba"', "").replace("[:, 1]", ""), "these are the probe's decisions"),
         ("def source_auc(features, source, patient):\n    return 0.5", "it should be near 1"),
         ("def source_auc(features, source, patient):\n    return source", "expected one AUC"),
         ("def source_auc(features, source, patient):\n    ...", "there is nothing here yet"),

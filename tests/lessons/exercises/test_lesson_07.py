@@ -26,7 +26,7 @@ def test_the_solution_is_solved(number):
     [
         ("factor", "you still load"),
         ("(load + train / factor) / (load + train)", "what is left of the time"),
-        ("load + train / factor", "2 s is what it takes then"),
+        ("load + train / factor", "say how many times less that is than 10 s"),
         ("factor * train / (load + train)", "only training gets faster"),
         ("load + train", "it was 10 s and is 2 s"),
         ("5", "with 3 s to load and 3 to train"),
@@ -46,6 +46,8 @@ def test_a_wrong_speedup_hears_what_is_wrong(formula, said):
         (DICE.replace("[..., 1:]", ""), "the background is among your classes"),
         (DICE.replace("axis=(1, 2)", "axis=(1, 2, 3)").replace(", axis=-1)", ", axis=())"), "in one pot"),
         (DICE.replace(" + 1) /", ") /").replace("(total + 1)", "(total + 1e-9)"), "the ones are missing"),
+        (DICE.replace("(total + 1)", "total"), "a one stands above the line and none below it"),
+        (DICE.replace("axis=(1, 2)", "axis=(0, 1, 2)").replace("axis=-1", "axis=()"), "your loss has shape (3,) for a"),
         (DICE.replace("2 * shared", "shared"), "you get"),
         ("def my_soft_dice_loss(truth, probabilities):\n    return ...", "there is nothing here yet"),
         ("def my_soft_dice_loss(truth, probabilities):\n    return 'low'", "your code stopped with ValueError"),

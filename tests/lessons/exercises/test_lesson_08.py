@@ -73,6 +73,7 @@ def test_exercise_2_knows_the_right_answer():
         ("case_a = case_b = case_c = (..., ...)", "case_a: there is no pair"),
         ("case_a = case_b = case_c = np.ones(6, bool), np.ones(6, bool)", "case_a: the function gives 1.000, which is"),
         ("case_a = case_b = case_c = np.ones(6), np.zeros(6)", "case_a: these are no truth and prediction"),
+        ("case_a = case_b = case_c = [False] * 6, [False] * 6", "such as np.zeros(6, bool), not list"),
         (RIGHT_A + "case_b = case_c = np.ones(6, bool), np.zeros(6, bool)", "case_b: these are no truth and pred"),
         (RIGHT_A + "case_b = case_c = [np.ones(6, bool)], [np.ones(6, bool)]", "case_b: the function gives 1.000"),
         (RIGHT_A + RIGHT_B + "case_c = np.full(6, 2), np.full(6, 2)", "case_c: the function gives 1.000, which is"),
@@ -178,8 +179,8 @@ def test_exercise_5_knows_the_right_answer(two):
         ("[y - x for x, y in zip(a.values(), b.values())]", "you pair by position"),
         ("[b.get(one, 0) - a[one] for one in a]", "you return 20 differences; 14 patients are in both"),
         ("[a[one] - b[one] for one in b]", "these are A minus B"),
-        ("np.mean(list(b.values())) - np.mean(list(a.values()))", "return a list, a difference for each patient"),
-        ("{one: b[one] - a[one] for one in b}", "return a list, a difference for each patient"),
+        ("np.mean(list(b.values())) - np.mean(list(a.values()))", "you return a float64; return a list"),
+        ("{one: b[one] - a[one] for one in b}", "you return a dict; return a list, one for each patient"),
     ],
 )
 def test_exercise_5_names_the_usual_mistake(body, words, two):
@@ -203,7 +204,8 @@ def test_exercise_6_knows_the_right_answer():
         ("(1.96 * np.std(d, ddof=1) / difference) ** 2", "without the 0.84"),
         ("(2.8 * np.var(d, ddof=1) / difference) ** 2", "you took the variance"),
         ("(2.8 / difference) ** 2", "nothing in it says how much the differences vary"),
-        ("50000.0", "50000.0 patients; expected about"),
+        ("(2.8 * np.std(first, ddof=1) / difference) ** 2", "that is how much one model varies"),
+        ("50000.0", "50000 patients; expected about 148"),
         ("'many'", "you return str; return one number"),
     ],
 )
