@@ -24,9 +24,8 @@ def _stepped(build, encoder, rng, weight_decay=None):
     slow = {id(variable) for layer in encoder_layers(network) for variable in layer.trainable_variables}
     known = list(network.trainable_variables)
     before = [variable.numpy() for variable in known]
-    network.compile(
-        adam(network, 0.01, encoder, weight_decay), "mse", run_eagerly=True
-    )  # one step is not worth a trace
+    # eagerly: one step is not worth a trace
+    network.compile(adam(network, 0.01, encoder, weight_decay), "mse", run_eagerly=True)
     target = np.zeros((4, *network.output_shape[1:]), np.float32)
     network.fit(rng.normal(size=(4, *network.input_shape[1:])).astype(np.float32), target, batch_size=4, verbose=0)
     moves = {True: [], False: []}
