@@ -74,6 +74,7 @@ def plan(
     notebooks: Path,
     course: Course,
     trainings: Path | None = None,
+    seed: int | None = None,
 ) -> list[Job]:
     """Plan the jobs of a run, in the order of the course.
 
@@ -86,6 +87,7 @@ def plan(
         notebooks: the folder of the student's notebooks, with `src/`.
         course: the manifest.
         trainings: folder that the lessons share, see `helpers.lessons.shared_training`.
+        seed: replaces the SEED of every lesson, and nothing is compared: bands are of the seed that lessons have.
 
     Raises:
         LessonError: a lesson, notebook, parameter, profile, baseline or data folder is not in order.
@@ -97,7 +99,7 @@ def plan(
     lessons = [lesson for lesson in course.lessons if lesson in wanted]
     size = read_profile(profile, course)
     # The bands were taken on the data that a run finds for itself; other data has other numbers.
-    bands = read_baselines(profile, course) if data is None else {}
+    bands = read_baselines(profile, course) if data is None and seed is None else {}
     require_checkout(notebooks, course, built=variant == "student")
     built = _built(notebooks, variant, course)
     defaults = [declared(lesson, built / f"{lesson.name}.ipynb", size) for lesson in lessons]
@@ -106,8 +108,9 @@ def plan(
     for lesson, names_and_values in zip(lessons, defaults, strict=True):
         own = (out / lesson.name).resolve()
         folders = {"DATA_DIR": roots.get(lesson.needs, ""), "OUTPUT_DIR": str(own / "files")}
+        given = folders if seed is None else folders | {"SEED": seed}
         overrides = size.parameters[lesson.name] | {
-            name: value for name, value in folders.items() if name in names_and_values
+            name: value for name, value in given.items() if name in names_and_values
         }
         job = Job(
             lesson=lesson.name,

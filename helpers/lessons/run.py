@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from helpers.lessons.build import NOTEBOOKS, Variant
+from helpers.lessons.effort import measured_effort
 from helpers.lessons.execute import execute
 from helpers.lessons.manifest import Course, read_manifest
 from helpers.lessons.plan import Job, code_digest, plan
@@ -87,6 +88,7 @@ def run_lessons(
     at_once: int | None = None,
     notebooks: Path = NOTEBOOKS,
     course: Course | None = None,
+    seed: int | None = None,
 ) -> RunResult:
     """Run lessons and write the report; a lesson that fails does not stop the others.
 
@@ -106,6 +108,7 @@ def run_lessons(
             this process, and None is `lessons_at_once`.
         notebooks: the folder of the student's notebooks, with `src/`.
         course: the manifest; by default that of the package.
+        seed: replaces the SEED of every lesson, and nothing is compared.
 
     Raises:
         LessonError: a lesson, notebook, parameter, profile or baseline is not in order, or this is no checkout; nothing
@@ -120,7 +123,7 @@ def run_lessons(
     jobs = [
         job
         for variant, folder in folders.items()
-        for job in plan(names, profile, folder, data, variant, notebooks, course, trainings)
+        for job in plan(names, profile, folder, data, variant, notebooks, course, trainings, seed)
     ]
     with ExitStack() as locks:
         for folder in folders.values():
@@ -211,15 +214,16 @@ def _execute(job: Job) -> LessonRun:
     shutil.rmtree(job.folder, ignore_errors=True)
     (job.folder / "files").mkdir(parents=True)
     start = time.perf_counter()
-    done = execute(
-        job.notebook,
-        job.folder / job.notebook.name,
-        job.overrides,
-        job.cell_timeout,
-        job.strict,
-        job.roots,
-        job.trainings,
-    )
+    with measured_effort() as effort:
+        done = execute(
+            job.notebook,
+            job.folder / job.notebook.name,
+            job.overrides,
+            job.cell_timeout,
+            job.strict,
+            job.roots,
+            job.trainings,
+        )
     seconds, values, error = round(time.perf_counter() - start, 2), {}, done.error
     try:
         values = collect(done.notebook)
@@ -239,6 +243,9 @@ def _execute(job: Job) -> LessonRun:
         "values": values,
         "bands": {metric: band.ends for metric, band in job.bands.items()},
         "seconds": seconds,
+        "processor_seconds": effort.processor_seconds,
+        "calibration_seconds": effort.calibration_seconds,
+        "effort": effort.ratio,
         "megabytes": round(sum(path.stat().st_size for path in job.folder.rglob("*") if path.is_file()) / 1e6, 1),
         "cells": done.cells,
         "profile": job.profile,

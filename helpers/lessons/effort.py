@@ -1,0 +1,73 @@
+"""How much work a lesson is: its processor seconds as a multiple of a fixed piece of work, timed in the same run.
+
+Seconds on the clock measure the neighbours as well: a machine that does something else, or that is stopped for a while.
+Processor seconds do not, and their ratio to work that never changes is much the same on a quicker processor.
+"""
+
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+EFFORT = "effort"
+"""Name under which baselines hold it; no number that a lesson records may have it."""
+
+_REPEATS = 5
+_SIDE = 768  # of the square matrices; some 0.1 s with the loop
+
+
+@dataclass
+class Effort:
+    """What was spent between begin and end of `measured_effort`; empty before its end.
+
+    Attributes:
+        processor_seconds: of the processes that were started and have ended, all their threads together; None where
+            the system does not tell, as Windows.
+        calibration_seconds: the processor seconds of one calibration step, the median of ten.
+    """
+
+    processor_seconds: float | None = None
+    calibration_seconds: float | None = None
+    _steps: list[float] = field(default_factory=list)
+
+    @property
+    def ratio(self) -> float | None:
+        """Calibration steps that could have been done meanwhile."""
+        if not self.processor_seconds or not self.calibration_seconds:
+            return None
+        return round(self.processor_seconds / self.calibration_seconds, 1)
+
+
+@contextmanager
+def measured_effort() -> Iterator[Effort]:
+    """Measure what processes started within spend, with calibration steps before and after it."""
+    effort = Effort()
+    effort._steps += [calibration_step() for _ in range(_REPEATS)]
+    before = _of_children()
+    yield effort
+    spent = _of_children() - before
+    effort._steps += [calibration_step() for _ in range(_REPEATS)]
+    effort.processor_seconds = round(spent, 2) or None
+    effort.calibration_seconds = round(statistics.median(effort._steps), 5)
+
+
+def calibration_step() -> float:
+    """Do the fixed piece of work, a product of matrices and a loop of Python's, and give its processor seconds."""
+    import numpy as np
+
+    matrix = np.random.default_rng(0).random((_SIDE, _SIDE), np.float32)
+    begun = time.process_time()
+    for _ in range(3):
+        matrix = matrix @ matrix
+        matrix /= matrix.max()
+    total = 0
+    for number in range(200_000):
+        total += number & 7
+    return time.process_time() - begun
+
+
+def _of_children() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
