@@ -73,12 +73,34 @@ def run(
         int | None,
         typer.Option(min=1, help="Lessons side by side; without, one a core, at most 4, and 1 where there is a GPU."),
     ] = None,
+    regress: Annotated[
+        bool, typer.Option("--regress", help="Status 1 also where a number, or what a lesson costs, has left its band.")
+    ] = False,
 ) -> None:
     """Run lessons from start to end and write a report."""
     from helpers.lessons.run import run_lessons
 
     variants = ("student", "solution") if variant == "both" else (variant,)
-    raise typer.Exit(run_lessons(lessons or [], profile, out, data, variants, again, jobs).exit_code)
+    done = run_lessons(lessons or [], profile, out, data, variants, again, jobs, budgets=regress)
+    raise typer.Exit(done.exit_code or int(regress and done.regressed))
+
+
+@app.command()
+def baseline(
+    lessons: Annotated[list[str] | None, typer.Argument(help="Numbers or names; all without.")] = None,
+    seeds: Annotated[int, typer.Option(help="Runs of each lesson, each with a seed of its own; three at least.")] = 10,
+    out: Annotated[Path, path_option(help="A folder for each seed; what has run there is not run again.")] = Path(
+        "runs/baseline"
+    ),
+    jobs: Annotated[int | None, typer.Option(min=1, help="Lessons side by side, as `run` has it.")] = None,
+) -> None:
+    """Run lessons of the quick profile with many seeds, and write anew what their numbers should be."""
+    from helpers.cli.tables import baseline_table
+    from helpers.lessons.baseline import make_baseline
+
+    made = make_baseline(lessons or [], seeds, out, jobs)
+    baseline_table(made)
+    print(f"Wrote {made.path}; look at it before you commit it.")
 
 
 @app.command()

@@ -14,6 +14,7 @@ from helpers.runtime.options import ORDERS
 if TYPE_CHECKING:
     import pandas as pd
 
+    from helpers.lessons.baseline import Baseline
     from helpers.lessons.handed_in import ExerciseState, HandedIn
     from helpers.measure.claim import Explanation, Figure
     from helpers.measure.model_comparison import Comparison
@@ -368,3 +369,16 @@ def _mean(score: dict, digits: int) -> str:
 
 def _interval(bounds: list[float], digits: int) -> str:
     return f"[{bounds[0]:.{digits}f}, {bounds[1]:.{digits}f}]"
+
+
+def baseline_table(made: "Baseline") -> None:
+    """The band of each number before and now, and a mark where it has changed."""
+    rows = [
+        (lesson, name, *("-" if band is None else str(band) for band in (old, new)), "" if old == new else "changed")
+        for lesson, name, old, new in made.rows
+    ]
+    print_table(
+        f"{len(rows)} numbers; {sum(row[-1] == 'changed' for row in rows)} bands have changed",
+        ("lesson", "number", "before", "now", ""),
+        rows,
+    )

@@ -1,12 +1,13 @@
 """Do two runs of the lessons record the same numbers? Asked after every change that should change none."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.lessons.manifest import LessonError
+from helpers.lessons.record import leaves
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,16 +59,7 @@ def _values(folder: Path) -> dict[tuple[str, str], Any]:
     found = {}
     for path in sorted(folder.glob("*/metrics.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
-        found |= {(content["lesson"], name): value for name, value in _leaves("", content["values"])}
+        found |= {(content["lesson"], name): value for name, value in leaves(content["values"])}
     if not found:
         raise LessonError(f"{folder} holds no run of lessons; expected what `python -m helpers run --out` leaves.")
     return found
-
-
-def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Every value by its path: {"dice": {"WT": [0.8]}} gives dice.WT.0."""
-    if isinstance(value, dict | list):
-        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _leaves(f"{name}.{key}" if name else str(key), inner)
-    else:
-        yield name, value

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import helpers
+from helpers.lessons.bands import BUDGET, Band, read_baselines
 from helpers.lessons.build import MEND, SOLUTIONS, Variant, build
 from helpers.lessons.execute import LOG
 from helpers.lessons.manifest import DATA_SETS, Course, Lesson, LessonError
-from helpers.lessons.profiles import Band, Profile, read_baselines, read_profile
+from helpers.lessons.profiles import Profile, read_profile
 from helpers.lessons.report import METRICS, read_metrics
 from helpers.lessons.source import parameters, require_checkout
 from helpers.runtime import machine
@@ -75,6 +76,7 @@ def plan(
     course: Course,
     trainings: Path | None = None,
     seed: int | None = None,
+    budgets: bool = False,
 ) -> list[Job]:
     """Plan the jobs of a run, in the order of the course.
 
@@ -88,6 +90,7 @@ def plan(
         course: the manifest.
         trainings: folder that the lessons share, see `helpers.lessons.shared_training`.
         seed: replaces the SEED of every lesson, and nothing is compared: bands are of the seed that lessons have.
+        budgets: compare also what the lessons cost.
 
     Raises:
         LessonError: a lesson, notebook, parameter, profile, baseline or data folder is not in order.
@@ -118,7 +121,9 @@ def plan(
             folder=own,
             parameters=names_and_values | overrides,
             overrides=overrides,
-            bands=bands.get(lesson.name, {}),
+            bands={
+                number: band for number, band in bands.get(lesson.name, {}).items() if budgets or band.kind != BUDGET
+            },
             cell_timeout=size.cell_timeout,
             hours=size.hours[lesson.name],
             seconds=last["seconds"] if (last := read_metrics(own / METRICS)) else _expected(size, lesson),

@@ -19,8 +19,9 @@ from unittest import mock
 
 from helpers.data.download import certificates, network_advice, refusal_advice
 from helpers.data.fetch import network_failure
+from helpers.lessons.bands import BETTER, WORSE, Band, judge_all, read_baselines
 from helpers.lessons.manifest import Course, LessonError, read_manifest
-from helpers.lessons.profiles import Band, read_baselines
+from helpers.lessons.record import leaves
 from helpers.lessons.stage import DATASET, Staged
 
 BASELINE = "kaggle_t4x2"
@@ -247,11 +248,9 @@ def _fetch(api: Any, staged: Staged, folder: Path) -> dict:
 
 def _compare(values: dict, bands: dict[str, Band]) -> tuple[str, str]:
     """Compare a lesson's numbers with the bands of this machine; return status and message."""
-    outside = [
-        f"{metric} is {values.get(metric)}; the band is {band.min:g} to {band.max:g}"
-        for metric, band in bands.items()
-        if not band.holds(values.get(metric))
-    ]
-    if outside:
-        return "out of band", "; ".join(outside)
+    judged = judge_all(bands, dict(leaves(values)))
+    if judged[WORSE]:
+        return "out of band", "; ".join(judged[WORSE].values())
+    if judged[BETTER]:
+        return "passed", "; ".join(["better than expected", *judged[BETTER].values()])
     return "passed", "" if bands else f"{len(values)} numbers, no baseline {BASELINE} to compare with"

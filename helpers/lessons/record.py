@@ -6,6 +6,7 @@ The value is an output with a MIME type of its own, which no front end draws and
 import json
 import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -84,6 +85,20 @@ def collect(notebook: dict) -> dict[str, Any]:
                 raise ValueError(f"'{entry['name']}' is recorded twice; give each value a name of its own.")
             values[entry["name"]] = entry["value"]
     return values
+
+
+def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Take lists and dicts apart: {"dice": {"WT": [0.8]}} gives 0.8 under the name dice.WT.0.
+
+    Args:
+        value: of any type that `record` takes.
+        name: of the whole; what is inside gets it in front.
+    """
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from leaves(inner, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, value
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -4,8 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from helpers.lessons.bands import EXACT, NOT_COMPARED
+from helpers.lessons.effort import EFFORT
+from helpers.lessons.history import curve, recall
 from helpers.lessons.manifest import Course, Lesson
 from helpers.lessons.pictures import inline, pictures
+from helpers.lessons.record import leaves
 from helpers.runtime.disk import write_text
 from helpers.runtime.errors import DataError
 from helpers.runtime.json_files import read_json
@@ -34,7 +38,12 @@ _ENTRIES = {
     "finished": {"type": "string"},
     "fingerprint": {"type": "string"},
 }
-_SCHEMA = {"type": "object", "required": list(_ENTRIES), "properties": _ENTRIES}
+_LATER = {  # a run of an older state of the code lacks these, and can be shown all the same
+    "worse": {"type": "object", "additionalProperties": {"type": "string"}},
+    "improved": {"type": "object", "additionalProperties": {"type": "string"}},
+    "effort": {"type": ["number", "null"]},
+}
+_SCHEMA = {"type": "object", "required": list(_ENTRIES), "properties": _ENTRIES | _LATER}
 KEY_NUMBERS = 3  # of each lesson, in the table at the top
 
 
@@ -52,6 +61,9 @@ def write_report(out: Path, course: Course) -> Path:
 
     lessons = [_entry(lesson, course, out / lesson.name) for lesson in course.lessons]
     ran = [entry for entry in lessons if entry["metrics"]]
+    past = recall(out)
+    for entry in ran:
+        entry["numbers"] = _numbers(entry["metrics"], past.get(entry["lesson"].name, {}))
     found = [picture for entry in ran for picture in entry["pictures"]]
     encoded = map_threads(lambda picture: inline(picture.pop("png"), len(found)), found)
     for picture, (uri, width) in zip(found, encoded, strict=True):
@@ -106,6 +118,39 @@ def clock(seconds: float) -> str:
     return f"{minutes} min {rest:02} s" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
+def _numbers(metrics: dict[str, Any], past: dict[str, list[float]]) -> list[dict[str, Any]]:
+    """A row for each recorded number: value, what it is held to, what the trivial predictor gets, and its curve."""
+    values = dict(leaves(metrics["values"]))
+    if EFFORT in metrics["bands"]:
+        values[EFFORT] = metrics.get(EFFORT)
+    rows = []
+    for name in {**values, **metrics["bands"]}:
+        band = metrics["bands"].get(name)
+        low, high = (band["min"], band["max"]) if band else (None, None)
+        verdict = next((word for word in ("worse", "improved") if name in metrics.get(word, {})), "")
+        rows.append(
+            {
+                "name": name,
+                "value": number(values[name]) if name in values else "not recorded",
+                "band": _wanted(band) if band else "",
+                "trivial": number(band["trivial"]) if band and band["trivial"] is not None else "",
+                "verdict": verdict,
+                "curve": curve(past.get(name, []), low, high),
+            }
+        )
+    return rows
+
+
+def _wanted(band: dict[str, Any]) -> str:
+    if band.get("kind") == NOT_COMPARED:
+        return NOT_COMPARED
+    if band.get("kind") == EXACT:
+        return f"exactly {number(band['value'])}"
+    low, high = (number(end) if end is not None else "any" for end in (band["min"], band["max"]))
+    ways = {"higher": ", more is better", "lower": ", less is better"}
+    return f"{low} to {high}{ways.get(band.get('better'), '')}"
+
+
 def _entry(lesson: Lesson, course: Course, folder: Path) -> dict[str, Any]:
     """The page's entry of one lesson; a lesson without metrics was not run."""
     metrics = read_metrics(folder / METRICS)
@@ -119,6 +164,7 @@ def _entry(lesson: Lesson, course: Course, folder: Path) -> dict[str, Any]:
         "lesson": lesson,
         "status": metrics["status"],
         "metrics": metrics,
+        "improved": list(metrics.get("improved", {}).values()),
         "slowest": max(metrics["cells"], key=lambda cell: cell["seconds"], default=None),
         "key": dict(list(metrics["values"].items())[:KEY_NUMBERS]),
         "pictures": found,

@@ -12,13 +12,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from helpers.lessons.bands import BETTER, WORSE, judge_all
 from helpers.lessons.build import NOTEBOOKS, Variant
-from helpers.lessons.effort import measured_effort
+from helpers.lessons.effort import EFFORT, measured_effort
 from helpers.lessons.execute import execute
+from helpers.lessons.history import remember
 from helpers.lessons.manifest import Course, read_manifest
 from helpers.lessons.plan import Job, code_digest, plan
 from helpers.lessons.private_paths import machine_roots, without_roots
-from helpers.lessons.record import collect
+from helpers.lessons.record import collect, leaves
 from helpers.lessons.report import METRICS, read_metrics, write_report
 from helpers.lessons.source import unlisted_files
 from helpers.runtime import machine
@@ -42,7 +44,17 @@ _MEMORY = 3e9  # bytes that a lesson may take
 
 @dataclass(frozen=True)
 class LessonRun:
-    """The outcome of one lesson. Its status is "passed", "failed" or "out of band"."""
+    """The outcome of one lesson.
+
+    Attributes:
+        lesson: its name.
+        variant: of its notebook.
+        status: "passed", "failed" or "out of band".
+        seconds: that it took.
+        error: why it failed, or which numbers are worse than their bands.
+        reused: it passed in an earlier run, and nothing has changed since.
+        notes: a line for each number that is better than its band, and one for those that have none.
+    """
 
     lesson: str
     variant: Variant
@@ -50,6 +62,7 @@ class LessonRun:
     seconds: float
     error: str | None
     reused: bool
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,10 +75,15 @@ class RunResult:
 
     @property
     def exit_code(self) -> int:
-        """0 all passed, 1 not all, 130 stopped by Ctrl-C, as the shell has it."""
+        """0 all ran to their end, 1 not all, 130 stopped by Ctrl-C, as the shell has it."""
         if self.stopped:
             return 130
-        return int(any(run.status != "passed" for run in self.lessons))
+        return int(any(run.status == "failed" for run in self.lessons))
+
+    @property
+    def regressed(self) -> bool:
+        """Whether a number is worse than its band."""
+        return any(run.status == "out of band" for run in self.lessons)
 
 
 def lessons_at_once() -> int:
@@ -89,6 +107,7 @@ def run_lessons(
     notebooks: Path = NOTEBOOKS,
     course: Course | None = None,
     seed: int | None = None,
+    budgets: bool = False,
 ) -> RunResult:
     """Run lessons and write the report; a lesson that fails does not stop the others.
 
@@ -109,6 +128,7 @@ def run_lessons(
         notebooks: the folder of the student's notebooks, with `src/`.
         course: the manifest; by default that of the package.
         seed: replaces the SEED of every lesson, and nothing is compared.
+        budgets: compare also what the lessons cost.
 
     Raises:
         LessonError: a lesson, notebook, parameter, profile or baseline is not in order, or this is no checkout; nothing
@@ -123,7 +143,7 @@ def run_lessons(
     jobs = [
         job
         for variant, folder in folders.items()
-        for job in plan(names, profile, folder, data, variant, notebooks, course, trainings, seed)
+        for job in plan(names, profile, folder, data, variant, notebooks, course, trainings, seed, budgets)
     ]
     with ExitStack() as locks:
         for folder in folders.values():
@@ -132,6 +152,9 @@ def run_lessons(
         for note in [*_copies(notebooks, course), *_damaged(folders.values(), course)]:
             console.print(note, markup=False, highlight=False)
         lessons, stopped = _run_jobs(console, jobs, again, at_once or lessons_at_once())
+        for run in lessons:
+            if not run.reused and (metrics := read_metrics(folders[run.variant] / run.lesson / METRICS)):
+                remember(folders[run.variant], metrics)
         reports = tuple(write_report(folder, course) for folder in folders.values())
         for report in reports:
             console.print(f"Report: {report}", markup=False)
@@ -229,19 +252,22 @@ def _execute(job: Job) -> LessonRun:
         values = collect(done.notebook)
     except ValueError as twice:
         error = error or str(twice)
-    outside = [
-        f"{metric} is {values.get(metric)}; the band is {band.min:g} to {band.max:g}"
-        for metric, band in job.bands.items()
-        if not band.holds(values.get(metric))
-    ]
-    status = "failed" if error else "out of band" if outside else "passed"
-    error = error or "\n".join(outside) or None
+    numbers = dict(leaves(values)) | {EFFORT: effort.ratio}
+    judged = judge_all(job.bands, numbers)
+    status = "failed" if error else "out of band" if judged[WORSE] else "passed"
+    error = error or "\n".join(judged[WORSE].values()) or None
+    improved = {} if status == "failed" else judged[BETTER]
+    notes = [f"Better than its band: {sentence}" for sentence in improved.values()]
+    if job.bands and (loose := [name for name in numbers if name not in job.bands and name != EFFORT]):
+        notes.append(f"No band: {', '.join(loose)}; see `python -m helpers baseline`")
     content = {
         "lesson": job.lesson,
         "status": status,
         "error": error,
         "values": values,
-        "bands": {metric: band.ends for metric, band in job.bands.items()},
+        "bands": {name: band.in_json for name, band in job.bands.items()},
+        "worse": {} if status == "failed" else judged[WORSE],
+        "improved": improved,
         "seconds": seconds,
         "processor_seconds": effort.processor_seconds,
         "calibration_seconds": effort.calibration_seconds,
@@ -258,7 +284,7 @@ def _execute(job: Job) -> LessonRun:
         "fingerprint": job.fingerprint,
     }
     write_text(json.dumps(content, indent=2), job.folder / METRICS)
-    return LessonRun(job.lesson, job.variant, status, seconds, error, reused=False)
+    return LessonRun(job.lesson, job.variant, status, seconds, error, reused=False, notes=tuple(notes))
 
 
 def _reused(job: Job) -> LessonRun | None:
@@ -286,3 +312,5 @@ def _print(console: Console, run: LessonRun) -> None:
     console.print(line, highlight=False)
     if run.error:
         console.print(run.error, style="dim", markup=False, highlight=False)
+    for note in run.notes:
+        console.print(note, style="dim", markup=False, highlight=False)

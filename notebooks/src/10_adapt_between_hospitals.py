@@ -612,6 +612,7 @@ my_guess_right = None  # a share of the patches, between 0 and 1
 adda = results("source", "adda")
 curves = pd.read_csv(run_folder(runs, DIRECTION, "adda") / "history.csv")
 right = record("discriminator_right", round(float(curves["accuracy"].iloc[-1]), 3))
+record("discriminator_right_first", round(float(curves["accuracy"].iloc[1]), 3))
 print(compare_guess("The share of the patches", my_guess_right, right))
 heading = f"At the end the discriminator is right in {right:.0%} of the patches"
 show_ladder.adversarial_curves(curves, title=heading)

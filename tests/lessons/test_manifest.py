@@ -1,7 +1,8 @@
 import pytest
 
+from helpers.lessons.bands import read_baselines
 from helpers.lessons.manifest import LessonError, read_manifest
-from helpers.lessons.profiles import read_baselines, read_profile
+from helpers.lessons.profiles import read_profile
 
 from .conftest import ENTRIES
 
@@ -77,35 +78,6 @@ def test_a_profile_with_an_entry_for_an_unknown_lesson_is_refused(workshop):
     workshop.profile(lessons=entries)
     with pytest.raises(LessonError, match=r"unknown lessons \['09_ninth'\]"):
         read_profile("quick", workshop.course)
-
-
-@pytest.mark.parametrize(
-    ("band", "message"),
-    [
-        ({"min": 0.0, "max": 1.0, "trivial": 0.0}, "lets the trivial predictor pass"),
-        ({"max": 1.0, "trivial": 0.5}, "lets the trivial predictor pass"),
-        ({"min": 0.5, "max": 1.0}, "needs trivial"),
-        ({"trivial": 0.0}, "min or max"),
-        ({"min": 0.9, "max": 0.5, "trivial": 0.0}, "lies above"),
-        ({"min": float("nan"), "trivial": 0.0}, "lies above"),
-    ],
-)
-def test_a_band_that_cannot_fail_is_refused(workshop, band, message):
-    workshop.baselines({"00_first": {"dice_wt": band}})
-    with pytest.raises(LessonError, match=message):
-        read_baselines("quick", workshop.course)
-
-
-def test_a_band_for_an_unknown_lesson_is_refused(workshop):
-    workshop.baselines({"09_ninth": {"dice_wt": {"min": 0.5, "trivial": 0.0}}})
-    with pytest.raises(LessonError, match="no lesson '09_ninth'"):
-        read_baselines("quick", workshop.course)
-
-
-def test_a_band_holds_its_ends_and_nothing_that_is_no_number(workshop):
-    workshop.baselines({"00_first": {"dice_wt": {"min": 0.5, "max": 0.9, "trivial": 0.0}}})
-    band = read_baselines("quick", workshop.course)["00_first"]["dice_wt"]
-    assert [band.holds(value) for value in (0.5, 0.9, 0.4, 0.95, None, "0.6", float("nan"))] == [True] * 2 + [False] * 5
 
 
 @pytest.mark.parametrize("content", [b"lessons: [", b"\xff\xfe"])

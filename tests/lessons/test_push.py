@@ -13,7 +13,7 @@ from helpers.lessons.stage import Staged
 from tests.kaggle_server import TOKEN
 
 SAVE = "KernelsApiService/SaveKernel"
-BAND = {"00_first": {"dice": {"min": 0.5, "max": 1.0, "trivial": 0.0}}}
+BAND = {"00_first": {"dice": {"kind": "band", "better": "neither", "min": 0.5, "max": 1.0, "trivial": 0.0}}}
 
 
 @pytest.fixture

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.lessons.history import remember
 from helpers.lessons.pictures import inline, pictures
 from helpers.lessons.report import clock, number, write_report
+
+METRICS = {"lesson": "00_first", "finished": "2026-01-02", "commit": None, "effort": None}
 
 
 def png(width=300, height=200, noise=False):
@@ -86,6 +89,36 @@ def test_the_report_shows_bands_beside_the_numbers(workshop):
     bands = {"dice_wt": {"min": 0.5, "max": None, "trivial": 0.0}}
     leave(workshop, "00_first", status="out of band", bands=bands)
     assert "0.5 to any" in page(workshop)
+
+
+def test_the_report_says_of_each_number_what_it_is_held_to_and_which_left_its_band(workshop):
+    other = {"value": None, "min": None, "max": None, "trivial": None, "better": "neither"}
+    bands = {
+        "n": {**other, "kind": "exact", "value": 20},
+        "dice.WT": {**other, "kind": "band", "better": "higher", "min": 0.5, "max": 0.7, "trivial": 0.0},
+        "words": {**other, "kind": "not compared"},
+        "gone": {**other, "kind": "band", "min": 1, "max": 2},
+        "effort": {**other, "kind": "budget", "better": "lower", "min": 100, "max": 400},
+    }
+    values = {"n": 19, "dice": {"WT": 0.75}, "words": "helped"}
+    worse, improved = {"n": "n is 19; it should be exactly 20"}, {"dice.WT": "dice.WT is 0.75; the band is 0.5 to 0.7"}
+    leave(workshop, "00_first", values=values, bands=bands, worse=worse, improved=improved, effort=250.0)
+    rows = [re.sub(r"<[^>]*>", " ", row).split() for row in page(workshop).split("<tr>")]
+    assert ["n", "19", "worse", "exactly", "20"] in rows
+    assert ["dice.WT", "0.75", "improved", *["0.5", "to", "0.7,", "more", "is", "better"], "0"] in rows
+    assert ["words", "helped", "not", "compared"] in rows
+    assert ["gone", "not", "recorded", "1", "to", "2"] in rows
+    assert ["effort", "250", *["100", "to", "400,", "less", "is", "better"]] in [row[:9] for row in rows]
+    assert "dice.WT is 0.75; the band is 0.5 to 0.7" in page(workshop)
+
+
+def test_the_report_shows_the_trend_over_runs(workshop):
+    leave(workshop, "00_first")
+    assert "<svg" not in page(workshop)
+    for dice in (0.7, 0.8):
+        remember(workshop.root / "out", {**METRICS, "values": {"dice_wt": dice}})
+    assert page(workshop).count("<polyline") == 1
+    assert 'aria-label="dice_wt over the last runs"' in page(workshop)
 
 
 def test_a_folder_without_any_run_gives_a_report_too(workshop):

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from typer.testing import CliRunner
 
+from helpers.cli import app
 from helpers.lessons import execute as execution
 from helpers.lessons.manifest import LessonError
-from helpers.lessons.run import lessons_at_once, run_lessons
+from helpers.lessons.run import LessonRun, RunResult, lessons_at_once, run_lessons
 from helpers.runtime import machine
 from helpers.runtime.errors import DataError
 from helpers.runtime.processes import DeadProcessError
@@ -336,15 +338,63 @@ def test_the_start_race_and_nothing_else_is_tried_once_more(workshop, run, paper
     assert len(papermill[0]) == calls
 
 
-def test_a_number_outside_its_band_or_missing_is_out_of_band(workshop, run, papermill, monkeypatch):
+BANDS = {
+    **{
+        name: {"kind": "band", "better": "higher", "min": 0.5, "max": 0.7}
+        for name in ("good", "bad", "missing", "best")
+    },
+    "effort": {"kind": "budget", "better": "lower", "max": 0.0},
+}
+
+
+def test_a_number_that_is_worse_than_its_band_or_missing_is_out_of_band(workshop, run, papermill, monkeypatch, capsys):
     workshop.build()
-    workshop.baselines({"03_second": {name: {"min": 0.5, "trivial": 0.0} for name in ("good", "bad", "missing")}})
-    monkeypatch.setattr("helpers.lessons.run.collect", lambda _: {"good": 0.6, "bad": 0.4})
+    workshop.baselines({"03_second": BANDS})
+    recorded = {"good": 0.6, "bad": 0.4, "best": 0.8, "new": {"WT": 1}}
+    monkeypatch.setattr("helpers.lessons.run.collect", lambda _: recorded)
     result = run("03")
-    assert (result.exit_code, result.lessons[0].status) == (1, "out of band")
-    assert result.lessons[0].error == "bad is 0.4; the band is 0.5 to inf\nmissing is None; the band is 0.5 to inf"
-    # Bands were taken on the data a run finds for itself.
-    assert run("03", data=workshop.root).exit_code == 0
+    # A learner's own run ends well: another processor trains another network.
+    assert (result.exit_code, result.regressed, result.lessons[0].status) == (0, True, "out of band")
+    outside = "bad is 0.4; the band is 0.5 to 0.7\nmissing was not recorded; the band is 0.5 to 0.7"
+    assert result.lessons[0].error == outside
+    assert result.lessons[0].notes == (
+        "Better than its band: best is 0.8; the band is 0.5 to 0.7",
+        "No band: new.WT; see `python -m helpers baseline`",
+    )
+    assert all(note in capsys.readouterr().out for note in result.lessons[0].notes[:1])
+    written = metrics(workshop, "03_second")
+    assert (list(written["worse"]), list(written["improved"])) == (["bad", "missing"], ["best"])
+    # Bands were taken on the data a run finds for itself, and with the seed that lessons have.
+    assert not run("03", data=workshop.root).regressed
+    assert not run("03", seed=3).regressed
+
+
+def test_what_a_lesson_costs_counts_where_budgets_are_asked_for(workshop, run, papermill, monkeypatch):
+    workshop.build()
+    workshop.baselines({"03_second": {"effort": BANDS["effort"]}})
+    monkeypatch.setattr("helpers.lessons.effort._of_children", iter((0.0, 1.0) * 2).__next__)
+    assert not run("03").regressed
+    regressed = run("03", budgets=True)
+    assert regressed.lessons[0].error.startswith("effort is ")
+    assert metrics(workshop, "03_second")["processor_seconds"] == 1.0
+
+
+def test_a_seed_replaces_that_of_every_lesson(workshop, run, papermill, given):
+    workshop.build()
+    run(seed=7)
+    assert [one["SEED"] for one in given] == [7, 7]
+    run()
+    assert "SEED" not in given[-1]
+
+
+@pytest.mark.parametrize(("failed", "regressed", "status"), [(0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 1)])
+def test_the_command_ends_with_1_where_a_number_has_regressed_only_if_asked(monkeypatch, failed, regressed, status):
+    lessons = [LessonRun("a", "student", "passed", 1.0, None, False)]
+    lessons += failed * [LessonRun("b", "student", "failed", 1.0, "why", False)]
+    lessons += regressed * [LessonRun("c", "student", "out of band", 1.0, "why", False)]
+    monkeypatch.setattr("helpers.lessons.run.run_lessons", lambda *_, **__: RunResult(tuple(lessons), (), False))
+    assert CliRunner().invoke(app, ["run", "--regress"]).exit_code == status
+    assert CliRunner().invoke(app, ["run"]).exit_code == failed
 
 
 def test_what_did_not_pass_is_not_reused_and_again_runs_all(workshop, run, papermill):
