@@ -2,13 +2,13 @@
 
 import contextlib
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from helpers.lessons.execute import LOG
 from helpers.lessons.report import METRICS, read_metrics
 from helpers.lessons.run import RunResult, run_lessons
 from tests.planted_faults.catalogue import PlantedFault
@@ -44,22 +44,22 @@ def meet(fault: PlantedFault, out: Path, run: Callable[..., RunResult] = run_les
         options: further ones of `run`.
     """
     begun = time.monotonic()
-    with planted(fault):
+    with planted(fault) as mark:
         [lesson] = run([fault.lesson], "quick", out, again=True, at_once=1, **options).lessons
-    folder = out / lesson.lesson
-    return judge(fault, read_metrics(folder / METRICS), (folder / LOG).read_text("utf-8"), time.monotonic() - begun)
+        reached = fault.name in mark.read_text(encoding="utf-8").splitlines()
+    return judge(fault, read_metrics(out / lesson.lesson / METRICS), reached, time.monotonic() - begun)
 
 
-def judge(fault: PlantedFault, metrics: dict[str, Any], log: str, seconds: float = 0.0) -> Outcome:
+def judge(fault: PlantedFault, metrics: dict[str, Any], reached: bool, seconds: float = 0.0) -> Outcome:
     """Say whether a lesson noticed, and by what.
 
     Args:
         fault: what was planted.
         metrics: the lesson's `metrics.json`.
-        log: what its kernel wrote to standard error.
+        reached: whether its kernel has loaded what the fault is in.
         seconds: that it took.
     """
-    if f"planted: {fault.name}" not in log:
+    if not reached:
         return Outcome(fault, NOT_PLANTED, f"lesson {fault.lesson} never loads {fault.module}", seconds)
     if metrics["status"] == "failed":
         return Outcome(fault, CAUGHT, f"the lesson stops: {_last_line(metrics['error'])}", seconds)
@@ -69,13 +69,17 @@ def judge(fault: PlantedFault, metrics: dict[str, Any], log: str, seconds: float
 
 
 @contextlib.contextmanager
-def planted(fault: PlantedFault) -> Iterator[None]:
-    """An environment in which every Python that starts plants the fault."""
+def planted(fault: PlantedFault) -> Iterator[Path]:
+    """An environment in which every Python that starts plants the fault; then its name stands in the file given."""
     before = dict(os.environ)
     path = os.pathsep.join(filter(None, [str(STARTUP), before.get("PYTHONPATH")]))
-    os.environ.update({"PYTHONPATH": path, "COURSE_PLANTED_FAULT": fault.name})
     try:
-        yield
+        with tempfile.TemporaryDirectory(prefix="planted-") as folder:
+            mark = Path(folder) / "mark"
+            mark.touch()
+            names = {"COURSE_PLANTED_FAULT": fault.name, "COURSE_PLANTED_MARK": str(mark)}
+            os.environ.update(names | {"PYTHONPATH": path})
+            yield mark
     finally:
         os.environ.clear()
         os.environ.update(before)

@@ -1,5 +1,5 @@
 """Python imports this when it starts, wherever this folder lies on PYTHONPATH: it plants the fault that the environment
-names, as soon as the module is loaded that the fault is in, and says so on standard error.
+names, as soon as the module is loaded that the fault is in, and writes its name to the file that the environment names.
 
 So no line of the package knows of faults, and a lesson runs as it always does.
 """
@@ -10,7 +10,7 @@ import os
 import sys
 from types import ModuleType
 
-NAME = "COURSE_PLANTED_FAULT"
+NAME, MARK = "COURSE_PLANTED_FAULT", "COURSE_PLANTED_MARK"
 
 
 class _Planter(importlib.abc.MetaPathFinder):
@@ -41,7 +41,8 @@ def plant(fault: "PlantedFault", module: ModuleType) -> None:  # noqa: F821
     for name in owners:
         owner = getattr(owner, name)
     setattr(owner, last, fault.replace(getattr(owner, last)))
-    print(f"planted: {fault.name}", file=sys.stderr, flush=True)
+    with open(os.environ[MARK], "a", encoding="utf-8") as mark:  # a kernel's standard error belongs to its notebook
+        mark.write(f"{fault.name}\n")
 
 
 if wanted := os.environ.get(NAME):
