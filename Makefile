@@ -3,6 +3,7 @@ PROFILE ?= quick
 OUT ?= runs/$(PROFILE)
 EXTRAS ?= cpu,test
 LESSONS ?= 00 02
+SEEDS ?= 10
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -16,7 +17,7 @@ IN_IMAGE := tensorflow-cpu keras numpy scipy pandas scikit-image scikit-learn ni
 	protobuf simpleitk safetensors filelock jsonschema ipywidgets papermill 'ipykernel>=6.17'
 
 .DEFAULT_GOAL := help
-.PHONY: help env course book test faults test-browser lessons kaggle build lint format lab publish lock clean
+.PHONY: help env course book test regress baseline faults test-browser lessons kaggle build lint format lab publish lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -45,14 +46,20 @@ test: env lint lessons ## check the code, run the lessons with and without solut
 	$(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 	$(RUN) -m pytest --doctest-modules helpers --ignore helpers/bench/peers --quiet
 
+regress: env ## run every lesson again and hold its numbers to the baseline; FAULTS=1 plants a fault for each instead
+	$(RUN) -m $(if $(FAULTS),tests.planted_faults,helpers run --regress --again --out runs/regress)
+
+baseline: env ## run every lesson with SEEDS seeds, and write anew what its numbers should be: hours, resumed, yours to judge
+	$(RUN) -m helpers baseline --seeds $(SEEDS) --out runs/baseline
+
 faults: env ## plant every fault that people's files and settings have, and print what is made of each
 	$(RUN) -m tests.faults
 
 test-browser: env ## open the lessons' viewers in JupyterLab in a headless Chromium, and use them
 	$(RUN) -m pytest tests/browser
 
-lessons: env ## run the quick lessons both ways, unfilled and solved
-	$(RUN) -m helpers run --profile quick --out runs/quick --variant both
+lessons: env ## run the quick lessons both ways, unfilled and solved, and hold their numbers to the baseline
+	$(RUN) -m helpers run --profile quick --out runs/quick --variant both --regress
 
 kaggle: env $(IMAGE)/installed ## run LESSONS as Kaggle runs them: its versions, the wheel, no network (writes /kaggle)
 	$(RUN) tests/keras_versions.py --image $(IMAGE)

@@ -174,6 +174,8 @@ REFUSED = {
     "bench train --json empty": "empty",
     "bench gpu --json empty": "empty",
     "run 99": "There is no lesson '99'",
+    "baseline --seeds 2": "give at least 3 seeds",
+    "baseline 99": "There is no lesson '99'",
     "run --profile none": "There is no profile 'none'",
     "book nowhere": "holds no lesson of the course; run this from the checkout",
     "class nowhere": "There is no folder nowhere",

@@ -86,11 +86,12 @@ def make_baseline(
             was written.
         KeyboardInterrupt: Ctrl-C; the same call takes up from there.
     """
-    if os.environ.get("CI"):
-        raise LessonError("A baseline is made by people who then look at it, not in CI; here CI is set.")
+    course = course or read_manifest()
+    wanted = [course.find(name) for name in names] or course.lessons
     if seeds < FEWEST:
         raise LessonError(f"{seeds} runs say nothing of their spread; give at least {FEWEST} seeds.")
-    course = course or read_manifest()
+    if os.environ.get("CI"):
+        raise LessonError("A baseline is made by people who then look at it, not in CI; here CI is set.")
     folders = [out / f"seed_{seed}" for seed in range(seeds)]
     for seed, folder in enumerate(folders):
         print(f"Seed {seed}, {seed + 1} of {seeds}:")
@@ -99,7 +100,6 @@ def make_baseline(
             raise KeyboardInterrupt
         if failed := [run.lesson for run in done.lessons if run.status == "failed"]:
             raise LessonError(f"{', '.join(failed)} failed with seed {seed}; mend that first. No baseline was written.")
-    wanted = [course.find(name) for name in names] or course.lessons
     return write_baseline([lesson.name for lesson in course.lessons if lesson in wanted], folders, course)
 
 
