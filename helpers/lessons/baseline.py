@@ -82,8 +82,8 @@ def make_baseline(
         course: the manifest; by default that of the package.
 
     Raises:
-        LessonError: nobody is there, seeds are too few, a lesson failed, or no band can be made of a number; nothing
-            was written.
+        LessonError: nobody is there, seeds are too few, a file of `baselines/` is not in order, a lesson failed, or no
+            band can be made of a number; nothing was written.
         KeyboardInterrupt: Ctrl-C; the same call takes up from there.
     """
     course = course or read_manifest()
@@ -92,6 +92,7 @@ def make_baseline(
         raise LessonError(f"{seeds} runs say nothing of their spread; give at least {FEWEST} seeds.")
     if os.environ.get("CI"):
         raise LessonError("A baseline is made by people who then look at it, not in CI; here CI is set.")
+    read_meaning(course), read_baselines(PROFILE, course)  # what is wrong with these is said before hours of runs
     folders = [out / f"seed_{seed}" for seed in range(seeds)]
     for seed, folder in enumerate(folders):
         print(f"Seed {seed}, {seed + 1} of {seeds}:")
@@ -114,7 +115,7 @@ def write_baseline(lessons: Sequence[str], folders: Sequence[Path], course: Cour
     Raises:
         LessonError: a run is missing, or no band can be made of a number; nothing was written.
     """
-    said, old = read_meaning(course), _old(course)
+    said, old = read_meaning(course), read_baselines(PROFILE, course)
     new, problems = {}, []
     for lesson in lessons:
         runs = [read_metrics(folder / lesson / METRICS) for folder in folders]
@@ -248,14 +249,6 @@ def factor(runs: int) -> float:
     from scipy.stats import t
 
     return float(t.ppf(1 - _OUTSIDE / 2, runs - 1)) * math.sqrt(1 + 1 / runs)
-
-
-def _old(course: Course) -> dict[str, dict[str, Band]]:
-    """The bands that will be replaced; none where an older state of the code wrote them in another form."""
-    try:
-        return read_baselines(PROFILE, course)
-    except LessonError:
-        return {}
 
 
 def _in_yaml(entries: Mapping[str, Mapping[str, Band]]) -> str:

@@ -247,6 +247,14 @@ def test_a_baseline_never_makes_itself(made, play, monkeypatch):
             assert not re.search(r"make baseline|make_baseline\(", path.read_text(encoding="utf-8")), path
 
 
+@pytest.mark.parametrize("file", ["quick.yml", "meaning.yml"])
+def test_a_damaged_file_is_told_before_anything_runs(made, play, file):
+    (made.root / "baselines" / file).write_text("00_first: {dice: 0.5}")
+    with pytest.raises(LessonError, match=rf"{file}: 00_first, dice holds 0\.5"):
+        make(made)
+    assert play.calls == []
+
+
 @pytest.mark.parametrize("seeds", [0, 2])
 def test_too_few_seeds_are_refused(made, play, seeds):
     with pytest.raises(LessonError, match="at least 3 seeds"):

@@ -1,7 +1,7 @@
 """Plant faults in the helpers, and print by what the lessons notice: `python -m tests.planted_faults [WORD...]`.
 
-Each lesson runs alone, at its quick size, against `helpers/lessons/baselines/quick.yml`. Status 1 where a fault is not
-caught.
+Each lesson runs alone, at its quick size, against `helpers/lessons/baselines/quick.yml`, until a number leaves its
+band. Status 1 where a fault is not caught.
 """
 
 import sys

@@ -26,7 +26,9 @@ import numpy as np
 from helpers.lessons.record import record
 from helpers.measure.overlap import dice
 
-record("dice", dice(np.arange(10) < 2, np.arange(10) < 1))
+record("sound", 1)
+record("dice", {"WT": dice(np.arange(10) < 2, np.arange(10) < 1)})
+raise SystemError("the lesson was not stopped")
 """
 )
 
@@ -34,7 +36,7 @@ record("dice", dice(np.arange(10) < 2, np.arange(10) < 1))
 @pytest.mark.parametrize(
     ("source", "verdict", "by"),
     [
-        (LESSON, CAUGHT, "dice is 0.9412; the band is 0.6 to 0.7"),
+        (LESSON, CAUGHT, "dice.WT is 0.9412; the band is 0.6 to 0.7"),
         (PARAMETERS, NOT_PLANTED, "lesson 03 never loads helpers.measure.overlap"),
     ],
 )
@@ -43,7 +45,8 @@ def test_a_fault_reaches_the_kernel_of_a_toy_lesson(tmp_path, source, verdict, b
     workshop.source("03_second", source)
     workshop.build()
     if source == LESSON:
-        workshop.baselines({"03_second": {"dice": {"kind": "band", "better": "neither", "min": 0.6, "max": 0.7}}})
+        band = {"kind": "band", "better": "neither", "min": 0.6, "max": 0.7}
+        workshop.baselines({"03_second": {"dice.WT": band, "sound": {"kind": "exact", "value": 1}}})
     out = {"notebooks": workshop.notebooks, "course": workshop.course}
     outcome = meet(replace(FAULT, lesson="03"), tmp_path / "out", **out)
     assert (outcome.verdict, outcome.by) == (verdict, by)
@@ -60,6 +63,7 @@ METRICS = {"status": "passed", "error": None}
         (METRICS, True, UNNOTICED, "every number"),
         ({"status": "out of band", "error": "a is 1\nb is 2"}, True, CAUGHT, "a is 1, b is 2"),
         ({"status": "failed", "error": "File x\n\nDataError: no\n"}, True, CAUGHT, "DataError: no"),
+        ({"status": "failed", "error": "File x\n\nNoticedError: a is 1"}, True, CAUGHT, "a is 1"),
         ({"status": "failed", "error": "DataError: no"}, False, NOT_PLANTED, "never loads"),
     ],
 )
@@ -74,7 +78,7 @@ def test_the_environment_is_as_before_even_after_an_error(monkeypatch):
     before = dict(os.environ)
 
     def stop():
-        with planted(FAULT):
+        with planted(FAULT, {}):
             first, *rest = os.environ["PYTHONPATH"].split(os.pathsep)
             assert (Path(first) / "sitecustomize.py").is_file()
             assert rest == ["elsewhere"]
