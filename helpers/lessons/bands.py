@@ -78,7 +78,9 @@ class Band:
             return "not compared"
         if self.kind == EXACT:
             return f"exactly {self.value}"
-        return f"{self.min:.4g} to {self.max:.4g}"
+        if math.isinf(self.max):
+            return f"{self.min:.4g} or more"
+        return f"{self.max:.4g} or less" if math.isinf(self.min) else f"{self.min:.4g} to {self.max:.4g}"
 
 
 def judge_all(bands: Mapping[str, Band], values: Mapping[str, Any]) -> dict[str, dict[str, str]]:

@@ -44,12 +44,18 @@ def test_what_is_not_compared_never_regresses():
 
 
 def test_a_sentence_for_each_number_that_left_its_band():
-    bands = {"dice.WT": Band(better="higher", min=0.5, max=0.7), "n": Band("exact", value=20), "gone": Band(min=0.0)}
-    judged = judge_all(bands, {"dice.WT": 0.8, "n": 19})
+    bands = {
+        "dice.WT": Band(better="higher", min=0.5, max=0.7),
+        "n": Band("exact", value=20),
+        "gone": Band(min=0.0),
+        "m": Band(max=2.0),
+    }
+    judged = judge_all(bands, {"dice.WT": 0.8, "n": 19, "m": 3})
     assert judged == {
         "worse": {
             "n": "n is 19; it should be exactly 20",
-            "gone": "gone was not recorded; the band is 0 to inf",
+            "m": "m is 3; the band is 2 or less",
+            "gone": "gone was not recorded; the band is 0 or more",
         },
         "better": {"dice.WT": "dice.WT is 0.8; the band is 0.5 to 0.7"},
     }

@@ -28,7 +28,7 @@ def table(outcomes: list[Outcome]) -> None:
     minutes = sum(one.seconds for one in outcomes) / 60
     counts = ", ".join(f"{count} {verdict}" for verdict, count in Counter(one.verdict for one in outcomes).items())
     print_table(
-        f"{len(outcomes)} planted faults in {minutes:.0f} minutes: {counts or 'none of that name'}",
+        f"Planted faults, {minutes:.0f} minutes: {counts or 'none of that name'}",
         ("lesson", "fault", "what is wrong", "", "by"),
         ((one.fault.lesson, one.fault.name, one.fault.what, one.verdict, one.by) for one in outcomes),
         ("" if one.verdict == CAUGHT else "red" for one in outcomes),

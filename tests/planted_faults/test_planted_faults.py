@@ -114,7 +114,7 @@ def met(fault, verdict=CAUGHT):
 def test_the_table_says_fault_lesson_and_by_which_number_it_was_caught(capsys):
     command.table([met(FAULTS[0]), met(FAULTS[-1], UNNOTICED)])
     shown = capsys.readouterr().out
-    assert "2 planted faults in 2 minutes: 1 caught, 1 not caught" in shown
+    assert "Planted faults, 2 minutes: 1 caught, 1 not caught" in shown
     row = next(line for line in shown.splitlines() if FAULTS[0].name in line)
     assert re.search(rf"{FAULTS[0].lesson} +{FAULTS[0].name} +{FAULTS[0].what} +caught +dice is 0\.1", row)
 
