@@ -77,7 +77,7 @@ class Band:
         if self.kind == NOT_COMPARED:
             return "not compared"
         if self.kind == EXACT:
-            return f"exactly {self.value}"
+            return f"exactly {_short(self.value)}"
         if math.isinf(self.max):
             return f"{self.min:.4g} or more"
         return f"{self.max:.4g} or less" if math.isinf(self.min) else f"{self.min:.4g} to {self.max:.4g}"
@@ -171,4 +171,4 @@ def _finite(value: Any) -> Any:
 
 
 def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -9,6 +9,8 @@ The rule for a number of n runs with standard deviation s. The band is the media
 Towards the trivial predictor a band ends where a quarter of the way from it is left, however large s is. Where two s
 reach beyond that end, the number cannot tell a lesson that works from one that learnt nothing, and no baseline is
 written until people record a steadier number, or say why it is not compared.
+
+What a lesson costs may double, or be half as much again as that of the dearest run.
 """
 
 import math
@@ -39,6 +41,7 @@ _OUTSIDE = 0.01  # of further runs may leave a band
 _FLOOR = 0.05  # of the median
 _LEFT = 0.25  # of the way from the trivial predictor
 _DOUBLE = 2.0  # times what a lesson costs is too much, and half of it an improvement
+_DEARER = 1.5  # times the dearest run
 
 _HEAD = """\
 # What the numbers of the quick profile on phantoms should be. Written by `python -m helpers baseline`, never by hand:
@@ -234,9 +237,9 @@ def _trivial(name: str, recorded: Sequence[Mapping[str, Any]], meaning: Meaning)
 
 
 def _budget(values: Sequence[float]) -> Band:
-    """What a lesson may cost: twice the median, more only where the runs themselves spread so far."""
+    """What a lesson may cost: twice the median, or half as much again as the dearest run."""
     middle, spread = statistics.median(values), statistics.stdev(values)
-    most = max(_DOUBLE * middle, middle + factor(len(values)) * spread)
+    most = max(_DOUBLE * middle, _DEARER * max(values))
     return Band(BUDGET, "lower", middle, middle / _DOUBLE, most, spread=spread, runs=len(values))
 
 

@@ -6,16 +6,17 @@ Processor seconds do not, and their ratio to work that never changes is much the
 
 import os
 import statistics
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 EFFORT = "effort"
 """Name under which baselines hold it; no number that a lesson records may have it."""
 
-_REPEATS = 5
-_SIDE = 512  # of a square array; some 0.1 s with the loop
+_PAUSE = 5.0  # seconds between two steps: less than a hundredth of a core
+_SIDE = 512  # of a square array; some 0.05 s with the loop
 
 
 @dataclass
@@ -25,16 +26,15 @@ class Effort:
     Attributes:
         processor_seconds: of the processes that were started and have ended, all their threads together; None where
             the system does not tell, as Windows.
-        calibration_seconds: the processor seconds of one calibration step, the median of ten.
+        calibration_seconds: the processor seconds of one calibration step, the median of those done meanwhile.
     """
 
     processor_seconds: float | None = None
     calibration_seconds: float | None = None
-    _steps: list[float] = field(default_factory=list)
 
     @property
     def ratio(self) -> float | None:
-        """Calibration steps that could have been done meanwhile."""
+        """Calibration steps that could have been done for it."""
         if not self.processor_seconds or not self.calibration_seconds:
             return None
         return round(self.processor_seconds / self.calibration_seconds, 1)
@@ -42,15 +42,26 @@ class Effort:
 
 @contextmanager
 def measured_effort() -> Iterator[Effort]:
-    """Measure what processes started within spend, with calibration steps before and after it."""
-    effort = Effort()
-    effort._steps += [calibration_step() for _ in range(_REPEATS)]
-    before = _of_children()
-    yield effort
-    spent = _of_children() - before
-    effort._steps += [calibration_step() for _ in range(_REPEATS)]
-    effort.processor_seconds = round(spent, 2) or None
-    effort.calibration_seconds = round(statistics.median(effort._steps), 5)
+    """Measure what processes started within spend, with a calibration step every few seconds beside them.
+
+    Beside, since a core that is shared computes more slowly, the same work by as much as the lesson's.
+    """
+    effort, steps, ended = Effort(), [], threading.Event()
+
+    def calibrate() -> None:
+        steps.append(calibration_step())
+        while not ended.wait(_PAUSE):
+            steps.append(calibration_step())
+
+    beside, before = threading.Thread(target=calibrate, daemon=True), _of_children()
+    beside.start()
+    try:
+        yield effort
+    finally:
+        ended.set()
+        beside.join()
+    effort.processor_seconds = round(_of_children() - before, 2) or None
+    effort.calibration_seconds = round(statistics.median(steps), 5)
 
 
 def calibration_step() -> float:

@@ -19,6 +19,25 @@ def test_effort_is_what_the_children_spent_in_calibration_steps():
     assert effort.ratio == pytest.approx(effort.processor_seconds / 0.02, rel=0.02)  # a step is 0.02 here, see conftest
 
 
+def stopped_after(seconds):
+    time.sleep(seconds)
+    raise KeyError
+
+
+def test_calibration_goes_on_beside_the_lesson_and_ends_with_it(monkeypatch):
+    steps = []
+    monkeypatch.setattr("helpers.lessons.effort._PAUSE", 0.01)
+    monkeypatch.setattr("helpers.lessons.effort.calibration_step", lambda: steps.append(len(steps) + 1.0) or steps[-1])
+    with pytest.raises(KeyError), measured_effort():
+        stopped_after(0.3)
+    done = len(steps)
+    time.sleep(0.05)
+    assert done == len(steps) >= 3
+    with measured_effort() as effort:
+        time.sleep(0.3)
+    assert done < effort.calibration_seconds <= len(steps)
+
+
 def test_waiting_and_our_own_work_cost_nothing():
     begun = time.process_time()
     with measured_effort() as effort:
