@@ -59,7 +59,7 @@ class Band:
         Args:
             value: as it was recorded; None where it was not, or was not finite.
         """
-        if self.kind == NOT_COMPARED:
+        if self.kind == NOT_COMPARED or (self.kind == BUDGET and value is None):  # Windows does not tell
             return SAME
         if self.kind == EXACT:
             return SAME if _equal(value, self.value) else WORSE

@@ -43,6 +43,11 @@ def test_what_is_not_compared_never_regresses():
     assert Band("not compared", because="words").judge(None) == "same"
 
 
+def test_a_cost_that_the_system_does_not_tell_is_no_regression():
+    budget = Band("budget", better="lower", min=1.0, max=2.0)
+    assert [budget.judge(value) for value in (None, 1.5, 3.0, 0.5)] == ["same", "same", "worse", "better"]
+
+
 def test_a_sentence_for_each_number_that_left_its_band():
     bands = {
         "dice.WT": Band(better="higher", min=0.5, max=0.7),
