@@ -122,8 +122,8 @@ def test_the_table_says_fault_lesson_and_by_which_number_it_was_caught(capsys):
 @pytest.mark.parametrize(
     ("verdicts", "words", "status"),
     [
-        ([CAUGHT, CAUGHT], ["00"], 0),
-        ([CAUGHT, UNNOTICED], ["00"], 1),
+        ([CAUGHT, CAUGHT], ["01"], 0),
+        ([CAUGHT, UNNOTICED], ["01"], 1),
         ([NOT_PLANTED], [FAULTS[0].name], 1),
         ([], ["x"], 1),
     ],
