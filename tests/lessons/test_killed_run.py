@@ -38,11 +38,11 @@ def _finished(root):
 
 
 def _left(root):
-    """What a run left: the report and the numbers of each lesson, without the seconds and the moment."""
+    """What a run left: the report and the numbers of each lesson, without what it cost and when it was."""
     found = {"report": re.sub(r"\d+\.\d s|\d{4}-\d\d-\d\d|\d\d:\d\d", "", (root / "out" / "report.html").read_text())}
     for name in NAMES:
         found[name] = json.loads((root / "out" / name / "metrics.json").read_text())
-        for word in ("seconds", "finished"):
+        for word in ("seconds", "processor_seconds", "calibration_seconds", "effort", "finished"):
             del found[name][word]
     return found
 
