@@ -328,12 +328,17 @@ my_guess = None  # "noise", "uneven field" or "other contrast"
 
 # %%
 from helpers.measure.overlap import dice
+from helpers.runtime.threads import map_threads
 
 
 def changed(one, fault, remedy):
-    """A patient's scan with a fault and a remedy."""
-    seen = [remedies[remedy](faults[fault](one.image(name)), name) for name in PAIR]
-    return replace(one, images=np.stack(seen, axis=-1))
+    """A patient's scan with a fault and a remedy, both modalities at once."""
+
+    def mended(name):
+        return remedies[remedy](faults[fault](one.image(name)), name)
+
+    seen = map_threads(mended, PAIR)
+    return replace(one, images=np.stack(list(seen), axis=-1))
 
 
 conditions = [("as it is", cure) for cure in remedies]
