@@ -232,9 +232,8 @@ def _copy_without_names(folder: Path, target: Path, scores: Mapping[str, Any]) -
     hidden = {site: names[site] for site in sites if site in names}
     copies = {one: "." if one == folder else _without_sites(one.name, hidden, n) for n, one in enumerate(trainings)}
     names |= {one.name: copy for one, copy in copies.items() if one != folder}
-    for one, place in sorted(
-        copies.items(), key=lambda item: item[0] == folder
-    ):  # an ensemble names its members' digests
+    # the ensemble last: it names the digests of its members
+    for one, place in sorted(copies.items(), key=lambda item: item[0] == folder):
         copy, run = target / place, {name: value for name, value in runs[one].items() if value is not None}
         copy.mkdir(exist_ok=True)
         for name in {"model.keras", "mean_mask.png"} & {*_files(run)}:
